@@ -1,0 +1,37 @@
+# Every target sets up .venv by itself where it is missing or setup/requirements.lock changed; PYTHON=... names the Python.
+ifndef PYTHON
+PYTHON := $(shell for p in python3.11 python3.12 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
+endif
+VENV_PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fix ui
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Set up .venv and nothing else
+	@test -n "$(PYTHON)" || { echo "error: there is no Python: install Python 3.11 (Debian, Ubuntu: apt-get install python3.11 python3.11-venv python3.11-dev)" >&2; exit 2; }
+	@$(PYTHON) -m setup.bootstrap
+
+demo: setup ## Train two variants of the RoI extractor on drawn shapes, then print their table and draw their curves
+	$(VENV_PYTHON) run.py -m pre=conv5,conv3 post=attention
+	$(VENV_PYTHON) -m analysis table --sweep last
+	$(VENV_PYTHON) -m analysis figure --sweep last
+	@echo "Look at the runs with 'make ui'; configurations, logs, tables and figures are in outputs/."
+
+test: setup ## Run the tests
+	$(VENV_PYTHON) -m pytest
+
+check: setup ## Lint, check the format and the types
+	$(VENV_PYTHON) -m ruff check
+	$(VENV_PYTHON) -m ruff format --check
+	$(VENV_PYTHON) -m mypy groie experiments analysis
+
+fix: setup ## Mend what the linter and the formatter can mend
+	$(VENV_PYTHON) -m ruff check --fix
+	$(VENV_PYTHON) -m ruff format
+
+ui: setup ## Open MLflow on the recorded runs, on this machine only
+	@mkdir -p outputs
+	$(VENV_PYTHON) -m mlflow ui --host 127.0.0.1 --backend-store-uri $$($(VENV_PYTHON) -c 'from experiments import names; print(names.DEFAULT_TRACKING_URI)')

@@ -1,0 +1,136 @@
+"""MLflow -> tidy pandas frames: one row per sweep, per run, per trial, or per trial and epoch."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.metrics import COCO_NAMES
+from analysis.store import nothing_recorded
+from experiments import names
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+LAST = "last"  # instead of a sweep's name: the one planned last
+TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.REASON)
+RUN_COLUMNS = ("run_id", "status", "started", "recorded", *TAGS, names.SEED, *names.FACTORS)
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def experiment_runs(client: "MlflowClient", experiment: str, uri: str) -> list["Run"]:
+    """Returns all runs of trials in an MLflow experiment; AnalysisError (it names the `uri`) where there is none."""
+    found = client.get_experiment_by_name(experiment)
+    runs: list[Run] = []
+    token: str | None = None
+    while found is not None:
+        page = client.search_runs([found.experiment_id], max_results=1000, page_token=token)
+        runs += [run for run in page if names.TRIAL_ID in run.data.tags]
+        token = page.token
+        if not token:
+            break
+    if not runs:
+        raise nothing_recorded(uri)
+    return runs
+
+
+def sweeps_frame(runs: list["Run"]) -> pd.DataFrame:
+    """Returns one row per sweep, columns `sweep` and `planned` (newest plan of any of its runs), newest first."""
+    planned: dict[str, datetime] = {}
+    for run in runs:
+        for tag, name in run.data.tags.items():
+            if tag.startswith(names.SWEEP):
+                when = _moment(run.data.tags.get(names.PLANNED + tag.removeprefix(names.SWEEP), ""))
+                planned[name] = max(when, planned.get(name, NEVER))
+    newest_first = sorted(planned.items(), key=lambda item: item[1], reverse=True)
+    return pd.DataFrame(newest_first, columns=["sweep", "planned"])
+
+
+def find_sweep(runs: list["Run"], wanted: str, uri: str) -> str:
+    """Returns the name of the wanted sweep, or of the newest for "last"; AnalysisError lists the known names."""
+    known = list(sweeps_frame(runs)["sweep"])
+    if not known:
+        raise nothing_recorded(uri)
+    if wanted == LAST:
+        return str(known[0])
+    if wanted not in known:
+        raise AnalysisError(f"no sweep {wanted!r} in {uri}; known, newest first: {', '.join(known)}; or {LAST}")
+    return wanted
+
+
+def runs_frame(runs: list["Run"], sweep: str) -> pd.DataFrame:
+    """Returns one row per run of the sweep's trials, columns RUN_COLUMNS; what was not recorded is an empty string.
+
+    A trial belongs to a sweep by its id, so an attempt that another sweep made at the same trial counts here too.
+    `started` is in ms since 1970; `recorded` holds the names of the metrics that the run has.
+    """
+    tag = names.SWEEP + names.sweep_key(sweep)
+    members = {run.data.tags[names.TRIAL_ID] for run in runs if run.data.tags.get(tag) == sweep}
+    rows = [
+        {
+            "run_id": run.info.run_id,
+            "status": run.info.status,
+            "started": run.info.start_time,
+            "recorded": frozenset(run.data.metrics),
+            **{name: run.data.tags.get(name, "") for name in TAGS},
+            **{name: run.data.params.get(name, "") for name in (names.SEED, *names.FACTORS)},
+        }
+        for run in runs
+        if run.data.tags[names.TRIAL_ID] in members
+    ]
+    return pd.DataFrame(rows, columns=list(RUN_COLUMNS))
+
+
+def trials_frame(runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns one row per trial: its latest FINISHED run, else its latest started; plus a column `label`.
+
+    Variants come in the order in which they were first started, their seeds in numerical order. `label` is what a
+    person reads for a variant; where two variants read alike, their ids tell them apart.
+    """
+    first = runs.groupby(names.VARIANT_ID)["started"].transform("min")
+    ranked = runs.assign(
+        finished=runs["status"] == names.FINISHED, first=first, replica=pd.to_numeric(runs[names.SEED], errors="coerce")
+    ).sort_values(["finished", "started", "run_id"])
+    trials = ranked.drop_duplicates(names.TRIAL_ID, keep="last")
+    alike = trials.groupby(names.VARIANT)[names.VARIANT_ID].transform("nunique") > 1
+    label = trials[names.VARIANT].where(~alike, trials[names.VARIANT] + " [" + trials[names.VARIANT_ID] + "]")
+    trials = trials.assign(label=label).sort_values(["first", names.VARIANT_ID, "replica"])
+    return trials.drop(columns=["finished", "first", "replica"]).reset_index(drop=True)
+
+
+def metrics_frame(
+    client: "MlflowClient", trials: pd.DataFrame, wanted: tuple[str, ...], on_read: Callable[[], None] = lambda: None
+) -> pd.DataFrame:
+    """Returns one row per trial and epoch: `trial_id`, `epoch` and a column per wanted metric, as recorded.
+
+    NaN stands for not recorded and for COCO's -1 (no such objects). A resumed trial records some epochs twice: the
+    value with the last timestamp counts. `on_read` is called after each of the `count_histories` requests.
+    """
+    records = []
+    for trial in trials.itertuples():
+        for name in sorted(set(wanted) & trial.recorded):
+            history = sorted(client.get_metric_history(trial.run_id, name), key=lambda point: point.timestamp)
+            for point in history:
+                absent = name in COCO_NAMES and point.value < 0
+                records.append((trial.trial_id, point.step, name, float("nan") if absent else point.value))
+            on_read()
+    long = pd.DataFrame(records, columns=[names.TRIAL_ID, "epoch", "metric", "value"])
+    long = long.drop_duplicates([names.TRIAL_ID, "epoch", "metric"], keep="last")
+    wide = long.pivot(index=[names.TRIAL_ID, "epoch"], columns="metric", values="value")
+    return wide.reindex(columns=list(wanted)).reset_index().rename_axis(columns=None)
+
+
+def count_histories(trials: pd.DataFrame, wanted: tuple[str, ...]) -> int:
+    """Returns how many metric histories `metrics_frame` will ask for."""
+    return sum(len(set(wanted) & recorded) for recorded in trials["recorded"])
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return NEVER
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,46 @@
+"""The metrics that tables and figures know: how each is called, shown and compared."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments import names
+
+KINDS = {"bbox": "box", "segm": "mask"}  # the IoU types as the paper says them
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One MLflow metric as people read it; `scale` times the recorded value is the number in `unit`."""
+
+    name: str
+    label: str
+    unit: str
+    scale: float
+    better: Literal["higher", "lower"]
+
+    @property
+    def axis(self) -> str:
+        """Returns the text for an axis: `box AP (x100)`."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        *(
+            Metric(names.coco_metric(iou_type, short), f"{KINDS[iou_type]} {short}", "x100", 100.0, "higher")
+            for iou_type in names.IOU_TYPES
+            for short in names.COCO_METRICS
+        ),
+        Metric(names.EPOCH_LOSS, "training loss", "", 1.0, "lower"),
+        Metric(names.EPOCH_SECONDS, "training time per epoch", "s", 1.0, "lower"),
+    )
+}
+
+
+def coco_block(iou_type: str) -> tuple[str, ...]:
+    """Returns the MLflow names of the six COCO metrics of one IoU type, in the paper's order."""
+    return tuple(names.coco_metric(iou_type, short) for short in names.COCO_METRICS)
+
+
+COCO_NAMES = tuple(name for iou_type in names.IOU_TYPES for name in coco_block(iou_type))

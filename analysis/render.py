@@ -1,0 +1,85 @@
+"""Puts tables, figures and progress where people see them: the only file that prints and writes."""
+
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich import box
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.progress import Progress
+from rich.table import Table as Grid
+from rich.text import Text
+
+from analysis import formats
+from analysis.errors import AnalysisError
+from analysis.figures import Curves
+from analysis.metrics import KINDS
+from analysis.tables import Row, Table
+from experiments import names
+
+
+@contextmanager
+def progress(text: str, steps: int) -> Iterator[Callable[[], None]]:
+    """Shows a bar on stderr while the body runs, where that is a terminal; yields what to call after each step."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(text, total=steps)
+        yield lambda: bar.advance(task)
+
+
+def print_table(table: Table) -> None:
+    """Prints the table: one block for boxes, and one for masks where there are any."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 1000  # a file or a pipe has no edge to wrap at
+    console.print(table.caption, style="bold")
+    for iou_type in table.blocks:
+        console.print()
+        console.print(_grid(table, iou_type))
+    console.print()
+    console.print(formats.NOTE, style="dim")
+
+
+def _grid(table: Table, iou_type: str) -> Grid:
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))  # fits in 80 characters
+    widest = max(len(row.label) for row in table.rows)
+    grid.add_column(KINDS[iou_type], max_width=max(widest, 44), overflow="fold")
+    for head in (*names.COCO_METRICS, "n", "epoch"):
+        grid.add_column(head, justify="right", no_wrap=True)
+    for row in table.rows:
+        numbers = [Text(row.shown(name), style="bold" * table.is_best(row, name)) for name in table.blocks[iou_type]]
+        grid.add_row(_what(row), *numbers, Text(row.n), Text(row.epoch))
+    return grid
+
+
+def _what(row: Row) -> Group:
+    style = "red" if names.FAILED.lower() in row.state else "yellow"
+    state = textwrap.shorten(row.state, 160, placeholder=" ...")
+    return Group(Text(row.label), *([Padding(Text(state, style), (0, 0, 0, 2))] if state else []))
+
+
+def write_table(table: Table, path: Path) -> Path:
+    """Writes the table in the format of the path's ending, a key of `formats.WRITERS`; returns the path."""
+    with _writable(path):
+        path.write_text(formats.WRITERS[path.suffix](table), encoding="utf-8")
+    return path
+
+
+def write_figure(curves: Curves, path: Path) -> Path:
+    """Draws the curves as PNG; returns the path."""
+    from analysis import drawing
+
+    with _writable(path):
+        drawing.draw(curves).savefig(path, format="png", bbox_inches="tight", pad_inches=0.15)
+    return path
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise AnalysisError(f"cannot write {path} ({error.strerror}); name another place with --out") from error

@@ -1,0 +1,105 @@
+"""Opens an MLflow tracking store for reading, without creating, initialising or upgrading anything in it."""
+
+import logging
+import os
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis.errors import AnalysisError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# Quiet, and not the many minutes that MLflow would wait for a server that died; what the user has set stays.
+DEFAULTS = {
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+# The first answer must come within 2 x 4 s.
+FIRST_ANSWER = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
+
+
+def nothing_recorded(uri: str) -> AnalysisError:
+    """Returns the error for a store that is absent or holds no sweep."""
+    return AnalysisError(f"no sweeps recorded yet in {uri}; run `python run.py` first")
+
+
+@contextmanager
+def reading(uri: str) -> Iterator["MlflowClient"]:
+    """Yields a client whose store has answered once.
+
+    Raises AnalysisError where nothing is recorded yet, where a server does not answer within about ten seconds or
+    breaks off later, and where MLflow cannot read what the URI names.
+    """
+    if uri.startswith("sqlite:"):
+        _check_sqlite(uri)
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", module=r"(mlflow|alembic|sqlalchemy)\b")
+    for noisy in ("alembic", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with _environment(FIRST_ANSWER):
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)
+    except Exception as error:  # a mistyped URI ends in any of a dozen exception types of MLflow and of the drivers
+        raise _unreadable(uri, error) from error
+    try:
+        yield client
+    except MlflowException as error:
+        raise _unreadable(uri, error) from error
+
+
+def _unreadable(uri: str, error: Exception) -> AnalysisError:
+    if uri.startswith(("http:", "https:")):
+        return AnalysisError(
+            f"the MLflow server {uri} does not answer; start it (mlflow server) or name another --tracking-uri"
+        )
+    reason = (str(error).strip() or repr(error)).splitlines()[0].rstrip(".")
+    return AnalysisError(f"cannot read the tracking URI {uri} ({reason}); give sqlite:///PATH or http(s)://HOST:PORT")
+
+
+def _check_sqlite(uri: str) -> None:
+    # MLflow creates a missing database and fills an empty one. A reader that did so while a study is starting would
+    # race with the writer, which can leave the file unusable; a file with a run in it is complete, so ask for that.
+    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    if not path.is_file():
+        raise nothing_recorded(uri)
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            (recorded,) = connection.execute("SELECT EXISTS (SELECT 1 FROM runs)").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            raise nothing_recorded(uri) from error
+        raise AnalysisError(f"cannot read {path} ({error}); check its permissions, or try again in a moment") from error
+    except sqlite3.DatabaseError as error:
+        raise AnalysisError(f"{path} is no sqlite database ({error}); name another --tracking-uri") from error
+    if not recorded:
+        raise nothing_recorded(uri)
+
+
+@contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,63 @@
+"""Where a trial's images and annotations lie, and what they are: the same questions for drawn and for real data."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError, unknown
+from experiments.paths import OutputPaths
+from experiments.shapes_cache import ShapesSpec, ensure_shapes
+
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set in COCO's format."""
+
+    annotations: Path
+    images: Path
+
+
+def locate(config: dict[str, Any]) -> dict[str, Split]:
+    """Returns the splits of a trial's data set, drawn first where they are drawn; UserError where they are missing."""
+    dataset = config["dataset"]
+    if dataset["kind"] == "shapes":
+        counts = {key: dataset[key] for key in ("seed", "train_images", "val_images", "image_size")}
+        root = ensure_shapes(ShapesSpec(**counts), OutputPaths(Path(config["output_dir"])).data)
+        return {split: Split(root / "annotations" / f"{split}.json", root / "images") for split in SPLITS}
+    if dataset["kind"] == "coco":
+        root = Path(dataset["root"]).expanduser()
+        found = {
+            split: Split(root / dataset[split]["annotations"], root / dataset[split]["images"]) for split in SPLITS
+        }
+        _require(dataset, root, found)
+        return found
+    raise unknown("dataset.kind", dataset["kind"], ("shapes", "coco"))
+
+
+def _require(dataset: dict[str, Any], root: Path, found: dict[str, Split]) -> None:
+    missing = [path for split in found.values() for path in (split.annotations, split.images) if not path.exists()]
+    if missing:
+        raise UserError(
+            f"dataset={dataset['name']} is incomplete: {', '.join(str(path) for path in missing)} not found "
+            f"(dataset.root={root}, sought from {Path.cwd()}); set dataset.root to a folder in COCO's format, "
+            "or use profile=demo, which draws its own images"
+        )
+
+
+@cache
+def classes(annotations: Path) -> tuple[str, ...]:
+    """Returns the class names of an annotation file in the order of their category ids, which is the models' order."""
+    categories = json.loads(annotations.read_text())["categories"]
+    return tuple(category["name"] for category in sorted(categories, key=lambda category: category["id"]))
+
+
+@cache
+def fingerprint(annotations: Path) -> str:
+    """Returns the SHA-256 of an annotation file, read in blocks."""
+    with annotations.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,59 @@
+"""What a person sees while trials run: a bar where there is a terminal, a line per epoch where there is none."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from experiments import names
+from experiments.journal import Record
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class TrialDisplay:
+    """One trial's progress, fed with its journal."""
+
+    def __init__(self, description: dict[str, Any], epochs: int) -> None:
+        self.title = f"{description[names.VARIANT]} s{description[names.SEED]}"
+        self.epochs = epochs
+        self.average_precision = ""
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[now]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task(self.title, total=epochs, now="starting")
+        self.bar.start()
+        if not console.is_terminal:
+            console.print(f"{self.title}: starting")
+
+    def update(self, records: Sequence[Record]) -> None:
+        """Shows what new journal records say."""
+        for record in records:
+            if "iteration" in record:
+                done = record["epoch"] - 1 + record["iteration"] / record["iterations"]
+                now = f"epoch {record['epoch']}/{self.epochs}  loss {record['loss']:.3f}  {self.average_precision}"
+                self.bar.update(self.task, completed=done, now=now)
+            elif names.coco_metric("bbox", "AP") in record["metrics"]:
+                self._validated(record["step"], record["metrics"])
+
+    def _validated(self, epoch: int, metrics: dict[str, float]) -> None:
+        box = {metric: 100 * metrics[names.coco_metric("bbox", metric)] for metric in ("AP", "AP50")}
+        self.average_precision = f"AP {box['AP']:.1f}  AP50 {box['AP50']:.1f}"
+        self.bar.update(self.task, completed=epoch, now=f"epoch {epoch}/{self.epochs}  {self.average_precision}")
+        if not console.is_terminal:
+            console.print(f"{self.title}: epoch {epoch}/{self.epochs}  {self.average_precision}")
+
+    def close(self, status: str, reason: str | None, log: Path) -> None:
+        """Ends the bar with the trial's status, and where to look if it did not finish."""
+        self.bar.stop()
+        if status != names.FINISHED:
+            console.print(f"[red]{self.title}: {status}[/red]: {reason}; see {log}")

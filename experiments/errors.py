@@ -1,0 +1,54 @@
+"""The user's mistakes, told in one sentence each, and the exit code that goes with them."""
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Iterable
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+
+class UserError(Exception):
+    """A mistake of the user: shown as one sentence, exit code 2."""
+
+
+def unknown(what: str, value: object, valid: Iterable[object]) -> UserError:
+    """Returns the error for a name that is none of `valid`, with the nearest one suggested."""
+    names = [str(v) for v in valid]
+    near = difflib.get_close_matches(str(value), names, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return UserError(f"{what} {str(value)!r} is unknown{hint}; choose one of: {', '.join(names)}")
+
+
+def explain(error: HydraException | OmegaConfBaseException) -> UserError:
+    """Returns what Hydra or OmegaConf found wrong with the command line, as one sentence that lists what is valid."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        return unknown(f"{group}: option", option, error.options)
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    parent = getattr(cause, "parent_node", None)
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and parent is not None:
+        where = parent._get_full_key(None)
+        keys = [str(key) for key in parent if key != "hydra"]
+        return unknown(f"{where}: key" if where else "key", cause.key, keys)
+    return UserError(" ".join(str(error).split()))
+
+
+def report(command: Callable[[], None]) -> int:
+    """Runs a Hydra command and returns its exit code: 0, 1 for a failed trial, 2 for a user's mistake, told on stderr."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would else print in its own words with exit code 1
+    try:
+        command()
+    except (HydraException, OmegaConfBaseException) as error:
+        mistake = explain(error)
+    except UserError as error:
+        mistake = error
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except KeyboardInterrupt:
+        return 130
+    else:
+        return 0
+    print(f"error: {mistake}", file=sys.stderr)
+    return 2

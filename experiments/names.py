@@ -1,0 +1,39 @@
+"""Every name that MLflow sees: written by `experiments.tracking`, read by `analysis.frames`, spelled only here."""
+
+import re
+
+EXPERIMENT = "groie"  # MLflow experiment that holds all runs unless tracking.experiment says otherwise
+DEFAULT_TRACKING_URI = "sqlite:///outputs/mlflow.db"  # relative to the folder the command is run in
+
+# Run status as MLflow spells it.
+RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
+
+# Params: the factors of the study, one each, by the names of the chosen Hydra options; the seed is a replica.
+FACTORS = ("aggregation", "pre", "post", "architecture", "recipe", "dataset", "schedule", "profile")
+SEED = "seed"
+
+# Tags.
+TRIAL_ID = "trial_id"  # one variant with one seed
+VARIANT_ID = "variant_id"  # the same without the seed
+VARIANT = "variant"  # the variant as people read it: "sum pre=conv5 post=attention"
+OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial again
+REASON = "reason"  # why a run is FAILED or KILLED, one line
+# A run may belong to several sweeps. KEY is `sweep_key(name)`: MLflow's tag keys allow few characters, names may use any.
+SWEEP = "sweep."  # SWEEP + KEY -> name of the sweep
+PLANNED = "planned."  # PLANNED + KEY -> when this sweep was last planned, ISO 8601 with time zone
+
+# Metrics: IOU_TYPE/METRIC at step = epoch, counted from 1, as fractions in full precision; -1 where COCO has no objects.
+IOU_TYPES = ("bbox", "segm")
+COCO_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+EPOCH_LOSS = "train/loss"  # mean total loss of an epoch, step = epoch
+EPOCH_SECONDS = "train/epoch_seconds"  # wall seconds of an epoch's training, step = epoch
+
+
+def coco_metric(iou_type: str, metric: str) -> str:
+    """Returns the MLflow name of a COCO metric: `coco_metric("bbox", "AP50") == "bbox/AP50"`."""
+    return f"{iou_type}/{metric}"
+
+
+def sweep_key(name: str) -> str:
+    """Returns a sweep's name with every character that MLflow refuses in a tag key replaced by an underscore."""
+    return re.sub(r"[^\w.\- /]", "_", name)[:200]

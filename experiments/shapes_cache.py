@@ -1,0 +1,100 @@
+"""Keeps drawn shapes on disk in COCO format: whole or not at all, and drawn once however many processes ask."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.progress import Progress
+
+from experiments import shapes
+from experiments.errors import UserError
+
+VERSION = 1  # raise it whenever the same spec gives other pixels or annotations: old folders are then left alone
+
+_LIMITS = {"seed": (0, 2**63 - 1), "train_images": (1, 10**6), "val_images": (1, 10**6), "image_size": (96, 1024)}
+
+
+@dataclass(frozen=True)
+class ShapesSpec:
+    """Which shapes: any seed, how many images in each split, and the side of the square images in pixels."""
+
+    seed: int
+    train_images: int
+    val_images: int
+    image_size: int
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _LIMITS.items():
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise UserError(f"dataset.{name}={value!r} is no whole number from {least} to {most}: choose one of those.")
+
+    @property
+    def folder(self) -> str:
+        """The name of the data's folder: readable, and another for every spec and version."""
+        digest = hashlib.sha256(json.dumps([VERSION, asdict(self)]).encode()).hexdigest()[:8]
+        counts = f"{self.train_images}train-{self.val_images}val"
+        return f"shapes-{self.image_size}px-{counts}-seed{self.seed}-{digest}"
+
+
+def ensure_shapes(spec: ShapesSpec, root: Path) -> Path:
+    """Returns the folder below `root` that holds images/ and annotations/{train,val}.json, drawing them if need be.
+
+    File names in the annotations are relative to images/. Raises UserError if `root` cannot be written.
+    """
+    target = Path(root) / spec.folder
+    if target.is_dir():
+        return target
+    console = Console(stderr=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{target}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            console.print(f"Another process draws {target.name}: waiting for it.")
+            lock.acquire()
+        try:
+            if not target.is_dir():
+                _draw_all(spec, target, console)
+        finally:
+            lock.release()
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"Cannot write shapes to {root} ({reason}): set dataset.root to a folder with space.") from error
+    return target
+
+
+def _draw_all(spec: ShapesSpec, target: Path, console: Console) -> None:
+    """Draws into a folder beside `target` and renames it at the very end; what a killed process left there goes."""
+    partial = target.with_name(target.name + ".partial")
+    if partial.exists():
+        shutil.rmtree(partial)
+    (partial / "annotations").mkdir(parents=True)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("Drawing shapes", total=spec.train_images + spec.val_images)
+        for split, count in (("train", spec.train_images), ("val", spec.val_images)):
+            (partial / "images" / split).mkdir(parents=True)
+            images, annotations = [], []
+            for index in range(count):
+                scene = shapes.describe(spec.seed, split, index)
+                name = f"{split}/{index:06d}.png"
+                path = partial / "images" / name
+                if not cv2.imwrite(str(path), shapes.draw(scene, spec.image_size)):
+                    raise OSError(f"{path.name} could not be written")
+                size = {"width": spec.image_size, "height": spec.image_size}
+                images.append({"id": index + 1, "file_name": name, **size})
+                for annotation in shapes.annotate(scene, spec.image_size):
+                    annotations.append({"id": len(annotations) + 1, "image_id": index + 1, **annotation})
+                progress.advance(task)
+            categories = [{"id": i + 1, "name": name} for i, name in enumerate(shapes.CLASSES)]
+            info = {"description": "shapes, drawn by this repository", "version": str(VERSION), **asdict(spec)}
+            content = {"info": info, "images": images, "annotations": annotations, "categories": categories}
+            (partial / "annotations" / f"{split}.json").write_text(json.dumps(content))
+    os.replace(partial, target)

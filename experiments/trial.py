@@ -1,0 +1,106 @@
+"""What a trial is: one variant with one seed, named by a hash of everything that can change its result."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from experiments import names
+from experiments.paths import OutputPaths, TrialPaths
+from experiments.shapes_cache import VERSION as SHAPES_VERSION
+
+ID_VERSION = 1  # raise it when the same configuration comes to mean another computation
+# What cannot change a result: where things lie and who does the work. The data's content is checked apart (datasets).
+EXCLUDED = ("output_dir", "trial_dir", "resources", "tracking", "dataset.root")
+SHOWN_BY_NAME = ("architecture", "aggregation", "pre", "post")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A resolved configuration (plain dicts and lists) and the overrides that lead to it."""
+
+    config: dict[str, Any]
+    overrides: tuple[str, ...]
+
+    @cached_property
+    def trial_id(self) -> str:
+        """Readable prefix and hash, e.g. `faster_rcnn-sum-conv5-attention-s0-1f2e3d4c5b`."""
+        parts = [self.config[group]["name"] for group in SHOWN_BY_NAME]
+        return "-".join([*parts, f"s{self.seed}", _digest(identity(self.config))])
+
+    @cached_property
+    def variant_id(self) -> str:
+        """Hash of the configuration without its seed: equal for the replicas of a variant."""
+        return _digest({key: value for key, value in identity(self.config).items() if key != "seed"})
+
+    @property
+    def seed(self) -> int:
+        return self.config["seed"]
+
+    @cached_property
+    def variant(self) -> str:
+        """The variant as people read it: module choices, then what else was set, e.g. `schedule.epochs=2`."""
+        architecture, aggregation, pre, post = (self.config[group]["name"] for group in SHOWN_BY_NAME)
+        modules = [f"{place}={name}" for place, name in (("pre", pre), ("post", post)) if name != "none"]
+        rest = [item for item in self.overrides if not _told_by_name(override_key(item))]
+        return " ".join([architecture, aggregation, *modules, *rest])
+
+    @property
+    def factors(self) -> dict[str, str]:
+        """The names of the chosen options, by group."""
+        return {group: self.config[group]["name"] for group in names.FACTORS}
+
+    @property
+    def paths(self) -> TrialPaths:
+        return OutputPaths(Path(self.config["output_dir"])).trial(self.trial_id)
+
+    @property
+    def job_overrides(self) -> list[str]:
+        """What a launcher composes for this trial's job."""
+        folder = str(self.paths.root).replace("'", "\\'")
+        return [*self.overrides, f"trial_dir='{folder}'"]
+
+    def describe(self) -> dict[str, Any]:
+        """Returns what the trial's folder keeps beside the configuration."""
+        return {
+            names.TRIAL_ID: self.trial_id,
+            names.VARIANT_ID: self.variant_id,
+            names.VARIANT: self.variant,
+            names.OVERRIDES: list(self.overrides),
+            names.SEED: self.seed,
+            "factors": self.factors,
+        }
+
+
+def identity(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns what identifies a trial: its whole configuration less `EXCLUDED`, and the versions that give it meaning."""
+    kept = json.loads(json.dumps(config))
+    for path in EXCLUDED:
+        *parents, last = path.split(".")
+        node = kept
+        for key in parents:
+            node = node[key]
+        node.pop(last, None)
+    kept["versions"] = {"trial_id": ID_VERSION, "shapes": SHAPES_VERSION}
+    return kept
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def override_key(override: str) -> str:
+    """Returns the key of `key=value`, `+key=value`, `++key=value` or `~key`, without its sign."""
+    return override.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def is_about_the_work(key: str) -> bool:
+    """Returns whether an override of this key says only where and how to run: Hydra's own, or one of `EXCLUDED`."""
+    return key.startswith(("hydra.", "hydra/")) or any(key == name or key.startswith(name + ".") for name in EXCLUDED)
+
+
+def _told_by_name(key: str) -> bool:
+    """Returns whether a trial's module names and seed already tell what an override of this key sets."""
+    return key in (*SHOWN_BY_NAME, "seed", "pre.kernel_size", "post.kernel_size") or is_about_the_work(key)

@@ -1,0 +1,21 @@
+"""RoI extractors that pool every FPN level, as modules of MMDetection.
+
+Importing this package registers them, so a plain MMDetection config needs only
+`custom_imports = dict(imports=["groie"])` and `bbox_roi_extractor=dict(type="SumLevels", ...)`.
+"""
+
+from groie.aggregation import ConcatLevels, RandomLevel, SingleLevel, SumLevels
+from groie.extractor import AllLevels, OneLevel
+from groie.processing import RoIAttention, RoIConv, RoINonLocal
+
+__all__ = [
+    "AllLevels",
+    "ConcatLevels",
+    "OneLevel",
+    "RandomLevel",
+    "RoIAttention",
+    "RoIConv",
+    "RoINonLocal",
+    "SingleLevel",
+    "SumLevels",
+]

@@ -1,0 +1,117 @@
+"""The layer between FPN and RoI heads: pool -> pre-process -> aggregate -> post-process (paper, Fig. 3).
+
+An aggregation is a class: one that fuses all levels extends `AllLevels`, one that picks a level extends `OneLevel`.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtractor
+from torch import Tensor, nn
+
+from groie.processing import build_processing
+
+LEVEL_ACTIVATIONS = ("relu", "none")
+
+
+class AllLevels(BaseRoIExtractor):
+    """Pools every RoI from every FPN level, pre-processes each, aggregates them and post-processes the result.
+
+    Args:
+        roi_layer: config of mmcv's pooling operator, e.g. `dict(type="RoIAlign", output_size=7, sampling_ratio=2)`.
+        out_channels: channels C of every FPN level and of the result.
+        featmap_strides: pixels of the image per cell of each level, finest first; as many as levels are pooled.
+        pre: config of the module that runs on each level's RoI features, or None. It keeps C channels.
+        post: config of the module that runs on the aggregated features, or None. It keeps C channels.
+        level_activation: "relu" applies ReLU to each level just before aggregation, as the authors' code does even
+            where there is no pre-processing (their groie.py; absent from the paper's text); "none" does not.
+        pre_shared: True for one pre-processing module for all levels (authors' code), False for one per level
+            (the paper's words, section III-B).
+
+    Raises:
+        ValueError: a module's width differs from C, or an option is unknown.
+    """
+
+    def __init__(
+        self,
+        roi_layer: dict,
+        out_channels: int,
+        featmap_strides: Sequence[int],
+        pre: dict | None = None,
+        post: dict | None = None,
+        level_activation: str = "relu",
+        pre_shared: bool = True,
+    ) -> None:
+        super().__init__(roi_layer=roi_layer, out_channels=out_channels, featmap_strides=list(featmap_strides))
+        if level_activation not in LEVEL_ACTIVATIONS:
+            raise ValueError(
+                f"level_activation={level_activation!r} is unknown; choose one of {', '.join(LEVEL_ACTIVATIONS)}"
+            )
+        self.level_activation = nn.ReLU() if level_activation == "relu" else nn.Identity()
+        self.pre_shared = pre_shared
+        if pre_shared:
+            self.pre_module = build_processing(pre, out_channels)
+        else:
+            self.pre_module = nn.ModuleList(build_processing(pre, out_channels) for _ in self.featmap_strides)
+        self.post_module = build_processing(post, out_channels)
+
+    def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
+        """Returns RoI features (N, C, h, w) of `rois` (N, 5: image index in the batch, x1, y1, x2, y2 in pixels)."""
+        if len(feats) != len(self.featmap_strides):
+            raise ValueError(
+                f"{len(feats)} feature levels were given to an extractor of {len(self.featmap_strides)} "
+                f"(featmap_strides={self.featmap_strides}); pass one level per stride"
+            )
+        if len(rois) == 0:
+            return no_rois(self, feats)
+        if roi_scale_factor is not None:
+            rois = self.roi_rescale(rois, roi_scale_factor)
+        levels = []
+        for level, (pool, feat) in enumerate(zip(self.roi_layers, feats, strict=True)):
+            pre = self.pre_module if self.pre_shared else self.pre_module[level]
+            levels.append(self.level_activation(pre(pool(feat, rois.to(feat.dtype)))))
+        return self.post_module(self.aggregate(levels))
+
+    @abstractmethod
+    def aggregate(self, levels: list[Tensor]) -> Tensor:
+        """Returns one (N, C, h, w) from each level's (N, C, h, w), finest first."""
+
+
+class OneLevel(SingleRoIExtractor):
+    """MMDetection's own one-level extractor, with the same pre- and post-processing around it.
+
+    The level of a RoI is the subclass's choice: `map_roi_levels(rois, num_levels)` returns its index, shape (N,).
+    Arguments are those of `AllLevels` where the names agree; finest_scale is in pixels: a RoI with
+    sqrt(w * h) < 2 * finest_scale is pooled from level 0, below 4 * finest_scale from level 1, and so on.
+    """
+
+    def __init__(
+        self,
+        roi_layer: dict,
+        out_channels: int,
+        featmap_strides: Sequence[int],
+        pre: dict | None = None,
+        post: dict | None = None,
+        finest_scale: float = 56,
+    ) -> None:
+        super().__init__(roi_layer, out_channels, list(featmap_strides), finest_scale)
+        self.pre_module = build_processing(pre, out_channels)
+        self.post_module = build_processing(post, out_channels)
+
+    def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
+        """Returns RoI features (N, C, h, w); see `AllLevels.forward`."""
+        if len(rois) == 0:
+            return no_rois(self, feats)
+        return self.post_module(self.pre_module(super().forward(feats, rois, roi_scale_factor)))
+
+
+def no_rois(extractor: BaseRoIExtractor, feats: Sequence[Tensor]) -> Tensor:
+    """Returns the features of no RoI, (0, C, h, w), still tied to every input and parameter.
+
+    The tie gives each a zero gradient, so that distributed training does not wait for one that never comes.
+    """
+    anchor = sum(x.sum() for x in (*feats, *extractor.parameters())) * 0
+    size = extractor.roi_layers[0].output_size
+    return feats[0].new_zeros((0, extractor.out_channels, *size)) + torch.as_tensor(anchor, dtype=feats[0].dtype)

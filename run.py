@@ -1,0 +1,30 @@
+"""Trains and evaluates the variants that the command line describes.
+
+    python run.py                                          the default variant
+    python run.py pre=conv5 post=attention                 one variant: the paper's GRoIE
+    python run.py -m pre=conv5,conv3 post=attention        a sweep: every combination
+    python run.py --cfg job                                the whole configuration, nothing run
+
+Hydra composes conf/ and the overrides; its sweeper (hydra_plugins/) plans the trials and writes each one's frozen
+configuration; its launcher calls `run` below once per trial, here or on a cluster; analysis reads what MLflow holds.
+"""
+
+import sys
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from experiments.errors import report
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def run(config: DictConfig) -> str:
+    """Runs the planned trial in `config.trial_dir` in processes of its own and returns its status."""
+    from experiments.launch import run_trial
+
+    return run_trial(Path(config.trial_dir))
+
+
+if __name__ == "__main__":
+    sys.exit(report(run))

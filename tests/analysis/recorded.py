@@ -1,0 +1,91 @@
+"""Writes runs into a real MLflow store as an experiment would, and the two sweeps that the tests read."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+
+from experiments import names
+
+BOX = tuple(f"bbox/{short}" for short in ("AP", "AP50", "AP75", "APs", "APm", "APl"))
+MASK = tuple(f"segm/{short}" for short in ("AP", "AP50", "AP75", "APs", "APm", "APl"))
+OLDER, NEWER = "modules: before & after", "masks/two heads"
+# As text OLDER's last plan sorts behind NEWER's; as a moment (07:30 UTC against 08:00 UTC) it is the earlier one.
+PLANNED = {OLDER: "2026-03-02T09:30:00+02:00", NEWER: "2026-03-02T08:00:00+00:00"}
+
+
+class Recorder:
+    """Writes runs of trials into a store, each started a second after the one before."""
+
+    def __init__(self, folder: Path) -> None:
+        self.uri = f"sqlite:///{folder / 'mlflow.db'}"
+        self.client = MlflowClient(self.uri)
+        self.experiment_id = self.client.create_experiment(names.EXPERIMENT, artifact_location=folder.as_uri())
+        self.clock = 1_772_000_000_000  # ms since 1970
+
+    def run(
+        self,
+        variant: str,
+        seed: int,
+        status: str = "FINISHED",
+        points: Mapping[str, Sequence[float]] | None = None,
+        sweeps: Sequence[str] = (OLDER,),
+        reason: str = "",
+        variant_id: str = "",
+        **factors: str,
+    ) -> str:
+        """Records a run; `points` gives each metric's values at epochs 1, 2, ...; returns the run id."""
+        self.clock += 1000
+        variant_id = variant_id or variant.replace(" ", "_")
+        tags = {names.VARIANT: variant, names.VARIANT_ID: variant_id, names.TRIAL_ID: f"{variant_id}-s{seed}"}
+        if reason:
+            tags[names.REASON] = reason
+        for sweep in sweeps:
+            tags[names.SWEEP + names.sweep_key(sweep)] = sweep
+            tags[names.PLANNED + names.sweep_key(sweep)] = PLANNED[sweep]
+        known = {"profile": "demo", "dataset": "shapes", "recipe": "paper", "schedule": "short", **factors}
+        run = self.client.create_run(self.experiment_id, start_time=self.clock, tags=tags)
+        self.client.log_batch(
+            run.info.run_id,
+            params=[Param(names.SEED, str(seed)), *(Param(key, value) for key, value in known.items())],
+            metrics=[
+                Metric(name, value, self.clock + 10 * epoch, epoch)
+                for name, values in (points or {}).items()
+                for epoch, value in enumerate(values, start=1)
+            ],
+        )
+        if status != "RUNNING":
+            self.client.set_terminated(run.info.run_id, status, self.clock + 500)
+        return str(run.info.run_id)
+
+
+def box(ap: Sequence[float], large: float = -1.0) -> dict[str, list[float]]:
+    """Returns points of all six box metrics that follow from AP: AP50 = AP + .2, AP75 = AP, small and medium AP / 2."""
+    known = {"bbox/AP": list(ap), "bbox/AP50": [a + 0.2 for a in ap], "bbox/AP75": list(ap)}
+    return {**known, "bbox/APs": [a / 2 for a in ap], "bbox/APm": [a / 2 for a in ap], "bbox/APl": [large for _ in ap]}
+
+
+def record_two_sweeps(record: Recorder) -> None:
+    """Records OLDER, with trials in every state, and NEWER, with masks; they share a trial."""
+    # A failed attempt, the one that finished, and a later one that somebody started again: the finished one counts.
+    record.run("random", 0, "FAILED", box([0.9]), reason="disk full")
+    record.run("random", 0, "FINISHED", box([0.10, 0.20, 0.30]))
+    record.run("random", 0, "RUNNING", box([0.8]))
+    single = record.run("single", 0, points=box([0.20, 0.30, 0.40]), sweeps=(OLDER, NEWER))
+    # Resumed from epoch 1: epochs 2 and 3 come a second time, later, and with other values.
+    again = [Metric("bbox/AP", value, record.clock + 900, epoch) for epoch, value in ((2, 0.34), (3, 0.44))]
+    record.client.log_batch(single, metrics=again)
+    record.run("single", 10, points=box([0.20, 0.35, 0.48]))
+    record.run("single", 2, points=box([0.20, 0.31, 0.415]))
+    record.run("sum pre=conv5", 0, points=box([0.25, 0.40, 0.50]))
+    record.run("sum pre=conv5", 1, points=box([0.27, 0.42, 0.53]))
+    record.run("sum pre=conv5", 2, "FAILED", box([0.26]), reason="CUDA out of memory")
+    record.run("sum post=attention", 0, "RUNNING", box([0.30, 0.45]))
+    record.run("concat", 0, "KILLED")
+    masks = {name: [0.1, 0.2 + 0.01 * i] for i, name in enumerate(MASK)}
+    points = {**box([0.2, 0.3], large=0.6), **masks}
+    record.run("mask_rcnn sum", 0, points=points, sweeps=(NEWER,), architecture="mask_rcnn", dataset="coco")
+    # The trial failed in NEWER; a third sweep's attempt at the same trial finished it, without joining NEWER.
+    record.run("sum", 0, "FAILED", sweeps=(NEWER,), reason="node lost")
+    record.run("sum", 0, points=box([0.2, 0.55]), sweeps=())

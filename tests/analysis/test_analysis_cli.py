@@ -1,0 +1,145 @@
+"""`python -m analysis` as a person meets it: output, files, error sentences, exit codes."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from recorded import NEWER, OLDER, Recorder
+
+from analysis.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def analysis(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    return subprocess.run(
+        [sys.executable, "-m", "analysis", *arguments],
+        cwd=folder,
+        env={**inherited, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_table_prints_the_newest_sweep_and_nothing_else(recorder: Recorder, tmp_path: Path) -> None:
+    done = analysis("table", folder=tmp_path, MLFLOW_TRACKING_URI=recorder.uri)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert done.stdout.startswith(f"sweep {NEWER}, profile demo, dataset shapes + coco, recipe paper, schedule short")
+    assert ["single", "44.0", "60.0", "40.0", "20.0", "20.0", "-", "1", "3"] in lines
+    assert ["mask_rcnn", "sum", "20.0", "21.0", "22.0", "23.0", "24.0", "25.0", "1", "2"] in lines
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_table_shows_trials_without_result(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "table.md"
+    assert main(["table", "--sweep", OLDER, "--tracking-uri", recorder.uri, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    for text in ("running, epoch 2", "killed", "seed 2 failed: CUDA out of memory", "2 of 3"):
+        assert text in printed
+        assert text in out.read_text()
+    assert printed.splitlines()[-1] == str(out)
+
+
+def test_figure_prints_the_path_of_the_picture(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["figure", "--sweep", OLDER, "--tracking-uri", recorder.uri]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path == Path("outputs/figures/modules_ before & after.png".replace("&", "_"))
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_store_that_does_not_exist_is_one_sentence_and_stays_absent(tmp_path: Path) -> None:
+    done = analysis("table", folder=tmp_path)
+    expected = "error: no sweeps recorded yet in sqlite:///outputs/mlflow.db; run `python run.py` first\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_without_runs_is_the_same_and_stays_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty.db"
+    empty.write_bytes(b"")
+    assert main(["table", "--tracking-uri", f"sqlite:///{empty}"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: no sweeps recorded yet in sqlite:///{empty};")
+    assert empty.read_bytes() == b""
+
+
+def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("no database at all\n" * 100)
+    assert main(["table", "--tracking-uri", f"sqlite:///{tmp_path}/notes.txt"]) == 2
+    assert "notes.txt is no sqlite database" in capsys.readouterr().err
+
+
+def test_a_wrong_sweep_lists_the_known_ones(recorder: Recorder, tmp_path: Path) -> None:
+    done = analysis("figure", "--sweep", "tabel3", "--tracking-uri", recorder.uri, folder=tmp_path)
+    sentence = f"error: no sweep 'tabel3' in {recorder.uri}; known, newest first: {NEWER}, {OLDER}; or last\n"
+    assert (done.returncode, done.stderr) == (2, sentence)
+
+
+def test_a_server_that_does_not_answer_is_named_within_seconds(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never says a word
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        begin = time.monotonic()
+        done = analysis("table", "--tracking-uri", uri, folder=tmp_path)
+    expected = (
+        f"error: the MLflow server {uri} does not answer; start it (mlflow server) or name another --tracking-uri\n"
+    )
+    assert (done.returncode, done.stderr) == (2, expected)
+    assert time.monotonic() - begin < 20  # 8 s of waiting, the rest for slow imports
+
+
+def test_a_tracking_uri_that_mlflow_refuses_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "--tracking-uri", f"{tmp_path}/mlflow.db"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: cannot read the tracking URI {tmp_path}/mlflow.db (")
+    assert error.endswith("; give sqlite:///PATH or http(s)://HOST:PORT\n")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["figure", "--metric", "box/AP"], ["'box/AP'", "bbox/AP50", "segm/APl", "train/loss"]),
+        (["table", "--out", "table.txt"], ["'table.txt'", ".md or .csv"]),
+        (["figure", "--out", "figure.jpg"], ["'figure.jpg'", ".png"]),
+    ],
+)
+def test_a_wrong_option_lists_the_valid_ones(
+    arguments: list[str], told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert all(text in error for text in told)
+
+
+def test_analysis_needs_neither_training_code_nor_mlflow_for_its_help(tmp_path: Path) -> None:
+    code = (
+        "import sys, importlib, pkgutil, analysis, analysis.__main__\n"
+        "try: analysis.__main__.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "slow = {'mlflow', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "for module in pkgutil.iter_modules(analysis.__path__): importlib.import_module('analysis.' + module.name)\n"
+        "import mlflow\n"
+        "ours = {name for name in sys.modules if name.startswith(('experiments.', 'groie'))}\n"
+        "print(slow, ours, {'torch', 'mmdet', 'mmcv', 'mmengine', 'hydra', 'omegaconf'} & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, text=True,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "set() {'experiments.names'} set()"

@@ -1,0 +1,85 @@
+"""Small random inputs for the RoI extractors: a pyramid, RoIs of every kind, the menu of modules, random weights."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from groie import AllLevels, ConcatLevels, OneLevel, RandomLevel, SingleLevel, SumLevels
+
+CHANNELS = 8  # a multiple of 4, as the position embedding needs
+HEIGHT, WIDTH = 96, 160  # of the image, in pixels; unequal, so that a swap of x and y shows
+STRIDES = [4, 8, 16, 32]
+OUTPUT_SIZE = (5, 4)  # cells of a pooled RoI: unequal for the same reason
+ALIGN = {"type": "RoIAlign", "output_size": OUTPUT_SIZE, "sampling_ratio": 2}
+IMAGES = 3  # in the batch
+
+ALL_LEVELS: list[type[AllLevels]] = [SumLevels, ConcatLevels]
+ONE_LEVEL: list[type[OneLevel]] = [SingleLevel, RandomLevel]
+AGGREGATIONS = [*ALL_LEVELS, *ONE_LEVEL]
+
+MENU: dict[str, dict[str, Any] | None] = {
+    "none": None,
+    "conv3": {"type": "RoIConv", "kernel_size": 3},
+    "nonlocal": {"type": "RoINonLocal", "reduction": 2},
+    "attention": {"type": "RoIAttention", "num_heads": 3, "kv_stride": 2},  # 8 // 3 = 2: not all channels go to a head
+}
+
+# Each row: image index in the batch, x1, y1, x2, y2 in pixels of the image.
+INSIDE = [0.0, 13.0, 7.0, 61.0, 50.0]
+ROIS: dict[str, list[list[float]]] = {
+    "none": [],
+    "one": [INSIDE],
+    "skips_an_image": [INSIDE, [2.0, 90.0, 20.0, 130.0, 90.0]],
+    "outside": [[1.0, -40.0, -30.0, 20.0, 25.0], [0.0, 150.0, 60.0, 300.0, 200.0], [1.0, 400.0, 10.0, 450.0, 60.0]],
+    "degenerate": [[0.0, 30.0, 30.0, 30.0, 30.0], [1.0, 20.0, 10.0, 20.0, 80.0], [2.0, 0.0, 0.0, 0.0, 0.0]],
+    "whole_image": [[1.0, 0.0, 0.0, float(WIDTH), float(HEIGHT)]],
+}
+ROIS["many"] = [row for rows in list(ROIS.values()) for row in rows]
+
+
+def pyramid(levels: int = 4, channels: int = CHANNELS, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    """Returns FPN levels (IMAGES, channels, h, w), finest first, that ask for a gradient."""
+    shapes = [(IMAGES, channels, HEIGHT // stride, WIDTH // stride) for stride in STRIDES[:levels]]
+    return [torch.randn(shape, dtype=torch.float64).to(dtype).requires_grad_() for shape in shapes]
+
+
+def regions(case: str = "many", dtype: torch.dtype = torch.float64) -> Tensor:
+    """Returns the RoIs of a case, (N, 5)."""
+    return torch.tensor(ROIS[case], dtype=dtype).reshape(-1, 5)
+
+
+def random_regions(count: int) -> Tensor:
+    """Returns RoIs (count, 5) of every size up to the image's."""
+    corners = torch.rand(count, 2, 2, dtype=torch.float64).sort(dim=1).values * torch.tensor([WIDTH, HEIGHT])
+    image = torch.randint(IMAGES, (count, 1))
+    return torch.cat([image, corners.flatten(1)], dim=1)
+
+
+def build(aggregation: type, levels: int = 4, **options: Any) -> Any:
+    """Returns an extractor of CHANNELS in float64 with random weights, so that no module is the identity."""
+    return randomize(aggregation(dict(ALIGN), CHANNELS, STRIDES[:levels], **options))
+
+
+def randomize(module: nn.Module) -> nn.Module:
+    """Returns the module in float64 with every parameter drawn anew, zero-initialised ones included."""
+    module.double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(std=0.3)
+    return module
+
+
+def gradients(out: Tensor, feats: Iterable[Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """Returns the gradient of a fixed random projection of `out` by each feature map and parameter."""
+    leaves = {f"feats[{level}]": feat for level, feat in enumerate(feats)} | dict(module.named_parameters())
+    generator = torch.Generator().manual_seed(7)
+    projection = torch.randn(out.shape, generator=generator, dtype=torch.float64)
+    grads = torch.autograd.grad((out * projection).sum(), list(leaves.values()), materialize_grads=True)
+    return dict(zip(leaves, grads, strict=True))
+
+
+def assert_equal(ours: Tensor | dict[str, Tensor], reference: Tensor | dict[str, Tensor]) -> None:
+    """Fails unless the two agree to 1e-9 in shape, type and value."""
+    torch.testing.assert_close(ours, reference, rtol=1e-9, atol=1e-9)

@@ -1,0 +1,128 @@
+"""The layer once more, slow and obvious, written from the papers' formulas: no mmcv, no MMDetection, no groie.
+
+Weights come from the module under test by name; everything else is plain arithmetic on tensors.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Weights = dict[str, Tensor]
+
+
+def hat(coordinates: Tensor, cells: int) -> Tensor:
+    """Returns linear interpolation's weights (len(coordinates), cells): max(0, 1 - distance to the cell).
+
+    Beyond the outer cells' centres the border's value holds for one cell; further out everything is zero.
+    """
+    near = (coordinates >= -1) & (coordinates <= cells)
+    distance = coordinates.clamp(0, cells - 1)[:, None] - torch.arange(cells, dtype=coordinates.dtype)
+    return (1 - distance.abs()).clamp(min=0) * near[:, None]
+
+
+def samples(start: float, end: float, bins: int, per_bin: int) -> Tensor:
+    """Returns the centres of `bins * per_bin` equal parts of the interval."""
+    parts = bins * per_bin
+    return start + (torch.arange(parts, dtype=torch.float64) + 0.5) * (end - start) / parts
+
+
+def roi_align(
+    feat: Tensor, rois: Tensor, size: tuple[int, int], stride: int, sampling_ratio: int = 2, aligned: bool = True
+) -> Tensor:
+    """Returns (N, C, *size): in each bin the mean of sampling_ratio x sampling_ratio bilinear samples.
+
+    `aligned` puts cell 0's centre at half a stride. Without it the centre is at 0 and a RoI is at least one cell wide.
+    sampling_ratio=0 takes as many samples per bin as the bin has cells, rounded up.
+    """
+    pooled = feat.new_zeros((len(rois), feat.shape[1], *size))
+    for n, (image, *corners) in enumerate(rois.tolist()):
+        left, top, right, bottom = (corner / stride - 0.5 * aligned for corner in corners)
+        if not aligned:
+            right, bottom = max(right, left + 1), max(bottom, top + 1)
+        axes = []
+        for start, end, bins, cells in zip((top, left), (bottom, right), size, feat.shape[2:], strict=True):
+            per_bin = sampling_ratio or math.ceil((end - start) / bins)
+            weights = hat(samples(start, end, bins, per_bin), cells) if per_bin else feat.new_zeros((bins, cells))
+            axes.append(weights.reshape(bins, -1, cells).mean(dim=1))
+        pooled[n] = torch.einsum("hy,wx,cyx->chw", *axes, feat[int(image)])
+    return pooled
+
+
+def conv(x: Tensor, weights: Weights) -> Tensor:
+    """Returns ReLU(convolution + bias), zero-padded to keep h and w: a sum over the kernel's cells."""
+    kernel, bias = weights["conv.weight"], weights["conv.bias"]
+    size = kernel.shape[-1]
+    height, width = x.shape[2:]
+    padded = F.pad(x, [size // 2] * 4)
+    total = bias[None, :, None, None].expand(len(x), -1, height, width)
+    for dy in range(size):
+        for dx in range(size):
+            window = padded[:, :, dy : dy + height, dx : dx + width]
+            total = total + torch.einsum("oc,nchw->nohw", kernel[:, :, dy, dx], window)
+    return total * (total > 0)
+
+
+def pointwise(x: Tensor, weights: Weights, name: str) -> Tensor:
+    """Returns a 1x1 convolution of tokens (N, positions, C)."""
+    out = x @ weights[f"{name}.weight"].flatten(1).T
+    return out + weights[f"{name}.bias"] if f"{name}.bias" in weights else out
+
+
+def nonlocal_block(x: Tensor, weights: Weights) -> Tensor:
+    """Embedded Gaussian (Wang et al. 2018, eq. 1, 3, 6): x_i + W_z sum_j softmax_j(theta_i . phi_j / sqrt(d)) g_j."""
+    tokens = x.flatten(2).transpose(1, 2)
+    theta, phi, g = (pointwise(tokens, weights, f"{name}.conv") for name in ("theta", "phi", "g"))
+    y = torch.zeros_like(theta)
+    for i in range(tokens.shape[1]):
+        energy = (theta[:, i : i + 1] * phi).sum(-1) / math.sqrt(theta.shape[-1])
+        share = energy.exp() / energy.exp().sum(1, keepdim=True)
+        y[:, i] = (share[..., None] * g).sum(1)
+    return x + pointwise(y, weights, "conv_out.conv").transpose(1, 2).reshape(x.shape)
+
+
+def offset_embedding(offset: int, channels: int) -> Tensor:
+    """Returns C/2 numbers for a distance in cells: C/4 sines, then C/4 cosines, wavelengths up to 1000 (times 2 pi)."""
+    angles = [offset / 1000 ** (4 * k / channels) for k in range(channels // 4)]
+    return torch.tensor([math.sin(a) for a in angles] + [math.cos(a) for a in angles], dtype=torch.float64)
+
+
+def attention(x: Tensor, weights: Weights, heads: int, kv_stride: int) -> Tensor:
+    """Query content and relative position (Zhu et al. 2019, term 2): x_q + gamma W' (sum_k A_qk V x_k + b) over heads.
+
+    A_qk is the softmax, over every kv_stride-th cell k in y and x, of the query's projection times the projected
+    embeddings of the offset between q and k in x and in y, each divided by sqrt(2).
+    """
+    count, channels, height, width = x.shape
+    keys = [(y, x_) for y in range(0, height, kv_stride) for x_ in range(0, width, kv_stride)]
+    query = torch.einsum("oc,nchw->nohw", weights["query_conv.weight"].flatten(1), x)
+    value = torch.einsum("oc,nchw->nohw", weights["value_conv.weight"].flatten(1), x)
+    value = torch.stack([value[:, :, y, x_] for y, x_ in keys], dim=1).reshape(count, len(keys), heads, -1)
+    mixed = []
+    for y in range(height):
+        for x_ in range(width):
+            position = torch.stack(
+                [
+                    weights["appr_geom_fc_x.weight"] @ offset_embedding(x_ - key_x, channels)
+                    + weights["appr_geom_fc_y.weight"] @ offset_embedding(y - key_y, channels)
+                    for key_y, key_x in keys
+                ]
+            ).reshape(len(keys), heads, -1) / math.sqrt(2)
+            energy = torch.einsum("nmd,kmd->nkm", query[:, :, y, x_].reshape(count, heads, -1), position)
+            share = energy.exp() / energy.exp().sum(1, keepdim=True)
+            mixed.append((share[..., None] * value).sum(1).flatten(1))
+    out = pointwise(torch.stack(mixed, dim=1), weights, "proj_conv").transpose(1, 2).reshape(x.shape)
+    return x + weights["gamma"] * out
+
+
+def process(kind: str, module: nn.Module, x: Tensor) -> Tensor:
+    """Returns what an option of the menu does to x with the weights of `module`."""
+    weights = dict(module.named_parameters())
+    if kind == "none":
+        return x
+    if kind == "nonlocal":
+        return nonlocal_block(x, weights)
+    if kind == "attention":
+        return attention(x, weights, module.num_heads, module.kv_stride)
+    return conv(x, weights)

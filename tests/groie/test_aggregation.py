@@ -1,0 +1,154 @@
+"""The four aggregations against a slow, obvious reference: outputs, and gradients by every feature map and parameter."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from groie import AllLevels, ConcatLevels, RandomLevel, SingleLevel, SumLevels
+from tests.groie import reference
+from tests.groie.inputs import (
+    ALL_LEVELS,
+    MENU,
+    OUTPUT_SIZE,
+    ROIS,
+    STRIDES,
+    assert_equal,
+    build,
+    gradients,
+    pyramid,
+    random_regions,
+    regions,
+)
+
+
+def all_levels(extractor: AllLevels, feats: list[Tensor], rois: Tensor, pre: str, post: str, relu: bool) -> Tensor:
+    """Returns what the authors' code does, level by level (facts: pre, then ReLU, then aggregation, then post)."""
+    levels = []
+    for level, (feat, stride) in enumerate(zip(feats, STRIDES, strict=False)):
+        pooled = reference.roi_align(feat, rois, OUTPUT_SIZE, stride)
+        module = extractor.pre_module if extractor.pre_shared else extractor.pre_module[level]
+        x = reference.process(pre, module, pooled)
+        levels.append(x * (x > 0) if relu else x)
+    if isinstance(extractor, ConcatLevels):
+        fused = reference.conv(torch.cat(levels, dim=1), dict(extractor.reduce.named_parameters()))
+    else:
+        fused = torch.stack(levels).sum(dim=0)
+    return reference.process(post, extractor.post_module, fused)
+
+
+def check(extractor: AllLevels, rois: Tensor, pre: str = "none", post: str = "none", relu: bool = True) -> None:
+    feats = pyramid(len(extractor.featmap_strides))
+    out, expected = extractor(feats, rois), all_levels(extractor, feats, rois, pre, post, relu)
+    assert_equal(out, expected)
+    assert_equal(gradients(out, feats, extractor), gradients(expected, feats, extractor))
+
+
+@pytest.mark.parametrize("pre", MENU)
+@pytest.mark.parametrize("post", MENU)
+@pytest.mark.parametrize("aggregation", ALL_LEVELS)
+def test_every_pre_and_post_equals_the_reference(aggregation: type[AllLevels], pre: str, post: str) -> None:
+    check(build(aggregation, pre=MENU[pre], post=MENU[post]), regions("many"), pre, post)
+
+
+@pytest.mark.parametrize("pre", MENU)
+@pytest.mark.parametrize("activation", ["relu", "none"])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("aggregation", ALL_LEVELS)
+def test_every_recipe_option_equals_the_reference(
+    aggregation: type[AllLevels], shared: bool, activation: str, pre: str
+) -> None:
+    extractor = build(aggregation, pre=MENU[pre], level_activation=activation, pre_shared=shared)
+    check(extractor, regions("skips_an_image"), pre, relu=activation == "relu")
+
+
+@pytest.mark.parametrize("case", [*(case for case in ROIS if case != "none"), "random"])
+@pytest.mark.parametrize("aggregation", ALL_LEVELS)
+def test_every_kind_of_roi_equals_the_reference(aggregation: type[AllLevels], case: str) -> None:
+    rois = random_regions(40) if case == "random" else regions(case)
+    check(build(aggregation, pre=MENU["conv3"], post=MENU["nonlocal"]), rois, "conv3", "nonlocal")
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("aggregation", ALL_LEVELS)
+def test_any_number_of_levels_goes_through_pre_and_post(aggregation: type[AllLevels], levels: int) -> None:
+    """MMDetection's class leaves out both where there is one level."""
+    extractor = build(aggregation, levels, pre=MENU["conv3"], post=MENU["attention"])
+    check(extractor, regions("many"), "conv3", "attention")
+
+
+@pytest.mark.parametrize("aggregation", [SingleLevel, RandomLevel])
+@pytest.mark.parametrize("post", MENU)
+def test_one_level_goes_through_pre_and_post(aggregation: type, post: str) -> None:
+    extractor, feats, rois = build(aggregation, 1, pre=MENU["conv3"], post=MENU[post]), pyramid(1), regions("many")
+    pooled = reference.roi_align(feats[0], rois, OUTPUT_SIZE, STRIDES[0])
+    expected = reference.process(post, extractor.post_module, reference.conv(pooled, _weights(extractor.pre_module)))
+    out = extractor(feats, rois)
+    assert_equal(out, expected)
+    assert_equal(gradients(out, feats, extractor), gradients(expected, feats, extractor))
+
+
+@pytest.mark.parametrize("pre", MENU)
+def test_single_pools_each_roi_from_the_level_of_its_size(pre: str) -> None:
+    """FPN's rule by hand: level k where sqrt(w h) is in [2^k, 2^(k+1)) times finest_scale, clamped to the levels."""
+    finest = 9.0
+    sides = torch.tensor([3.0, 17.9, 18.1, 35.9, 36.1, 71.9, 72.1, 90.0], dtype=torch.float64)
+    rois = torch.stack([sides * 0, sides * 0 + 2, sides * 0 + 3, 2 + sides * 1.25, 3 + sides / 1.25], dim=1)
+    extractor, feats = build(SingleLevel, pre=MENU[pre], finest_scale=finest), pyramid()
+    by_level = [
+        reference.roi_align(feats[level], rois[[n]], OUTPUT_SIZE, STRIDES[level])
+        for n, level in enumerate([0, 0, 1, 1, 2, 2, 3, 3])
+    ]
+    expected = reference.process(pre, extractor.pre_module, torch.cat(by_level))
+    out = extractor(feats, rois)
+    assert_equal(out, expected)
+    assert_equal(gradients(out, feats, extractor), gradients(expected, feats, extractor))
+
+
+class TestRandom:
+    def test_gives_each_roi_one_of_the_levels_about_equally_often(self) -> None:
+        feats, rois = pyramid(channels=8), random_regions(2000)
+        out = build(RandomLevel)(feats, rois)
+        pooled = torch.stack(
+            [layer(feat, rois) for layer, feat in zip(build(SumLevels).roi_layers, feats, strict=True)]
+        )
+        matches = (pooled == out).flatten(2).all(dim=2)
+        assert (matches.sum(dim=0) >= 1).all()  # a RoI without area can look alike on two levels
+        counts = matches[:, matches.sum(dim=0) == 1].sum(dim=1)
+        assert counts.min() > 420, counts  # 500 each; 80 is over four standard deviations
+        assert counts.max() < 580, counts
+
+    def test_draws_anew_at_each_call_in_training_and_in_test(self) -> None:
+        feats, rois = pyramid(), random_regions(50)
+        for mode in (True, False):
+            extractor = build(RandomLevel).train(mode)
+            assert not torch.equal(extractor(feats, rois), extractor(feats, rois))
+
+    def test_is_repeated_by_the_seed(self) -> None:
+        extractor, feats, rois = build(RandomLevel, post=MENU["attention"]), pyramid(), random_regions(50)
+        draws = []
+        for seed in (1, 1, 2):
+            torch.manual_seed(seed)
+            draws.append(extractor(feats, rois))
+        assert torch.equal(draws[0], draws[1])
+        assert not torch.equal(draws[0], draws[2])
+
+    def test_ignores_the_size_of_the_roi(self) -> None:
+        levels = build(RandomLevel).map_roi_levels(regions("one").repeat(200, 1), 4)
+        assert sorted(levels.unique().tolist()) == [0, 1, 2, 3]
+
+
+def test_the_hidden_relu_is_there_by_default_and_changes_the_sum() -> None:
+    feats, rois = pyramid(), regions("many")
+    options: dict[str, Any]
+    outs = []
+    for options in ({}, {"level_activation": "relu"}, {"level_activation": "none"}):
+        outs.append(build(SumLevels, **options)(feats, rois))
+    assert torch.equal(outs[0], outs[1])
+    assert outs[0].min() >= 0
+    assert outs[2].min() < 0
+
+
+def _weights(module: torch.nn.Module) -> dict[str, Tensor]:
+    return dict(module.named_parameters())
