@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.metrics import COCO_NAMES
-from analysis.store import nothing_recorded
+from analysis.store import nothing_recorded, without_password
 from experiments import names
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def find_sweep(runs: list["Run"], wanted: str, uri: str) -> str:
     if wanted == LAST:
         return str(known[0])
     if wanted not in known:
-        raise AnalysisError(f"no sweep {wanted!r} in {uri}; known, newest first: {', '.join(known)}; or {LAST}")
+        where = without_password(uri)
+        raise AnalysisError(f"no sweep {wanted!r} in {where}; known, newest first: {', '.join(known)}; or {LAST}")
     return wanted
 
 

@@ -49,7 +49,9 @@ def _grid(table: Table, iou_type: str) -> Grid:
     for head in (*names.COCO_METRICS, "n", "epoch"):
         grid.add_column(head, justify="right", no_wrap=True)
     for row in table.rows:
-        numbers = [Text(row.shown(name), style="bold" * table.is_best(row, name)) for name in table.blocks[iou_type]]
+        numbers = [
+            Text(row.shown(name), style="bold" if table.is_best(row, name) else "") for name in table.blocks[iou_type]
+        ]
         grid.add_row(_what(row), *numbers, Text(row.n), Text(row.epoch))
     return grid
 

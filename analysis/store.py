@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 import sqlite3
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,9 +28,14 @@ DEFAULTS = {
 FIRST_ANSWER = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
 
 
+def without_password(uri: str) -> str:
+    """Returns a URI as it may be printed."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
+
+
 def nothing_recorded(uri: str) -> AnalysisError:
     """Returns the error for a store that is absent or holds no sweep."""
-    return AnalysisError(f"no sweeps recorded yet in {uri}; run `python run.py` first")
+    return AnalysisError(f"no sweeps recorded yet in {without_password(uri)}; run `python run.py` first")
 
 
 @contextmanager
@@ -61,12 +68,16 @@ def reading(uri: str) -> Iterator["MlflowClient"]:
 
 
 def _unreadable(uri: str, error: Exception) -> AnalysisError:
-    if uri.startswith(("http:", "https:")):
+    public = without_password(uri)
+    text = str(error).strip() or repr(error)
+    if uri.startswith(("http:", "https:")) and "failed with exception" in text:  # MLflow's words for a lost connection
         return AnalysisError(
-            f"the MLflow server {uri} does not answer; start it (mlflow server) or name another --tracking-uri"
+            f"the MLflow server {public} does not answer; start it (mlflow server) or name another --tracking-uri"
         )
-    reason = (str(error).strip() or repr(error)).splitlines()[0].rstrip(".")
-    return AnalysisError(f"cannot read the tracking URI {uri} ({reason}); give sqlite:///PATH or http(s)://HOST:PORT")
+    reason = textwrap.shorten(text.splitlines()[0], 160, placeholder=" ...").rstrip(".")
+    return AnalysisError(
+        f"cannot read the tracking URI {public} ({reason}); give sqlite:///PATH or http(s)://HOST:PORT"
+    )
 
 
 def _check_sqlite(uri: str) -> None:

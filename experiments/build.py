@@ -45,9 +45,7 @@ def extractor_config(config: Settings, channels: int, output_size: int) -> Confi
     aggregation = {key: value for key, value in config["aggregation"].items() if key != "name"}
     return ConfigDict(
         **aggregation,
-        roi_layer=dict(
-            type="RoIAlign", output_size=output_size, sampling_ratio=config["recipe"]["sampling_ratio"]
-        ),
+        roi_layer=dict(type="RoIAlign", output_size=output_size, sampling_ratio=config["recipe"]["sampling_ratio"]),
         out_channels=channels,
         featmap_strides=[4, 8, 16, 32],
         pre=_module(config["pre"]),

@@ -13,32 +13,36 @@ from rich.table import Table
 from experiments import checks, datasets, names
 from experiments.display import console
 from experiments.errors import UserError
-from experiments.trial import Trial, is_about_the_work, override_key
+from experiments.sweep import Request
+from experiments.trial import Trial
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep's trials, each once, in the order they were asked for."""
+    """Unique trials in the order they were asked for, and the sweeps that each belongs to."""
 
-    sweep: str
     trials: tuple[Trial, ...]
+    sweeps: dict[str, list[str]]  # by trial_id
+
+    @property
+    def title(self) -> str:
+        return ", ".join(dict.fromkeys(name for names_ in self.sweeps.values() for name in names_))
 
 
-def sweep_name(arguments: Sequence[str]) -> str:
-    """Returns the name of an ad-hoc sweep: what was typed, less what only says where and how to run it."""
-    return " ".join(item for item in arguments if not is_about_the_work(override_key(item))) or "default"
-
-
-def make(sweep: str, combinations: Sequence[Sequence[str]], compose: Callable[[list[str]], DictConfig]) -> Plan:
-    """Composes every combination of overrides and keeps each trial once; UserError where one cannot be run."""
+def make(requests: Sequence[Request], compose: Callable[[list[str]], DictConfig]) -> Plan:
+    """Composes what is asked for and keeps each trial once; UserError where one cannot be run."""
     trials: dict[str, Trial] = {}
-    for overrides in combinations:
-        checks.additions(overrides)
-        trial = Trial(resolve(compose(list(overrides))), tuple(overrides))
+    sweeps: dict[str, list[str]] = {}
+    for request in requests:
+        checks.additions(request.overrides)
+        trial = Trial(resolve(compose(list(request.overrides))), request.overrides)
         checks.values(trial.config)
         trials.setdefault(trial.trial_id, trial)
+        members = sweeps.setdefault(trial.trial_id, [])
+        if request.sweep not in members:
+            members.append(request.sweep)
     checks.modules([trial.config for trial in trials.values()])
-    return Plan(sweep, tuple(trials.values()))
+    return Plan(tuple(trials.values()), sweeps)
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -60,11 +64,11 @@ def freeze(plan: Plan) -> list[Trial]:
     from experiments.tracking import Store, membership
 
     splits = [datasets.locate(trial.config) for trial in plan.trials]
-    tags = membership(plan.sweep)
     todo = []
     for trial, found in zip(plan.trials, splits, strict=True):
         paths = trial.paths
         data = {split: datasets.fingerprint(part.annotations) for split, part in found.items()}
+        tags = membership(plan.sweeps[trial.trial_id])
         earlier = json.loads(paths.description.read_text()) if paths.description.exists() else {}
         description = {**trial.describe(), "data": data, "sweeps": {**earlier.get("sweeps", {}), **tags}}
         if finished(trial):
@@ -95,7 +99,7 @@ def _require_same_data(trial: Trial, then: dict[str, str], now: dict[str, str]) 
 
 def show(plan: Plan, todo: Sequence[Trial]) -> None:
     """Prints the plan: every trial and whether it is to run."""
-    table = Table(title=f"{plan.sweep}: {len(plan.trials)} trials, {len(todo)} to run", title_justify="left")
+    table = Table(title=f"{plan.title}: {len(plan.trials)} trials, {len(todo)} to run", title_justify="left")
     for column in ("variant", "seed", "state", "folder"):
         table.add_column(column, overflow="fold")
     for trial in plan.trials:

@@ -19,10 +19,10 @@ SPLITS = ("train", "val")
 
 # All lengths in fractions of the image's side. The finest FPN level serves sizes up to twice FINEST, as in FPN's paper.
 FINEST = 1 / 16
-SMALLEST, LARGEST = FINEST, 0.9  # sqrt(w * h) of an object's box, log-uniform
+SMALLEST, LARGEST = 1 / 12, 0.9  # sqrt(w * h) of an object's box, log-uniform
 TILT = 20  # degrees that outlines and textures are turned at most
 WAVELENGTH = 1 / 24  # of both textures whatever the object's size: two periods in the smallest, 29 in the largest
-MOST_OBJECTS = 6
+MOST_OBJECTS = 5
 LEAST_VISIBLE = 0.8  # of each object's own area
 MOST_BOX_IOU = 0.12  # between any two objects: well below NMS's threshold
 EMPTY_VAL = 0.02  # of the validation images show no object, as in real data
@@ -179,7 +179,7 @@ def _clutter(rng: np.random.Generator) -> list[Mark]:
         stroke = affinity.translate(stroke, rng.uniform(-0.4, 0.4), rng.uniform(0.1, 0.9)).intersection(box(0, 0, 1, 1))
         if not stroke.is_empty:
             marks.append(Mark(stroke, "plain", 0.0, _two_colours(rng)))
-    for _ in range(rng.choice(3, p=(0.5, 0.35, 0.15))):
+    for _ in range(rng.choice(3, p=(0.6, 0.3, 0.1))):
         decoy = _boxed(rng, _outline(str(rng.choice(["cross", "star"]))), rng.uniform(0.14, 0.35))
         marks.append(Mark(_somewhere(rng, decoy), str(rng.choice(TEXTURES)), _angle(rng), _two_colours(rng)))
     return marks

@@ -33,7 +33,9 @@ class ShapesSpec:
         for name, (least, most) in _LIMITS.items():
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
-                raise UserError(f"dataset.{name}={value!r} is no whole number from {least} to {most}: choose one of those.")
+                raise UserError(
+                    f"dataset.{name}={value!r} is no whole number from {least} to {most}: choose one of those."
+                )
 
     @property
     def folder(self) -> str:
@@ -67,7 +69,9 @@ def ensure_shapes(spec: ShapesSpec, root: Path) -> Path:
             lock.release()
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"Cannot write shapes to {root} ({reason}): set dataset.root to a folder with space.") from error
+        raise UserError(
+            f"Cannot write shapes to {root} ({reason}): set dataset.root to a folder with space."
+        ) from error
     return target
 
 

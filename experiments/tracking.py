@@ -9,9 +9,14 @@ from typing import Any
 
 from filelock import FileLock
 
-# A store that does not answer is given up after seconds, not MLflow's own minutes; read when mlflow is imported.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+# Quiet, and a store that does not answer is given up after seconds, not MLflow's own minutes; read at mlflow's import.
+for _name, _value in {
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}.items():
+    os.environ.setdefault(_name, _value)
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -22,7 +27,7 @@ from experiments.errors import UserError
 from experiments.journal import Reader, Record
 from experiments.paths import OutputPaths, TrialPaths
 
-logging.getLogger("alembic").setLevel(logging.WARNING)  # else each first use prints some sixty lines of migrations
+logging.getLogger("alembic").setLevel(logging.ERROR)  # else a first use prints some sixty lines of migrations
 
 
 class Store:
@@ -104,7 +109,8 @@ class Run:
         self.client.set_terminated(self.run_id, status)
 
 
-def membership(sweep: str) -> dict[str, str]:
-    """Returns the tags by which a run says that it belongs to a sweep planned now."""
-    key = names.sweep_key(sweep)
-    return {names.SWEEP + key: sweep, names.PLANNED + key: datetime.now(UTC).isoformat()}
+def membership(sweeps: Iterable[str]) -> dict[str, str]:
+    """Returns the tags by which a run says that it belongs to sweeps planned now."""
+    now = datetime.now(UTC).isoformat()
+    keys = {names.sweep_key(sweep): sweep for sweep in sweeps}
+    return {names.SWEEP + key: sweep for key, sweep in keys.items()} | {names.PLANNED + key: now for key in keys}

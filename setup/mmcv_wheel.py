@@ -138,7 +138,7 @@ def try_out() -> None:
     import torch
     from mmcv.ops import RoIAlign, nms
 
-    ramp = torch.arange(8.0).expand(1, 1, 8, 8)  # the value of a pixel is its x
+    ramp = torch.arange(8.0).repeat(1, 1, 8, 1)  # the value of a pixel is its x; mmcv reads memory, so no expand()
     box = torch.tensor([[0.0, 1.0, 1.0, 5.0, 5.0]])  # two bins across, their centres at x = 1.5 and 3.5
     pooled = RoIAlign(output_size=2, spatial_scale=1.0, sampling_ratio=2)(ramp, box)
     torch.testing.assert_close(pooled, torch.tensor([[[[1.5, 3.5], [1.5, 3.5]]]]))

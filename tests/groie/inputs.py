@@ -11,8 +11,7 @@ from groie import AllLevels, ConcatLevels, OneLevel, RandomLevel, SingleLevel, S
 CHANNELS = 8  # a multiple of 4, as the position embedding needs
 HEIGHT, WIDTH = 96, 160  # of the image, in pixels; unequal, so that a swap of x and y shows
 STRIDES = [4, 8, 16, 32]
-OUTPUT_SIZE = (5, 4)  # cells of a pooled RoI: unequal for the same reason
-ALIGN = {"type": "RoIAlign", "output_size": OUTPUT_SIZE, "sampling_ratio": 2}
+OBLONG, SQUARE = (5, 4), (5, 5)  # cells of a pooled RoI: unequal for the same reason, but attention takes only squares
 IMAGES = 3  # in the batch
 
 ALL_LEVELS: list[type[AllLevels]] = [SumLevels, ConcatLevels]
@@ -57,9 +56,21 @@ def random_regions(count: int) -> Tensor:
     return torch.cat([image, corners.flatten(1)], dim=1)
 
 
+def roi_align(*modules: dict[str, Any] | None) -> dict[str, Any]:
+    """Returns the pooling's config, at a size that the modules take."""
+    square = any(module and module["type"] in ("RoIAttention", "GeneralizedAttention") for module in modules)
+    return {"type": "RoIAlign", "output_size": SQUARE if square else OBLONG, "sampling_ratio": 2}
+
+
+def plain(aggregation: type, levels: int = 4, channels: int = CHANNELS, **options: Any) -> Any:
+    """Returns an extractor as it starts."""
+    align = roi_align(options.get("pre"), options.get("post"))
+    return aggregation(roi_layer=align, out_channels=channels, featmap_strides=STRIDES[:levels], **options)
+
+
 def build(aggregation: type, levels: int = 4, **options: Any) -> Any:
     """Returns an extractor of CHANNELS in float64 with random weights, so that no module is the identity."""
-    return randomize(aggregation(dict(ALIGN), CHANNELS, STRIDES[:levels], **options))
+    return randomize(plain(aggregation, levels, **options))
 
 
 def randomize(module: nn.Module) -> nn.Module:

@@ -88,11 +88,14 @@ def offset_embedding(offset: int, channels: int) -> Tensor:
     return torch.tensor([math.sin(a) for a in angles] + [math.cos(a) for a in angles], dtype=torch.float64)
 
 
-def attention(x: Tensor, weights: Weights, heads: int, kv_stride: int) -> Tensor:
-    """Query content and relative position (Zhu et al. 2019, term 2): x_q + gamma W' (sum_k A_qk V x_k + b) over heads.
+def attention(x: Tensor, weights: Weights, heads: int, kv_stride: int, transposed: bool = True) -> Tensor:
+    """Query content and relative position (Zhu et al. 2019, term 2): x_q + gamma (W' sum_k A_qk V x_k + b) over heads.
 
-    A_qk is the softmax, over every kv_stride-th cell k in y and x, of the query's projection times the projected
-    embeddings of the offset between q and k in x and in y, each divided by sqrt(2).
+    A_qk is the softmax, over every kv_stride-th cell k in y and x, of u_q . (R_x(q - k) + R_y(q - k)) / sqrt(2): u_q
+    projects the query, R_x and R_y project the embedding of the offset in x and in y.
+
+    `transposed` is what every public implementation does, so also what the authors trained: in the term of R_y the
+    query is the cell with x and y exchanged, u_(x, y) for q = (y, x). False is what the paper says.
     """
     count, channels, height, width = x.shape
     keys = [(y, x_) for y in range(0, height, kv_stride) for x_ in range(0, width, kv_stride)]
@@ -102,18 +105,20 @@ def attention(x: Tensor, weights: Weights, heads: int, kv_stride: int) -> Tensor
     mixed = []
     for y in range(height):
         for x_ in range(width):
-            position = torch.stack(
-                [
-                    weights["appr_geom_fc_x.weight"] @ offset_embedding(x_ - key_x, channels)
-                    + weights["appr_geom_fc_y.weight"] @ offset_embedding(y - key_y, channels)
-                    for key_y, key_x in keys
-                ]
-            ).reshape(len(keys), heads, -1) / math.sqrt(2)
-            energy = torch.einsum("nmd,kmd->nkm", query[:, :, y, x_].reshape(count, heads, -1), position)
+            along_x = _projected_offsets(weights["appr_geom_fc_x.weight"], [x_ - k for _, k in keys], channels, heads)
+            along_y = _projected_offsets(weights["appr_geom_fc_y.weight"], [y - k for k, _ in keys], channels, heads)
+            here = query[:, :, y, x_].reshape(count, heads, -1)
+            there = query[:, :, x_, y].reshape(count, heads, -1) if transposed else here
+            energy = torch.einsum("nmd,kmd->nkm", here, along_x) + torch.einsum("nmd,kmd->nkm", there, along_y)
             share = energy.exp() / energy.exp().sum(1, keepdim=True)
             mixed.append((share[..., None] * value).sum(1).flatten(1))
     out = pointwise(torch.stack(mixed, dim=1), weights, "proj_conv").transpose(1, 2).reshape(x.shape)
     return x + weights["gamma"] * out
+
+
+def _projected_offsets(projection: Tensor, offsets: list[int], channels: int, heads: int) -> Tensor:
+    embeddings = torch.stack([offset_embedding(offset, channels) for offset in offsets])
+    return (embeddings @ projection.T).reshape(len(offsets), heads, -1) / math.sqrt(2)
 
 
 def process(kind: str, module: nn.Module, x: Tensor) -> Tensor:

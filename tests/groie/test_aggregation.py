@@ -1,4 +1,4 @@
-"""The four aggregations against a slow, obvious reference: outputs, and gradients by every feature map and parameter."""
+"""The four aggregations against a slow, obvious reference: outputs and the gradients by every level and parameter."""
 
 from typing import Any
 
@@ -11,7 +11,6 @@ from tests.groie import reference
 from tests.groie.inputs import (
     ALL_LEVELS,
     MENU,
-    OUTPUT_SIZE,
     ROIS,
     STRIDES,
     assert_equal,
@@ -25,9 +24,10 @@ from tests.groie.inputs import (
 
 def all_levels(extractor: AllLevels, feats: list[Tensor], rois: Tensor, pre: str, post: str, relu: bool) -> Tensor:
     """Returns what the authors' code does, level by level (facts: pre, then ReLU, then aggregation, then post)."""
+    size = extractor.roi_layers[0].output_size
     levels = []
     for level, (feat, stride) in enumerate(zip(feats, STRIDES, strict=False)):
-        pooled = reference.roi_align(feat, rois, OUTPUT_SIZE, stride)
+        pooled = reference.roi_align(feat, rois, size, stride)
         module = extractor.pre_module if extractor.pre_shared else extractor.pre_module[level]
         x = reference.process(pre, module, pooled)
         levels.append(x * (x > 0) if relu else x)
@@ -82,7 +82,7 @@ def test_any_number_of_levels_goes_through_pre_and_post(aggregation: type[AllLev
 @pytest.mark.parametrize("post", MENU)
 def test_one_level_goes_through_pre_and_post(aggregation: type, post: str) -> None:
     extractor, feats, rois = build(aggregation, 1, pre=MENU["conv3"], post=MENU[post]), pyramid(1), regions("many")
-    pooled = reference.roi_align(feats[0], rois, OUTPUT_SIZE, STRIDES[0])
+    pooled = reference.roi_align(feats[0], rois, extractor.roi_layers[0].output_size, STRIDES[0])
     expected = reference.process(post, extractor.post_module, reference.conv(pooled, _weights(extractor.pre_module)))
     out = extractor(feats, rois)
     assert_equal(out, expected)
@@ -96,8 +96,9 @@ def test_single_pools_each_roi_from_the_level_of_its_size(pre: str) -> None:
     sides = torch.tensor([3.0, 17.9, 18.1, 35.9, 36.1, 71.9, 72.1, 90.0], dtype=torch.float64)
     rois = torch.stack([sides * 0, sides * 0 + 2, sides * 0 + 3, 2 + sides * 1.25, 3 + sides / 1.25], dim=1)
     extractor, feats = build(SingleLevel, pre=MENU[pre], finest_scale=finest), pyramid()
+    size = extractor.roi_layers[0].output_size
     by_level = [
-        reference.roi_align(feats[level], rois[[n]], OUTPUT_SIZE, STRIDES[level])
+        reference.roi_align(feats[level], rois[[n]], size, STRIDES[level])
         for n, level in enumerate([0, 0, 1, 1, 2, 2, 3, 3])
     ]
     expected = reference.process(pre, extractor.pre_module, torch.cat(by_level))

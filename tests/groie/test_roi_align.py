@@ -5,7 +5,7 @@ import torch
 from mmcv.ops import RoIAlign
 
 from tests.groie import reference
-from tests.groie.inputs import OUTPUT_SIZE, ROIS, STRIDES, assert_equal, pyramid, random_regions, regions
+from tests.groie.inputs import OBLONG, ROIS, STRIDES, assert_equal, pyramid, random_regions, regions
 
 
 @pytest.mark.parametrize(("sampling_ratio", "aligned"), [(2, True), (0, True), (2, False), (3, True)])
@@ -13,8 +13,8 @@ from tests.groie.inputs import OUTPUT_SIZE, ROIS, STRIDES, assert_equal, pyramid
 def test_is_the_mean_of_bilinear_samples_per_bin(case: str, sampling_ratio: int, aligned: bool) -> None:
     rois = random_regions(30) if case == "random" else regions(case)
     for feat, stride in zip(pyramid(), STRIDES, strict=True):
-        align = RoIAlign(OUTPUT_SIZE, spatial_scale=1 / stride, sampling_ratio=sampling_ratio, aligned=aligned)
-        expected = reference.roi_align(feat, rois, OUTPUT_SIZE, stride, sampling_ratio, aligned)
+        align = RoIAlign(OBLONG, spatial_scale=1 / stride, sampling_ratio=sampling_ratio, aligned=aligned)
+        expected = reference.roi_align(feat, rois, OBLONG, stride, sampling_ratio, aligned)
         pooled = align(feat, rois)
         assert_equal(pooled, expected)
         if len(rois):
@@ -23,7 +23,7 @@ def test_is_the_mean_of_bilinear_samples_per_bin(case: str, sampling_ratio: int,
 
 
 def test_reference_samples_a_linear_image_exactly() -> None:
-    """On an image whose value is its x coordinate, a bin's mean is the x of its centre: the reference can be wrong too."""
+    """The reference can be wrong too: where each pixel holds its x, a bin's mean is the x of its centre."""
     centres = (torch.arange(40, dtype=torch.float64) + 0.5) * 4
     feat = centres.expand(1, 1, 24, 40)
     pooled = reference.roi_align(feat, torch.tensor([[0.0, 20.0, 10.0, 60.0, 50.0]]), (5, 4), stride=4)

@@ -1,0 +1,235 @@
+"""What the extractor promises: gradients reach everything, also without RoIs; a wrong call ends in one sentence."""
+
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from groie import AllLevels, OneLevel, RandomLevel, SingleLevel, SumLevels
+from tests.groie.inputs import (
+    AGGREGATIONS,
+    ALL_LEVELS,
+    CHANNELS,
+    MENU,
+    ONE_LEVEL,
+    assert_equal,
+    build,
+    plain,
+    pyramid,
+    random_regions,
+    regions,
+)
+
+VARIANTS = [
+    pytest.param(aggregation, {"pre": MENU[pre], "post": MENU[post]}, id=f"{aggregation.__name__}-{pre}-{post}")
+    for aggregation, pre, post in itertools.product(AGGREGATIONS, MENU, MENU)
+] + [
+    pytest.param(aggregation, {"pre": MENU[pre], "pre_shared": False}, id=f"{aggregation.__name__}-{pre}-per-level")
+    for aggregation, pre in itertools.product(ALL_LEVELS, MENU)
+]
+
+
+@pytest.mark.parametrize(("aggregation", "options"), VARIANTS)
+class TestEveryVariant:
+    def test_gradient_reaches_every_parameter_and_level(self, aggregation: type, options: dict[str, Any]) -> None:
+        """After a step, because attention and non-local start as identities that pass nothing inward."""
+        rule = {"finest_scale": 5} if issubclass(aggregation, OneLevel) else {}  # so that RoIs fall on every level
+        extractor, feats, rois = plain(aggregation, **options, **rule).double(), pyramid(), random_regions(40)
+        optimizer = torch.optim.SGD([*extractor.parameters(), nn.Parameter(torch.zeros(1))], lr=0.1)
+        _loss(extractor(feats, rois)).backward()
+        optimizer.step()
+        extractor.zero_grad()
+        for feat in feats:
+            feat.grad = None
+        _loss(extractor(feats, rois)).backward()
+        sizes = _gradient_sizes(extractor, feats)
+        # A bias on non-local's keys adds the same to all energies of a query; softmax takes it away. It never learns.
+        inert = {name for name in sizes if name.endswith("phi.conv.bias")}
+        assert not {name for name, size in sizes.items() if size < 1e-12} - inert, sizes
+
+    def test_no_roi_gives_no_features_and_zero_gradients(self, aggregation: type, options: dict[str, Any]) -> None:
+        extractor, feats = plain(aggregation, **options), pyramid(dtype=torch.float32)
+        out = extractor(feats, regions("none", torch.float32))
+        assert out.shape == (0, CHANNELS, *extractor.roi_layers[0].output_size)
+        assert out.dtype == torch.float32
+        out.sum().backward()
+        assert set(_gradient_sizes(extractor, feats).values()) == {0.0}
+
+    def test_trains_under_bfloat16_autocast(self, aggregation: type, options: dict[str, Any]) -> None:
+        """With levels in float32: mmcv's RoIAlign knows no bfloat16."""
+        extractor, feats = plain(aggregation, **options), pyramid(dtype=torch.float32)
+        rois = random_regions(20).float()
+        torch.manual_seed(0)
+        exact = extractor(feats, rois)
+        for batch in (rois, rois[:0]):
+            torch.manual_seed(0)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                out = extractor(feats, batch)
+            _loss(out).backward()
+            _gradient_sizes(extractor, feats)
+            torch.testing.assert_close(out.float(), exact[: len(batch)], rtol=0.05, atol=0.05)
+
+    def test_takes_half_precision_features(self, aggregation: type, options: dict[str, Any]) -> None:
+        """To a few per cent: mmcv's RoIAlign also computes its coordinates in half precision."""
+        extractor, feats = plain(aggregation, **options), pyramid(dtype=torch.half)
+        rois = random_regions(20).float()
+        with torch.no_grad():
+            torch.manual_seed(0)
+            exact = extractor([feat.float() for feat in feats], rois)
+            extractor.half()
+            for batch in (rois, rois[:0]):
+                torch.manual_seed(0)
+                out = extractor(feats, batch)
+                assert out.dtype == torch.half
+                assert ((out - exact[: len(batch)]) ** 2).sum().sqrt() < 0.03 * (exact**2).sum().sqrt()
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_distributed_training_goes_on_after_a_batch_without_rois(aggregation: type, process_group: None) -> None:
+    """DistributedDataParallel refuses the next batch where a parameter got no gradient in the one before."""
+    options = {"pre": MENU["conv3"], "post": MENU["attention"]}
+    model = DistributedDataParallel(plain(aggregation, **options))
+    for case in ("none", "many", "none", "one"):
+        model(pyramid(dtype=torch.float32), regions(case, torch.float32)).sum().backward()
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("levels", [3, 5])
+@pytest.mark.parametrize("case", ["none", "many"])
+def test_wrong_number_of_levels_is_refused(aggregation: type, levels: int, case: str) -> None:
+    extractor, feats = build(aggregation), [*pyramid(), *pyramid(1)]
+    with pytest.raises(ValueError, match=rf"{levels} feature levels .* extractor of 4 .*pass one level per stride"):
+        extractor(feats[:levels], regions(case))
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("module", ["none", "conv3"])
+@pytest.mark.parametrize("case", ["none", "many"])
+def test_features_of_another_width_are_refused(aggregation: type, module: str, case: str) -> None:
+    extractor = build(aggregation, pre=MENU[module])
+    with pytest.raises(ValueError, match=r"6 channels.*(out_channels=8|8 channels)"):
+        extractor(pyramid(channels=6), regions(case))
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_extractor_of_no_level_is_refused(aggregation: type) -> None:
+    with pytest.raises(ValueError, match="featmap_strides"):
+        build(aggregation, levels=0)
+
+
+@pytest.mark.parametrize("aggregation", ALL_LEVELS)
+@pytest.mark.parametrize("value", ["gelu", None, True])
+def test_unknown_level_activation_is_refused(aggregation: type, value: object) -> None:
+    with pytest.raises(ValueError, match=f"level_activation={value!r} is unknown; choose one of relu, none"):
+        build(aggregation, level_activation=value)
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("place", ["pre", "post"])
+class TestUsersModule:
+    def test_is_built_by_its_full_path_at_the_extractors_width(
+        self, aggregation: type, place: str, users_package: str
+    ) -> None:
+        """Scaling by two commutes with all but attention, so twice the plain output is what must come out."""
+        options = {place: {"type": f"{users_package}.Double", "name_of_its_own": "x"}}
+        extractor, feats, rois = build(aggregation, **options), pyramid(), regions("many")
+        module = getattr(extractor, f"{place}_module")
+        assert (type(module).__name__, module.channels) == ("Double", CHANNELS)
+        reference = build(aggregation)
+        reference.load_state_dict(extractor.state_dict())
+        outs = []
+        for one in (extractor, reference):
+            torch.manual_seed(0)
+            if hasattr(one, "reduce"):
+                nn.init.zeros_(one.reduce.conv.bias)
+            outs.append(one(feats, rois))
+        assert_equal(outs[0], 2 * outs[1])
+
+    def test_that_changes_the_width_is_refused(self, aggregation: type, place: str, users_package: str) -> None:
+        """`AllLevels` promises it: a module's width differs from C."""
+        with pytest.raises(ValueError, match=r"Widen.*8"):
+            build(aggregation, **{place: {"type": f"{users_package}.Widen"}})(pyramid(), regions("one"))
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("what", ["feats", "rois"])
+def test_layout_in_memory_does_not_matter(aggregation: type, what: str) -> None:
+    """mmcv's RoIAlign reads both as if contiguous: channels-last levels or a slice of RoIs give wrong values."""
+    levels = 1 if issubclass(aggregation, RandomLevel) else 4
+    extractor, feats, rois = build(aggregation, levels), pyramid(levels), regions("many")
+    strided_rois = torch.cat([rois, rois], dim=1)[:, :5]
+    strided_feats = [feat.to(memory_format=torch.channels_last) for feat in feats]
+    out = extractor(strided_feats, rois) if what == "feats" else extractor(feats, strided_rois)
+    assert_equal(out, extractor(feats, rois))
+
+
+def test_no_rois_leave_frozen_parameters_alone() -> None:
+    extractor, feats = plain(SumLevels, pre=MENU["conv3"], post=MENU["attention"]), pyramid(dtype=torch.float32)
+    extractor.pre_module.requires_grad_(False)
+    extractor([feat.detach() for feat in feats], regions("none", torch.float32)).sum().backward()
+    assert extractor.pre_module.conv.weight.grad is None
+    assert extractor.post_module.gamma.grad == 0
+
+
+def test_inputs_are_not_changed() -> None:
+    for aggregation in AGGREGATIONS:
+        extractor, feats, rois = build(aggregation, pre=MENU["conv3"], post=MENU["conv3"]), pyramid(), regions("many")
+        before = [feat.detach().clone() for feat in feats], rois.clone()
+        extractor(feats, rois, roi_scale_factor=1.3)
+        assert all(torch.equal(feat, old) for feat, old in zip(feats, before[0], strict=True))
+        assert torch.equal(rois, before[1])
+
+
+def test_bases_are_what_the_documentation_says() -> None:
+    assert all(issubclass(aggregation, AllLevels) for aggregation in ALL_LEVELS)
+    assert all(issubclass(aggregation, OneLevel) for aggregation in ONE_LEVEL)
+    with pytest.raises(TypeError, match="abstract"):
+        plain(AllLevels)
+    assert plain(SingleLevel).finest_scale == 56
+
+
+@pytest.fixture
+def users_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    (tmp_path / "someones_own_modules.py").write_text(
+        "from torch import nn\n"
+        "class Double(nn.Module):\n"
+        "    def __init__(self, channels, name_of_its_own):\n"
+        "        super().__init__()\n"
+        "        self.channels = channels\n"
+        "    def forward(self, x):\n"
+        "        return 2 * x\n"
+        "class Widen(nn.Conv2d):\n"
+        "    def __init__(self, channels):\n"
+        "        super().__init__(channels, 2 * channels, 1)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "someones_own_modules"
+    sys.modules.pop("someones_own_modules", None)
+
+
+@pytest.fixture
+def process_group(tmp_path: Path) -> Iterator[None]:
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def _loss(out: Tensor) -> Tensor:
+    return (out.float() if out.dtype == torch.bfloat16 else out).square().mean()
+
+
+def _gradient_sizes(extractor: nn.Module, feats: list[Tensor]) -> dict[str, float]:
+    """Returns the largest element of every gradient; fails where one is missing or not finite."""
+    leaves = {f"feats[{level}]": feat for level, feat in enumerate(feats)} | dict(extractor.named_parameters())
+    missing = [name for name, leaf in leaves.items() if leaf.grad is None]
+    assert not missing, f"no gradient for {missing}"
+    sizes = {name: leaf.grad.abs().max().item() for name, leaf in leaves.items() if leaf.grad is not None}
+    assert all(size < float("inf") for size in sizes.values()), sizes
+    return sizes
