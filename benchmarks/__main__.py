@@ -1,4 +1,4 @@
-"""`python -m benchmarks extractor [--json]`: prints a table, or with --json one object a line: name ours peer ratio unit."""
+"""`python -m benchmarks extractor [--json]`: a table, or with --json one object a line: name ours peer ratio unit."""
 
 import argparse
 import json

@@ -34,7 +34,7 @@ class Figure:
 
 
 def figures(rois: int = 128, repeats: int = 3) -> Iterator[Figure]:
-    """Yields a figure for each variant that MMDetection has a counterpart of; the two alternate, `repeats` times each."""
+    """Yields a figure for each variant that MMDetection has a counterpart of; the two alternate `repeats` times."""
     register_all_modules()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)

@@ -47,7 +47,7 @@ class ExactCocoMetric(CocoMetric):
         """Returns `bbox/AP` ... `segm/APl` over all images of the validation set."""
         self.cat_ids = self._coco_api.get_cat_ids(cat_names=self.dataset_meta["classes"])
         predictions = [prediction for _, prediction in results]
-        metrics = {}
+        metrics: dict[str, float] = {}
         for iou_type in self.metrics:
             values = coco_average_precision(self._coco_api, self._detections(predictions, iou_type), iou_type)
             metrics |= {names.coco_metric(iou_type, metric): value for metric, value in values.items()}

@@ -44,7 +44,8 @@ def _attempt(paths: TrialPaths) -> str:
     _clear(paths)
     run = Store(config).open_run(description)
     display = TrialDisplay(description, config["schedule"]["epochs"])
-    status, reason = names.KILLED, "interrupted"
+    status: str = names.KILLED
+    reason: str | None = "interrupted"
     try:
         status, reason = _supervise(paths, config, run, display)
     finally:

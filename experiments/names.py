@@ -18,7 +18,7 @@ VARIANT_ID = "variant_id"  # the same without the seed
 VARIANT = "variant"  # the variant as people read it: "sum pre=conv5 post=attention"
 OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial again
 REASON = "reason"  # why a run is FAILED or KILLED, one line
-# A run may belong to several sweeps. KEY is `sweep_key(name)`: MLflow's tag keys allow few characters, names may use any.
+# A run may belong to several sweeps. KEY is `sweep_key(name)`: MLflow's tag keys allow few characters.
 SWEEP = "sweep."  # SWEEP + KEY -> name of the sweep
 PLANNED = "planned."  # PLANNED + KEY -> when this sweep was last planned, ISO 8601 with time zone
 

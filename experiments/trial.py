@@ -75,7 +75,7 @@ class Trial:
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns what identifies a trial: its whole configuration less `EXCLUDED`, and the versions that give it meaning."""
+    """Returns what identifies a trial: its configuration less `EXCLUDED`, and the versions that give it meaning."""
     kept = json.loads(json.dumps(config))
     for path in EXCLUDED:
         *parents, last = path.split(".")

@@ -1,4 +1,4 @@
-"""How the levels become one feature: the rows of the paper's Tables I and II. To add one, extend a base and register."""
+"""How the levels become one feature: the rows of the paper's Tables I and II. To add one, extend a base class."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ class SumLevels(AllLevels):
 
 @MODELS.register_module()
 class ConcatLevels(AllLevels):
-    """Concatenates the levels' channels and reduces them to C by a 1x1 convolution with ReLU (authors' code; Table II)."""
+    """Concatenates the levels' channels and reduces them to C by a 1x1 convolution with ReLU (Table II)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -5,6 +5,7 @@ An aggregation is a class: one that fuses all levels extends `AllLevels`, one th
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from itertools import repeat
 
 import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
@@ -50,7 +51,7 @@ class AllLevels(BaseRoIExtractor):
                 f"level_activation={level_activation!r} is unknown; choose one of {', '.join(LEVEL_ACTIVATIONS)}"
             )
         self.level_activation = nn.ReLU() if level_activation == "relu" else nn.Identity()
-        self.pre_shared = pre_shared
+        self.pre_module: nn.Module
         if pre_shared:
             self.pre_module = build_processing(pre, out_channels)
         else:
@@ -68,10 +69,11 @@ class AllLevels(BaseRoIExtractor):
             return no_rois(self, feats)
         if roi_scale_factor is not None:
             rois = self.roi_rescale(rois, roi_scale_factor)
-        levels = []
-        for level, (pool, feat) in enumerate(zip(self.roi_layers, feats, strict=True)):
-            pre = self.pre_module if self.pre_shared else self.pre_module[level]
-            levels.append(self.level_activation(pre(pool(feat, rois.to(feat.dtype)))))
+        per_level = self.pre_module if isinstance(self.pre_module, nn.ModuleList) else repeat(self.pre_module)
+        levels = [
+            self.level_activation(pre(pool(feat, rois.to(feat.dtype))))
+            for pool, pre, feat in zip(self.roi_layers, per_level, feats, strict=False)
+        ]
         return self.post_module(self.aggregate(levels))
 
     @abstractmethod

@@ -1,0 +1,1 @@
+"""One trial, from its description on the command line to its recorded result."""
