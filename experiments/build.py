@@ -41,7 +41,7 @@ def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPath
 
 
 def extractor_config(config: Settings, channels: int, output_size: int) -> ConfigDict:
-    """Returns the config of a RoI extractor: the aggregation's class, with the variant's modules before and after it."""
+    """Returns the config of a RoI extractor: the aggregation's class with the variant's modules around it."""
     aggregation = {key: value for key, value in config["aggregation"].items() if key != "name"}
     return ConfigDict(
         **aggregation,

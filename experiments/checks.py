@@ -37,6 +37,17 @@ def values(config: dict[str, Any]) -> None:
     processes = config["resources"]["processes"]
     if processes != "auto":
         _require_whole("resources.processes", processes, 1, " or auto")
+        batch(processes, config["schedule"]["batch_size"])
+
+
+def batch(processes: int, images: int) -> None:
+    """Raises UserError where a step's images cannot be shared evenly among a trial's processes."""
+    if images % processes:
+        divisors = ", ".join(str(number) for number in range(1, images + 1) if images % number == 0)
+        raise UserError(
+            f"resources.processes={processes} does not divide schedule.batch_size={images}; choose one of {divisors}, "
+            "or another batch size (the learning rate follows it)"
+        )
 
 
 def _require_whole(key: str, value: object, least: int, other: str = "") -> None:

@@ -52,8 +52,12 @@ class TrialDisplay:
         if not console.is_terminal:
             console.print(f"{self.title}: epoch {epoch}/{self.epochs}  {self.average_precision}")
 
-    def close(self, status: str, reason: str | None, log: Path) -> None:
-        """Ends the bar with the trial's status, and where to look if it did not finish."""
+    def close(self, status: str, reason: str | None, trouble: str | None, log: Path) -> None:
+        """Ends the bar with the trial's status, where to look if it did not finish, and what the store lacks."""
         self.bar.stop()
+        if trouble:
+            console.print(
+                f"[yellow]{self.title}: MLflow's record is incomplete[/yellow] ({trouble}); {log.parent} has all"
+            )
         if status != names.FINISHED:
             console.print(f"[red]{self.title}: {status}[/red]: {reason}; see {log}")

@@ -36,7 +36,7 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
 
 
 def report(command: Callable[[], None]) -> int:
-    """Runs a Hydra command and returns its exit code: 0, 1 for a failed trial, 2 for a user's mistake, told on stderr."""
+    """Runs a Hydra command; returns its exit code: 0, 1 for a failed trial, 2 for a user's mistake, told on stderr."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would else print in its own words with exit code 1
     try:
         command()

@@ -1,4 +1,4 @@
-"""Runs one trial in processes of its own and sees it to its end: watches the journal, writes MLflow, tells the status."""
+"""Runs one trial in processes of its own and sees it to its end: watches the journal, writes MLflow."""
 
 import json
 import os
@@ -7,14 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import yaml
 from filelock import FileLock, Timeout
 
-from experiments import names
+from experiments import checks, names
 from experiments.display import TrialDisplay
 from experiments.errors import UserError
 from experiments.journal import Reader
@@ -41,17 +43,18 @@ def run_trial(folder: Path) -> str:
 def _attempt(paths: TrialPaths) -> str:
     config = yaml.safe_load(paths.config.read_text())
     description = json.loads(paths.description.read_text())
+    processes = process_count(config)
     _clear(paths)
     run = Store(config).open_run(description)
     display = TrialDisplay(description, config["schedule"]["epochs"])
     status: str = names.KILLED
     reason: str | None = "interrupted"
     try:
-        status, reason = _supervise(paths, config, run, display)
+        status, reason = _supervise(paths, processes, run, display)
     finally:
         paths.outcome.write_text(json.dumps({"status": status, "reason": reason}))
         run.close(status, reason, paths)
-        display.close(status, reason, paths.log)
+        display.close(status, reason, run.trouble, paths.log)
     return status
 
 
@@ -62,13 +65,12 @@ def _clear(paths: TrialPaths) -> None:
         path.unlink(missing_ok=True)
 
 
-def _supervise(paths: TrialPaths, config: dict, run: Run, display: TrialDisplay) -> tuple[str, str | None]:
+def _supervise(paths: TrialPaths, processes: int, run: Run, display: TrialDisplay) -> tuple[str, str | None]:
     """Starts the ranks and follows them to their end; returns the status and, unless FINISHED, the reason."""
-    signal.signal(signal.SIGTERM, _interrupt)  # a cluster's polite way to stop a job
     reader = Reader(paths.journal)
-    with paths.log.open("wb") as log:
+    with paths.log.open("wb") as log, _sigterm_interrupts():
         process = subprocess.Popen(
-            _command(paths, process_count(config)),
+            _command(paths, processes),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -91,8 +93,17 @@ def _supervise(paths: TrialPaths, config: dict, run: Run, display: TrialDisplay)
     return names.FAILED, _reason(paths)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM, a cluster's polite way to stop a job, does what Ctrl-C does; only a main thread can arrange for it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stop(process: subprocess.Popen) -> None:
@@ -119,14 +130,9 @@ def process_count(config: dict) -> int:
     import torch
 
     gpus = torch.cuda.device_count()
-    asked, batch = config["resources"]["processes"], config["schedule"]["batch_size"]
+    asked = config["resources"]["processes"]
     count = max(gpus, 1) if asked == "auto" else asked
-    if batch % count:
-        divisors = ", ".join(str(n) for n in range(1, batch + 1) if batch % n == 0)
-        raise UserError(
-            f"resources.processes={count} does not divide schedule.batch_size={batch}; choose one of {divisors}, "
-            "or another batch size (the learning rate follows it)"
-        )
+    checks.batch(count, config["schedule"]["batch_size"])
     if gpus and count > gpus:
         raise UserError(f"resources.processes={count} but this machine has {gpus} GPUs; choose 1 to {gpus}")
     return count

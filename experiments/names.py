@@ -22,7 +22,7 @@ REASON = "reason"  # why a run is FAILED or KILLED, one line
 SWEEP = "sweep."  # SWEEP + KEY -> name of the sweep
 PLANNED = "planned."  # PLANNED + KEY -> when this sweep was last planned, ISO 8601 with time zone
 
-# Metrics: IOU_TYPE/METRIC at step = epoch, counted from 1, as fractions in full precision; -1 where COCO has no objects.
+# Metrics: IOU_TYPE/METRIC at step = epoch, counted from 1; fractions in full precision, -1 where COCO has no objects.
 IOU_TYPES = ("bbox", "segm")
 COCO_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 EPOCH_LOSS = "train/loss"  # mean total loss of an epoch, step = epoch

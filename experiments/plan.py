@@ -64,6 +64,7 @@ def freeze(plan: Plan) -> list[Trial]:
     from experiments.tracking import Store, membership
 
     splits = [datasets.locate(trial.config) for trial in plan.trials]
+    store = Store(plan.trials[0].config)  # here and now, so that jobs find it made
     todo = []
     for trial, found in zip(plan.trials, splits, strict=True):
         paths = trial.paths
@@ -73,7 +74,7 @@ def freeze(plan: Plan) -> list[Trial]:
         description = {**trial.describe(), "data": data, "sweeps": {**earlier.get("sweeps", {}), **tags}}
         if finished(trial):
             _require_same_data(trial, earlier["data"], data)
-            Store(trial.config).join(description, paths)
+            store.join(description, paths)
         else:
             paths.root.mkdir(parents=True, exist_ok=True)
             paths.config.write_text(yaml.safe_dump(trial.config, sort_keys=False))

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -88,19 +88,42 @@ class Run:
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self.client = client
         self.run_id = run_id
+        self.pending: list[Metric] = []  # what the store has not taken yet
+        self.trouble: str | None = None  # why it did not, at the last try
 
     def deliver(self, records: Iterable[Record]) -> None:
-        """Copies the journal's metrics, with their own times and steps: the same record twice adds nothing."""
-        metrics = [
+        """Copies the journal's metrics, with their own times and steps: the same record twice adds nothing.
+
+        What a store in trouble does not take is tried again at the next call; training goes on meanwhile.
+        """
+        self.pending += [
             Metric(name, value, record["time"], record["step"])
             for record in records
             for name, value in record.get("metrics", {}).items()
         ]
-        if metrics:
-            self.client.log_batch(self.run_id, metrics=metrics)
+        if self.pending:
+            self._try(self._log_pending)
+
+    def _log_pending(self) -> None:
+        self.client.log_batch(self.run_id, metrics=self.pending)
+        self.pending = []
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+            self.trouble = None
+        except (MlflowException, OSError) as error:
+            self.trouble = str(error).partition("\n")[0]
 
     def close(self, status: str, reason: str | None, paths: TrialPaths) -> None:
-        """Ends the run with its true status and keeps what is needed to repeat and to understand the trial."""
+        """Ends the run with its true status and keeps what is needed to repeat and to understand the trial.
+
+        A store in trouble leaves the run as it is and says why in `trouble`; the journal has everything.
+        """
+        self.deliver([])
+        self._try(lambda: self._settle(status, reason, paths))
+
+    def _settle(self, status: str, reason: str | None, paths: TrialPaths) -> None:
         if reason:
             self.client.set_tag(self.run_id, names.REASON, reason)
         for path in (paths.config, paths.detector_config, paths.log):

@@ -26,6 +26,7 @@ class AblationSweeper(Sweeper):
         todo = plan.freeze(planned)
         plan.show(planned, todo)
         if todo:
-            self.launcher.launch([trial.job_overrides for trial in todo], initial_job_idx=0)
+            for job in self.launcher.launch([trial.job_overrides for trial in todo], initial_job_idx=0):
+                _ = job.return_value  # raises what went wrong around a trial; a trial that fails is no exception
         if not plan.summarize(planned):
             raise SystemExit(1)

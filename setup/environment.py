@@ -28,22 +28,21 @@ def ensure() -> int:
     """Makes `.venv` unless it is current; returns the exit code (0 done, 2 a sentence was printed, 130 interrupted)."""
     if is_current():
         return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever ends us, end what we started
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # whatever ends us, end what we started
+        signal.signal(ending, signal.default_int_handler)
     try:
         with exclusive(ROOT / ".venv.lock"):
             if not is_current():
                 make()
         return 0
-    except DiskFullError as error:
-        shutil.rmtree(VENV, ignore_errors=True)  # give back what was taken
-        print(f"error: {error}", file=sys.stderr)
+    except (DiskFullError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        if (VENV / "setup").exists() and not STAMP.exists():
+            shutil.rmtree(VENV, ignore_errors=True)  # give back what was taken
+        print(f"error: {DiskFullError(ROOT)}", file=sys.stderr)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        shutil.rmtree(VENV, ignore_errors=True)
-        print(f"error: {DiskFullError(ROOT)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nSet-up interrupted; the same command starts it again.", file=sys.stderr)
         return 130
@@ -70,7 +69,8 @@ def make() -> None:
     pins = read_lock()
     mmcv = pins.pop("onedl-mmcv")
     check_venv()
-    check_disk(ROOT)
+    if not VENV.exists():  # otherwise what it takes is given back first
+        check_disk(ROOT)
     compiles = not find_wheels(wheel_key(mmcv, f"{pins['torch']}*"))
     if compiles:
         find_compiler()
@@ -80,6 +80,7 @@ def make() -> None:
     start = time.monotonic()
 
     # What is there is unfinished or of another lock, and pip cannot tell a half installed package from a whole one.
+    STAMP.unlink(missing_ok=True)
     shutil.rmtree(VENV, ignore_errors=True)
     temporary = VENV / "setup" / "tmp"  # pip and the compiler write gigabytes: to the disk whose space was checked
     temporary.mkdir(parents=True)
@@ -90,7 +91,8 @@ def make() -> None:
         return Job(title, list(command), VENV / "setup" / f"{name}.log", progress, environment)
 
     def pip(title: str, name: str, *arguments: str) -> Job:
-        options = ("--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar=off")
+        # Compiling every module of every package takes longer than installing them, and most are never imported.
+        options = ("--no-compile", "--no-user", "--no-input", "--disable-pip-version-check", "--progress-bar=off")
         return job(title, name, python, "-m", "pip", "install", *options, *arguments, progress=pip_progress)
 
     def pinned(*names: str) -> list[str]:

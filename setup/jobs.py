@@ -1,7 +1,9 @@
 """Runs the commands of one set-up step side by side: output to log files, one live line, failures as sentences."""
 
+import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,7 +60,7 @@ def explain(title: str, log: Path) -> SetupError:
         )
     if KILLED.search(text):
         return SetupError(f"{title} ran out of memory: run the same command again with MAX_JOBS=1; the log is {log}.")
-    reason = next((line.strip() for line in FAILURE.findall(text)), "it does not say why").rstrip(".")
+    reason = next((line.strip()[:200] for line in FAILURE.findall(text)), "it does not say why").rstrip(".")
     return SetupError(f"{title} failed: {reason}; the log is {log}, running the same command again starts afresh.")
 
 
@@ -82,7 +84,8 @@ def run(*jobs: Job) -> None:
         _watch(running, start)
     finally:
         for process in running:
-            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 
 
@@ -105,7 +108,7 @@ def _watch(running: dict[subprocess.Popen[bytes], Job], start: float) -> None:
             states = [f"{job.title}: {job.progress(job.log.read_text(errors='replace'))}" for job in running.values()]
             line = f"  {now - start:3.0f} s  " + " | ".join(state.rstrip(": ") for state in states)
             if live:
-                width = os.get_terminal_size().columns - 1
+                width = shutil.get_terminal_size().columns - 1
                 print(f"\r\033[K{line[:width]}", end="", flush=True)
             else:
                 print(line, flush=True)

@@ -105,6 +105,7 @@ def _compile(mmcv: str, cuda: bool, scratch: Path) -> Path:
         "PCH_DIR": str(scratch / "pch"),
         "CXX": wrapper.name,
         "CFLAGS": CFLAGS,
+        "CXXFLAGS": "",  # conda sets some for one family of processors
         "MAX_JOBS": os.environ.get("MAX_JOBS", str(_parallel_jobs())),
         "PATH": os.pathsep.join([str(wrapper.parent), str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     }

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 # The most that a set-up took, with the small CPU build of torch; a CUDA build needs far more (see requirements.in).
-NEEDED_GB = 4.0
+NEEDED_GB = 3.5
 
 
 class SetupError(Exception):
