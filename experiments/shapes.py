@@ -1,4 +1,4 @@
-"""The embedded data: scenes of textured outlines in which the choice of FPN level matters. What they are: docs/shapes.md.
+"""The embedded data: scenes of textured outlines, made so that the choice of FPN level matters (docs/shapes.md).
 
 A scene is described in fractions of the image's side, then drawn or annotated at any image size. It depends on
 (seed, split, index) alone, never on how many images are asked for.
@@ -6,6 +6,7 @@ A scene is described in fractions of the image's side, then drawn or annotated a
 
 import colorsys
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,27 +18,30 @@ OUTLINES, TEXTURES = ("disc", "square", "triangle"), ("striped", "checked")
 CLASSES = tuple(f"{texture} {outline}" for texture in TEXTURES for outline in OUTLINES)
 SPLITS = ("train", "val")
 
-# All lengths in fractions of the image's side. The finest FPN level serves sizes up to twice FINEST, as in FPN's paper.
-FINEST = 1 / 16
+# All lengths are fractions of the image's side.
+FINEST = 1 / 16  # FPN levels change at 2, 4 and 8 times this, and sizes lie on both sides of each change
 SMALLEST, LARGEST = 1 / 12, 0.9  # sqrt(w * h) of an object's box, log-uniform
 TILT = 20  # degrees that outlines and textures are turned at most
-WAVELENGTH = 1 / 24  # of both textures whatever the object's size: two periods in the smallest, 29 in the largest
+WAVELENGTH = (
+    1 / 24
+)  # of both textures, whatever the object's size: 2 periods across the smallest, 21 across the largest
 MOST_OBJECTS = 5
 LEAST_VISIBLE = 0.8  # of each object's own area
 MOST_BOX_IOU = 0.12  # between any two objects: well below NMS's threshold
 EMPTY_VAL = 0.02  # of the validation images show no object, as in real data
 CRUMB = 2e-5  # of the image's area: visible parts below it are not annotated
 
+Colours = tuple[NDArray[np.float32], NDArray[np.float32]]  # dark and light, each (3,), BGR, 0..1
+
 
 @dataclass(frozen=True)
 class Mark:
-    """One painted thing: an object if `category` is its place in CLASSES, clutter if it is None."""
+    """One painted thing: an outline filled with a texture."""
 
     outline: Polygon
-    texture: str  # "plain" | "striped" | "checked"
+    texture: str  # "plain" (the dark colour alone) | "striped" | "checked"
     angle: float  # of the texture, radians
-    colours: tuple[NDArray[np.float32], NDArray[np.float32]]  # BGR, 0..1
-    category: int | None = None
+    colours: Colours
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Scene:
     background: tuple[NDArray[np.float32], ...]  # (k, k, 3) colour grids, to be enlarged and summed
     clutter: tuple[Mark, ...]
     objects: tuple[Mark, ...]
-    visible: tuple[BaseGeometry, ...]  # of each object, the part that no later object covers
+    visible: tuple[BaseGeometry, ...]  # of each object: the part that no later object covers
+    categories: tuple[int, ...]  # of each object: its place in CLASSES
 
 
 def finest_scale(image_size: int) -> float:
@@ -61,24 +66,26 @@ def describe(seed: int, split: str, index: int) -> Scene:
     background = _background(rng)
     clutter = tuple(_clutter(rng))
     if rng.random() < EMPTY_VAL and split == "val":
-        return Scene(background, clutter, (), ())
+        return Scene(background, clutter, (), (), ())
     count = int(rng.integers(1, MOST_OBJECTS + 1))
     # One size from each of `count` equal slices of the log range: jointly spread, each marginally log-uniform.
     slices = (np.arange(count)[::-1] + rng.random(count)) / count
     objects: list[Mark] = []
     visible: list[BaseGeometry] = []
+    categories: list[int] = []
     for size in SMALLEST * (LARGEST / SMALLEST) ** slices:
-        texture, outline = divmod(int(rng.integers(len(CLASSES))), len(OUTLINES))
-        shape = _boxed(rng, _outline(OUTLINES[outline]), size)
+        category = int(rng.integers(len(CLASSES)))
+        texture, outline = CLASSES[category].split()
+        shape = _boxed(rng, _outline(outline), size)
         for _ in range(50):
             candidate = _somewhere(rng, shape)
             rest = [part.difference(candidate) for part in visible]
             if all(_fits(mark.outline, part, candidate) for mark, part in zip(objects, rest, strict=True)):
-                category = texture * len(OUTLINES) + outline
-                objects.append(Mark(candidate, TEXTURES[texture], _angle(rng), _two_colours(rng), category))
+                objects.append(Mark(candidate, texture, _angle(rng), _two_colours(rng)))
                 visible = [*rest, candidate]
-                break  # otherwise no free place was found and the scene goes without this object
-    return Scene(background, clutter, tuple(objects), tuple(visible))
+                categories.append(category)
+                break  # where no place is found, the scene goes without this object
+    return Scene(background, clutter, tuple(objects), tuple(visible), tuple(categories))
 
 
 def draw(scene: Scene, image_size: int) -> NDArray[np.uint8]:
@@ -91,16 +98,16 @@ def draw(scene: Scene, image_size: int) -> NDArray[np.uint8]:
     return np.asarray(np.rint(np.clip(image, 0, 1) * 255), dtype=np.uint8)
 
 
-def annotate(scene: Scene, image_size: int) -> list[dict[str, object]]:
+def annotate(scene: Scene, image_size: int) -> list[dict[str, Any]]:
     """Returns COCO annotations without ids: polygons, area and box [x, y, w, h] of the visible part, in pixels."""
-    annotations: list[dict[str, object]] = []
-    for mark, region in zip(scene.objects, scene.visible, strict=True):
+    annotations: list[dict[str, Any]] = []
+    for category, region in zip(scene.categories, scene.visible, strict=True):
         parts = [part for part in _without_holes(region) if part.area > CRUMB]
         left, top, right, bottom = (round(v * image_size, 2) for v in unary_union(parts).bounds)
         rings = [np.asarray(part.exterior.coords)[:-1] * image_size for part in parts]
         annotations.append(
             {
-                "category_id": CLASSES.index(CLASSES[mark.category or 0]) + 1,
+                "category_id": category + 1,
                 "bbox": [left, top, round(right - left, 2), round(bottom - top, 2)],
                 "segmentation": [np.round(ring, 2).ravel().tolist() for ring in rings],
                 "area": round(sum(part.area for part in parts) * image_size**2, 2),
@@ -168,7 +175,7 @@ def _background(rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
 
 
 def _clutter(rng: np.random.Generator) -> list[Mark]:
-    """Returns plain blobs, lines, and now and then a texture in an outline that is no class."""
+    """Returns plain blobs and lines and, in four of ten scenes, a texture in an outline that is no class."""
     marks = []
     for _ in range(rng.integers(1, 4)):
         blob = _somewhere(rng, _boxed(rng, _outline("disc"), rng.uniform(0.06, 0.35)))
@@ -189,7 +196,7 @@ def _angle(rng: np.random.Generator) -> float:
     return float(np.radians(rng.uniform(-TILT, TILT)))
 
 
-def _two_colours(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _two_colours(rng: np.random.Generator) -> Colours:
     """Returns a dark and a light colour of random hues, far enough apart in brightness for the texture to be seen."""
     while True:
         dark = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 1), rng.uniform(0.05, 0.45))
@@ -215,10 +222,10 @@ def _paint(image: NDArray[np.float32], mark: Mark, finer: int = 4) -> None:
     image[top:bottom, left:right] += alpha * (colour - image[top:bottom, left:right])
 
 
-def _texture(mark: Mark, x: NDArray[np.float64], y: NDArray[np.float64], size: int) -> NDArray[np.float32]:
-    """Returns how light the texture is, 0..1, at pixel centres x, y: two clipped waves, so that its edges are smooth."""
+def _texture(mark: Mark, x: NDArray[np.floating], y: NDArray[np.floating], size: int) -> NDArray[np.float32]:
+    """Returns how light the texture is, 0..1, at pixel centres x, y: clipped waves, whose edges are smooth."""
     if mark.texture == "plain":
-        return np.full((len(y), len(x)), round(mark.angle % 1), np.float32)
+        return np.zeros((len(y), len(x)), np.float32)
     turn = 2 * np.pi / (WAVELENGTH * size)
     first = turn * (x[None] * np.cos(mark.angle) + y[:, None] * np.sin(mark.angle))
     if mark.texture == "striped":

@@ -33,9 +33,7 @@ class ShapesSpec:
         for name, (least, most) in _LIMITS.items():
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
-                raise UserError(
-                    f"dataset.{name}={value!r} is no whole number from {least} to {most}: choose one of those."
-                )
+                raise UserError(f"dataset.{name}={value!r} is unusable; choose a whole number from {least} to {most}")
 
     @property
     def folder(self) -> str:
@@ -70,7 +68,7 @@ def ensure_shapes(spec: ShapesSpec, root: Path) -> Path:
     except OSError as error:
         reason = error.strerror or error
         raise UserError(
-            f"Cannot write shapes to {root} ({reason}): set dataset.root to a folder with space."
+            f"shapes cannot be written to {root} ({reason}); make room there or set output_dir to another folder"
         ) from error
     return target
 
@@ -83,15 +81,16 @@ def _draw_all(spec: ShapesSpec, target: Path, console: Console) -> None:
     (partial / "annotations").mkdir(parents=True)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Drawing shapes", total=spec.train_images + spec.val_images)
-        for split, count in (("train", spec.train_images), ("val", spec.val_images)):
+        for split, count in zip(shapes.SPLITS, (spec.train_images, spec.val_images), strict=True):
             (partial / "images" / split).mkdir(parents=True)
-            images, annotations = [], []
+            images: list[dict[str, object]] = []
+            annotations: list[dict[str, object]] = []
             for index in range(count):
                 scene = shapes.describe(spec.seed, split, index)
                 name = f"{split}/{index:06d}.png"
-                path = partial / "images" / name
-                if not cv2.imwrite(str(path), shapes.draw(scene, spec.image_size)):
-                    raise OSError(f"{path.name} could not be written")
+                _, png = cv2.imencode(".png", shapes.draw(scene, spec.image_size))
+                # not cv2.imwrite, which keeps silent about a full disk
+                (partial / "images" / name).write_bytes(png.tobytes())
                 size = {"width": spec.image_size, "height": spec.image_size}
                 images.append({"id": index + 1, "file_name": name, **size})
                 for annotation in shapes.annotate(scene, spec.image_size):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from setup.preconditions import DiskFullError, SetupError
+from setup.preconditions import DiskFullError, SetupError, free_gb
 
 PLAIN_INTERVAL = 20.0  # seconds between lines where there is no terminal to keep one line live in
 POLL_INTERVAL = 0.2
@@ -51,7 +51,7 @@ def explain(title: str, log: Path) -> SetupError:
     text = log.read_text(errors="replace")
     if own := told(SENTENCE, log):
         return SetupError(own[-1])
-    if DISK_FULL.search(text):
+    if DISK_FULL.search(text) or free_gb(log.parent) < 0.1:  # a full disk may leave no room to say so
         return DiskFullError(log.parent)
     if UNREACHABLE.search(text):
         return SetupError(

@@ -9,7 +9,8 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-# The most that a set-up took, with the small CPU build of torch; a CUDA build needs far more (see requirements.in).
+# A set-up took 2.3 GB at its most, with the small CPU build of torch; pip's cache of downloads and the demo's outputs
+# come on top. A CUDA build needs far more (see requirements.in).
 NEEDED_GB = 3.5
 
 

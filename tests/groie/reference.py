@@ -4,12 +4,18 @@ Weights come from the module under test by name; everything else is plain arithm
 """
 
 import math
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 Weights = dict[str, Tensor]
+
+
+def weights_of(module: nn.Module) -> Weights:
+    """Returns a module's parameters by name."""
+    return dict(module.named_parameters())
 
 
 def hat(coordinates: Tensor, cells: int) -> Tensor:
@@ -55,7 +61,7 @@ def conv(x: Tensor, weights: Weights) -> Tensor:
     kernel, bias = weights["conv.weight"], weights["conv.bias"]
     size = kernel.shape[-1]
     height, width = x.shape[2:]
-    padded = F.pad(x, [size // 2] * 4)
+    padded = functional.pad(x, [size // 2] * 4)
     total = bias[None, :, None, None].expand(len(x), -1, height, width)
     for dy in range(size):
         for dx in range(size):
@@ -121,9 +127,9 @@ def _projected_offsets(projection: Tensor, offsets: list[int], channels: int, he
     return (embeddings @ projection.T).reshape(len(offsets), heads, -1) / math.sqrt(2)
 
 
-def process(kind: str, module: nn.Module, x: Tensor) -> Tensor:
+def process(kind: str, module: Any, x: Tensor) -> Tensor:
     """Returns what an option of the menu does to x with the weights of `module`."""
-    weights = dict(module.named_parameters())
+    weights = weights_of(module)
     if kind == "none":
         return x
     if kind == "nonlocal":

@@ -28,11 +28,11 @@ def all_levels(extractor: AllLevels, feats: list[Tensor], rois: Tensor, pre: str
     levels = []
     for level, (feat, stride) in enumerate(zip(feats, STRIDES, strict=False)):
         pooled = reference.roi_align(feat, rois, size, stride)
-        module = extractor.pre_module if extractor.pre_shared else extractor.pre_module[level]
-        x = reference.process(pre, module, pooled)
+        modules = extractor.pre_module
+        x = reference.process(pre, modules[level] if isinstance(modules, torch.nn.ModuleList) else modules, pooled)
         levels.append(x * (x > 0) if relu else x)
     if isinstance(extractor, ConcatLevels):
-        fused = reference.conv(torch.cat(levels, dim=1), dict(extractor.reduce.named_parameters()))
+        fused = reference.conv(torch.cat(levels, dim=1), reference.weights_of(extractor.reduce))
     else:
         fused = torch.stack(levels).sum(dim=0)
     return reference.process(post, extractor.post_module, fused)
@@ -83,7 +83,7 @@ def test_any_number_of_levels_goes_through_pre_and_post(aggregation: type[AllLev
 def test_one_level_goes_through_pre_and_post(aggregation: type, post: str) -> None:
     extractor, feats, rois = build(aggregation, 1, pre=MENU["conv3"], post=MENU[post]), pyramid(1), regions("many")
     pooled = reference.roi_align(feats[0], rois, extractor.roi_layers[0].output_size, STRIDES[0])
-    expected = reference.process(post, extractor.post_module, reference.conv(pooled, _weights(extractor.pre_module)))
+    expected = reference.process(post, extractor.post_module, reference.process("conv3", extractor.pre_module, pooled))
     out = extractor(feats, rois)
     assert_equal(out, expected)
     assert_equal(gradients(out, feats, extractor), gradients(expected, feats, extractor))
@@ -142,14 +142,10 @@ class TestRandom:
 
 def test_the_hidden_relu_is_there_by_default_and_changes_the_sum() -> None:
     feats, rois = pyramid(), regions("many")
-    options: dict[str, Any]
+    choices: list[dict[str, Any]] = [{}, {"level_activation": "relu"}, {"level_activation": "none"}]
     outs = []
-    for options in ({}, {"level_activation": "relu"}, {"level_activation": "none"}):
+    for options in choices:
         outs.append(build(SumLevels, **options)(feats, rois))
     assert torch.equal(outs[0], outs[1])
     assert outs[0].min() >= 0
     assert outs[2].min() < 0
-
-
-def _weights(module: torch.nn.Module) -> dict[str, Tensor]:
-    return dict(module.named_parameters())

@@ -94,8 +94,7 @@ class TestEveryVariant:
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_distributed_training_goes_on_after_a_batch_without_rois(aggregation: type, process_group: None) -> None:
     """DistributedDataParallel refuses the next batch where a parameter got no gradient in the one before."""
-    options = {"pre": MENU["conv3"], "post": MENU["attention"]}
-    model = DistributedDataParallel(plain(aggregation, **options))
+    model = DistributedDataParallel(plain(aggregation, pre=MENU["conv3"], post=MENU["attention"]))
     for case in ("none", "many", "none", "one"):
         model(pyramid(dtype=torch.float32), regions(case, torch.float32)).sum().backward()
 
@@ -137,8 +136,8 @@ class TestUsersModule:
     def test_is_built_by_its_full_path_at_the_extractors_width(
         self, aggregation: type, place: str, users_package: str
     ) -> None:
-        """Scaling by two commutes with all but attention, so twice the plain output is what must come out."""
-        options = {place: {"type": f"{users_package}.Double", "name_of_its_own": "x"}}
+        """RoIAlign, ReLU, sum and concat keep a factor of two, so before or after them it must show in the output."""
+        options: dict[str, Any] = {place: {"type": f"{users_package}.Double", "name_of_its_own": "x"}}
         extractor, feats, rois = build(aggregation, **options), pyramid(), regions("many")
         module = getattr(extractor, f"{place}_module")
         assert (type(module).__name__, module.channels) == ("Double", CHANNELS)
@@ -154,8 +153,9 @@ class TestUsersModule:
 
     def test_that_changes_the_width_is_refused(self, aggregation: type, place: str, users_package: str) -> None:
         """`AllLevels` promises it: a module's width differs from C."""
+        options: dict[str, Any] = {place: {"type": f"{users_package}.Widen"}}
         with pytest.raises(ValueError, match=r"Widen.*8"):
-            build(aggregation, **{place: {"type": f"{users_package}.Widen"}})(pyramid(), regions("one"))
+            build(aggregation, **options)(pyramid(), regions("one"))
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)

@@ -86,11 +86,11 @@ def test_sum_equals_generic_roi_extractor_for_every_kind_of_roi(case: str, scale
 
 def test_concat_equals_generic_roi_extractor_that_reduces_in_its_post_processing() -> None:
     reduction = {"type": "ConvModule", "in_channels": 32, "out_channels": 8, "kernel_size": 1}
-    theirs = GenericRoIExtractor(
+    theirs: Any = GenericRoIExtractor(
         "concat", post_cfg=reduction, roi_layer=roi_align(), out_channels=32, featmap_strides=STRIDES
     )
     ours, feats, rois = build(ConcatLevels, level_activation="none"), pyramid(), random_regions(40)
-    randomize(theirs).post_module.load_state_dict(ours.reduce.state_dict())
+    theirs.double().post_module.load_state_dict(ours.reduce.state_dict())
     out, reference = ours(feats, rois), theirs(feats, rois)
     assert_equal(out, reference)
     names = {name: name.replace("post_module", "reduce") for name, _ in theirs.named_parameters()}

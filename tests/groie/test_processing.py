@@ -19,12 +19,14 @@ def roi_features(size: tuple[int, int], channels: int = CHANNELS) -> torch.Tenso
 def check(module: nn.Module, x: torch.Tensor, expected: torch.Tensor) -> None:
     """Output and every gradient of the module agree with the reference's."""
     weight = torch.randn_like(expected)
-    leaves = [x, *module.parameters()]
-    ours, theirs = (
-        torch.autograd.grad((out * weight).sum(), leaves, retain_graph=True) for out in (module(x), expected)
-    )
-    assert_equal(module(x), expected)
-    assert_equal(dict(enumerate(ours)), dict(enumerate(theirs)))
+    leaves = {"x": x, **reference.weights_of(module)}
+
+    def gradients(out: torch.Tensor) -> dict[str, torch.Tensor]:
+        return dict(zip(leaves, torch.autograd.grad((out * weight).sum(), list(leaves.values())), strict=True))
+
+    out = module(x)
+    assert_equal(out, expected)
+    assert_equal(gradients(out), gradients(expected))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -32,14 +34,14 @@ def check(module: nn.Module, x: torch.Tensor, expected: torch.Tensor) -> None:
 def test_conv_is_relu_of_a_padded_convolution(kernel_size: int, size: tuple[int, int]) -> None:
     module, x = randomize(RoIConv(CHANNELS, kernel_size)), roi_features(size)
     assert module(x).shape == x.shape
-    check(module, x, reference.conv(x, dict(module.named_parameters())))
+    check(module, x, reference.conv(x, reference.weights_of(module)))
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("reduction", [1, 2, 4, 100])
 def test_nonlocal_equals_its_paper(reduction: int, size: tuple[int, int]) -> None:
     module, x = randomize(RoINonLocal(CHANNELS, reduction)), roi_features(size)
-    check(module, x, reference.nonlocal_block(x, dict(module.named_parameters())))
+    check(module, x, reference.nonlocal_block(x, reference.weights_of(module)))
 
 
 @pytest.mark.parametrize(
@@ -49,13 +51,13 @@ def test_nonlocal_equals_its_paper(reduction: int, size: tuple[int, int]) -> Non
 def test_attention_equals_what_the_authors_trained(heads: int, kv_stride: int, size: tuple[int, int]) -> None:
     """With their vertical term: mmdet v1 to mmcv 2 take its query from the transposed cell (mmcv pull request 2742)."""
     module, x = randomize(RoIAttention(CHANNELS, heads, kv_stride)), roi_features(size)
-    check(module, x, reference.attention(x, dict(module.named_parameters()), heads, kv_stride))
+    check(module, x, reference.attention(x, reference.weights_of(module), heads, kv_stride))
 
 
 def test_attention_differs_from_its_paper_only_in_the_transposed_query() -> None:
     """On features that equal their transpose the two agree; on others they do not."""
     module, x = randomize(RoIAttention(CHANNELS, num_heads=2)), roi_features((7, 7))
-    weights = dict(module.named_parameters())
+    weights = reference.weights_of(module)
     symmetric = x + x.transpose(2, 3)
     assert_equal(module(symmetric), reference.attention(symmetric, weights, 2, 2, transposed=False))
     assert (module(x) - reference.attention(x, weights, 2, 2, transposed=False)).abs().max() > 1e-3
