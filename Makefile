@@ -34,4 +34,4 @@ fix: setup ## Mend what the linter and the formatter can mend
 
 ui: setup ## Open MLflow on the recorded runs, on this machine only
 	@mkdir -p outputs
-	$(VENV_PYTHON) -m mlflow ui --host 127.0.0.1 --backend-store-uri $$($(VENV_PYTHON) -c 'from experiments import names; print(names.DEFAULT_TRACKING_URI)')
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(VENV_PYTHON) -m mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri $$($(VENV_PYTHON) -c 'from experiments import names; print(names.DEFAULT_TRACKING_URI)')

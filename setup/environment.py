@@ -117,7 +117,8 @@ def make() -> None:
 def pip_progress(log: str) -> str:
     """Returns how far pip is: what it fetches, then how many packages are installed."""
     if "Installing collected packages" in log:
-        return f"{len(list(VENV.glob('lib/python*/site-packages/*.dist-info')))} packages installed"
+        installed = len(list(VENV.glob("lib/python*/site-packages/*.dist-info")))
+        return f"{installed} of {len(read_lock())} packages installed"
     fetched = re.findall(r"^\s*(?:Collecting|Downloading|Using cached) (\S+)(?: (\(.*\)))?", log, re.MULTILINE)
     return f"fetching {' '.join(fetched[-1]).strip()}" if fetched else "starting"
 

@@ -35,7 +35,7 @@ def test_long_jobs_say_how_far_they_are(
 def test_a_full_disk_on_the_way(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full on this system")
-    with pytest.raises(DiskFullError, match=r"Too little disk space: set-up needs about .* GB"):
+    with pytest.raises(DiskFullError, match=r"Too little disk space: set-up needs at least .* GB"):
         run(job(tmp_path, "sh", "-c", "cat /etc/passwd > /dev/full"))
 
 
