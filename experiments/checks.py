@@ -52,7 +52,7 @@ def batch(processes: int, images: int) -> None:
 
 def _require_whole(key: str, value: object, least: int, other: str = "") -> None:
     if type(value) is not int or value < least:
-        raise UserError(f"{key}={value} is not a whole number; give {least} or more{other}")
+        raise UserError(f"{key}={value} is refused; give a whole number, {least} or more{other}")
 
 
 def _at(config: dict[str, Any], key: str) -> Any:
@@ -68,12 +68,11 @@ def modules(configs: Sequence[dict[str, Any]]) -> None:
     from mmdet.registry import MODELS
 
     import groie  # noqa: F401  (registers the modules)
-    from experiments.build import extractor_config
+    from experiments import detector
 
     seen = set()
     for config in configs:
-        channels = config["profile"]["model"].get("neck", {}).get("out_channels", 256)
-        extractor = extractor_config(config, channels, output_size=7)
+        extractor = detector.extractor(config, {"output_size": 7})
         text = json.dumps(extractor, sort_keys=True)
         if text in seen:
             continue

@@ -107,6 +107,8 @@ def show(plan: Plan, todo: Sequence[Trial]) -> None:
         state = "to run" if trial in todo else "[green]finished[/green]"
         table.add_row(trial.variant, str(trial.seed), state, trial.trial_id)
     console.print(table)
+    for note in dict.fromkeys(filter(None, (trial.note for trial in todo))):
+        console.print(f"note: {note}")
 
 
 def summarize(plan: Plan) -> bool:

@@ -46,11 +46,13 @@ def requests(arguments: Sequence[str]) -> list[Request]:
 
 
 def rows(name: str) -> list[list[str]]:
-    """Returns the overrides of each row of sweeps/NAME.yaml."""
+    """Returns the overrides of each row of sweeps/NAME.yaml, those of the sweeps it includes first."""
     path = FOLDER / f"{name}.yaml"
     if not path.is_file():
         raise unknown("sweep", name, sorted(file.stem for file in FOLDER.glob("*.yaml")))
-    return [row["overrides"] for row in yaml.safe_load(path.read_text())["rows"]]
+    declared = yaml.safe_load(path.read_text())
+    included = [row for other in declared.get("include", []) for row in rows(other)]
+    return [*included, *(row["overrides"] for row in declared.get("rows", []))]
 
 
 def _name(arguments: Sequence[str]) -> str:

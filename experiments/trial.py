@@ -13,7 +13,7 @@ from experiments.shapes_cache import VERSION as SHAPES_VERSION
 
 ID_VERSION = 1  # raise it when the same configuration comes to mean another computation
 # What cannot change a result: where things lie and who does the work. The data's content is checked apart (datasets).
-EXCLUDED = ("output_dir", "trial_dir", "resources", "tracking", "dataset.root")
+EXCLUDED = ("sweep", "output_dir", "trial_dir", "resources", "tracking", "dataset.root")
 SHOWN_BY_NAME = ("architecture", "aggregation", "pre", "post")
 
 
@@ -51,6 +51,11 @@ class Trial:
     def factors(self) -> dict[str, str]:
         """The names of the chosen options, by group."""
         return {group: self.config[group]["name"] for group in names.FACTORS}
+
+    @property
+    def note(self) -> str | None:
+        """What the profile does to this architecture beyond making it smaller."""
+        return self.config["profile"]["notes"].get(self.config["architecture"]["name"])
 
     @property
     def paths(self) -> TrialPaths:

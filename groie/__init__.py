@@ -5,8 +5,9 @@ Importing this package registers them, so a plain MMDetection config needs only
 """
 
 from groie.aggregation import ConcatLevels, RandomLevel, SingleLevel, SumLevels
+from groie.attention import RoIAttention
 from groie.extractor import AllLevels, OneLevel
-from groie.processing import RoIAttention, RoIConv, RoINonLocal
+from groie.processing import RoIConv, RoINonLocal
 
 __all__ = [
     "AllLevels",

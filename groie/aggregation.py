@@ -1,10 +1,12 @@
 """How the levels become one feature: the rows of the paper's Tables I and II. To add one, extend a base class."""
 
+import hashlib
 from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
+from mmengine.dist import get_rank
 from torch import Tensor
 
 from groie.extractor import AllLevels, OneLevel
@@ -19,11 +21,33 @@ class SingleLevel(OneLevel):
 class RandomLevel(OneLevel):
     """Each RoI's level is drawn uniformly, anew at every call, in training and in test (authors' code; Table I).
 
-    Drawn on the CPU from torch's global generator, so that the trial's seed fixes it on any device.
+    The draws follow from `seed`, the rank and how many calls there were, not from torch's global generator: a resumed
+    training goes on with the draws it would have had, and each evaluation of the same weights draws the same levels.
     """
 
+    draws: Tensor  # training calls so far; kept in checkpoints
+
+    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.seed = seed
+        self.test_draws = 0
+        self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
+
+    def train(self, mode: bool = True) -> "RandomLevel":
+        self.test_draws = 0
+        return super().train(mode)
+
     def map_roi_levels(self, rois: Tensor, num_levels: int) -> Tensor:
-        return torch.randint(0, num_levels, (len(rois),)).to(rois.device)
+        """Returns the level of each RoI, (N,), drawn on the CPU so that it is the same on any device."""
+        if self.training:
+            self.draws += 1
+            stream = (0, int(self.draws))
+        else:
+            self.test_draws += 1
+            stream = (1, self.test_draws)
+        mixed = hashlib.sha256(repr((self.seed, get_rank(), stream)).encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(mixed[:7]))
+        return torch.randint(0, num_levels, (len(rois),), generator=generator).to(rois.device)
 
 
 @MODELS.register_module()

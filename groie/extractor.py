@@ -7,11 +7,11 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import repeat
 
-import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtractor
 from torch import Tensor, nn
 
+from groie.align import no_rois, operands
 from groie.processing import build_processing
 
 LEVEL_ACTIVATIONS = ("relu", "none")
@@ -45,7 +45,7 @@ class AllLevels(BaseRoIExtractor):
         level_activation: str = "relu",
         pre_shared: bool = True,
     ) -> None:
-        super().__init__(roi_layer=roi_layer, out_channels=out_channels, featmap_strides=list(featmap_strides))
+        super().__init__(roi_layer=roi_layer, out_channels=out_channels, featmap_strides=some_levels(featmap_strides))
         if level_activation not in LEVEL_ACTIVATIONS:
             raise ValueError(
                 f"level_activation={level_activation!r} is unknown; choose one of {', '.join(LEVEL_ACTIVATIONS)}"
@@ -60,21 +60,17 @@ class AllLevels(BaseRoIExtractor):
 
     def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
         """Returns RoI features (N, C, h, w) of `rois` (N, 5: image index in the batch, x1, y1, x2, y2 in pixels)."""
-        if len(feats) != len(self.featmap_strides):
-            raise ValueError(
-                f"{len(feats)} feature levels were given to an extractor of {len(self.featmap_strides)} "
-                f"(featmap_strides={self.featmap_strides}); pass one level per stride"
-            )
+        levels, rois = operands(self, feats, rois)
         if len(rois) == 0:
             return no_rois(self, feats)
         if roi_scale_factor is not None:
             rois = self.roi_rescale(rois, roi_scale_factor)
         per_level = self.pre_module if isinstance(self.pre_module, nn.ModuleList) else repeat(self.pre_module)
-        levels = [
-            self.level_activation(pre(pool(feat, rois.to(feat.dtype))))
-            for pool, pre, feat in zip(self.roi_layers, per_level, feats, strict=False)
+        processed = [
+            self.level_activation(pre(pool(level, rois).to(feats[0].dtype)))
+            for pool, pre, level in zip(self.roi_layers, per_level, levels, strict=False)
         ]
-        return self.post_module(self.aggregate(levels))
+        return self.post_module(self.aggregate(processed))
 
     @abstractmethod
     def aggregate(self, levels: list[Tensor]) -> Tensor:
@@ -96,24 +92,29 @@ class OneLevel(SingleRoIExtractor):
         featmap_strides: Sequence[int],
         pre: dict | None = None,
         post: dict | None = None,
+        pre_shared: bool = True,
         finest_scale: float = 56,
     ) -> None:
-        super().__init__(roi_layer, out_channels, list(featmap_strides), finest_scale)
+        if pre is not None and not pre_shared:
+            raise ValueError(
+                f"{type(self).__name__} has one pre-processing module, so pre_shared=false does not apply to it; "
+                "set pre_shared=true, pre=none, or an aggregation of all levels"
+            )
+        super().__init__(roi_layer, out_channels, some_levels(featmap_strides), finest_scale)
         self.pre_module = build_processing(pre, out_channels)
         self.post_module = build_processing(post, out_channels)
 
     def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
         """Returns RoI features (N, C, h, w); see `AllLevels.forward`."""
+        levels, rois = operands(self, feats, rois)
         if len(rois) == 0:
             return no_rois(self, feats)
-        return self.post_module(self.pre_module(super().forward(feats, rois, roi_scale_factor)))
+        pooled = super().forward(levels, rois, roi_scale_factor).to(feats[0].dtype)
+        return self.post_module(self.pre_module(pooled))
 
 
-def no_rois(extractor: BaseRoIExtractor, feats: Sequence[Tensor]) -> Tensor:
-    """Returns the features of no RoI, (0, C, h, w), still tied to every input and parameter.
-
-    The tie gives each a zero gradient, so that distributed training does not wait for one that never comes.
-    """
-    anchor = sum(x.sum() for x in (*feats, *extractor.parameters())) * 0
-    size = extractor.roi_layers[0].output_size
-    return feats[0].new_zeros((0, extractor.out_channels, *size)) + torch.as_tensor(anchor, dtype=feats[0].dtype)
+def some_levels(featmap_strides: Sequence[int]) -> list[int]:
+    """Returns the strides as the list that MMDetection wants; ValueError where there is none."""
+    if not featmap_strides:
+        raise ValueError("featmap_strides is empty; give one stride per FPN level, finest first")
+    return list(featmap_strides)

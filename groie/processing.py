@@ -3,8 +3,11 @@
 Each takes and returns (N, C, h, w) and is built with `channels=C`; the extractor sets C, a config never does.
 """
 
+import copy
+
+import torch
 from mmcv.cnn import ConvModule
-from mmcv.cnn.bricks import GeneralizedAttention, NonLocal2d
+from mmcv.cnn.bricks import NonLocal2d
 from mmdet.registry import MODELS
 from torch import nn
 
@@ -17,7 +20,7 @@ class RoIConv(ConvModule):
     """
 
     def __init__(self, channels: int, kernel_size: int = 3) -> None:
-        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
+        if type(kernel_size) is not int or kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size={kernel_size!r} is not an odd positive integer; choose 1, 3, 5, 7, ...")
         super().__init__(channels, channels, kernel_size, padding=kernel_size // 2, inplace=False)
 
@@ -26,32 +29,29 @@ class RoIConv(ConvModule):
 class RoINonLocal(NonLocal2d):
     """Embedded-Gaussian non-local block within a RoI, with C // reduction inner channels (authors' configs v8, v13).
 
-    Starts as the identity: its last convolution is zero.
+    Starts as the identity: its last convolution is zero. Raises ValueError where reduction is not in 1..C.
     """
 
     def __init__(self, channels: int, reduction: int = 2) -> None:
+        if not isinstance(reduction, int) or not 1 <= reduction <= channels:
+            raise ValueError(f"reduction={reduction!r} does not fit {channels} channels; choose 1 to {channels}")
         super().__init__(channels, reduction=reduction, use_scale=True)
-
-
-@MODELS.register_module()
-class RoIAttention(GeneralizedAttention):
-    """Attention within a RoI from query content and relative position (authors' configs v9, v14; attention type 0100).
-
-    Keys and values are every kv_stride-th cell. Starts as the identity: its gain gamma is zero.
-    Raises ValueError where num_heads is not in 1..C; C // num_heads channels go to each head.
-    """
-
-    def __init__(self, channels: int, num_heads: int = 6, kv_stride: int = 2) -> None:
-        if not 1 <= num_heads <= channels:
-            raise ValueError(f"num_heads={num_heads} does not fit {channels} channels; choose 1 to {channels}")
-        super().__init__(channels, num_heads=num_heads, kv_stride=kv_stride, attention_type="0100")
 
 
 def build_processing(config: dict | None, channels: int) -> nn.Module:
     """Builds a module of the menu at the extractor's width; None builds the identity, which has no parameters.
 
     `config["type"]` is a registered name or a full path (`my_package.MyModule`); its other keys are arguments.
+    Raises ValueError where the module, tried on one RoI without computing, does not keep the width.
     """
     if config is None:
         return nn.Identity()
-    return MODELS.build({**config, "channels": channels})
+    module = MODELS.build({**config, "channels": channels})
+    trial = copy.deepcopy(module).to("meta")
+    given = torch.empty(1, channels, 7, 7, device="meta")
+    returned = tuple(trial(given).shape)
+    if returned != tuple(given.shape):
+        raise ValueError(
+            f"{type(module).__name__} returns {returned} for {tuple(given.shape)}; it must keep channels and cells"
+        )
+    return module

@@ -1,0 +1,68 @@
+"""Declared sweeps: what they ask for, and the paper's tables in them."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+
+from experiments import names, plan, sweep
+from experiments.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+DECLARED = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "sweeps").glob("*.yaml"))}
+
+
+def make(*arguments: str) -> plan.Plan:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return plan.make(sweep.requests(arguments), lambda overrides: compose("config", overrides))
+
+
+def test_paper_is_27_rows_and_21_trials() -> None:
+    planned = make("sweep=table1,table2,table3,table4,table5")
+    assert sum(len(DECLARED[f"table{number}"]["rows"]) for number in range(1, 6)) == 27
+    assert len(sweep.rows("paper")) == 27
+    assert len(planned.trials) == 21
+    shared = {trial.variant: sorted(planned.sweeps[trial.trial_id]) for trial in planned.trials}
+    baseline = next(members for variant, members in shared.items() if variant == "faster_rcnn single")
+    assert baseline == ["table1", "table2", "table3", "table4", "table5"]
+    assert shared["faster_rcnn sum post=conv1"] == ["table2", "table4"]  # the paper's "sum+" and its "1x1"
+
+
+def test_seeds_multiply_rows_and_do_not_rename_the_sweep() -> None:
+    requests = sweep.requests(["sweep=table1", "seed=0,1"])
+    assert len(requests) == 6
+    assert {request.sweep for request in requests} == {"table1"}
+
+
+def test_other_overrides_rename_the_sweep() -> None:
+    """Rows trained otherwise must not mix with the table's own."""
+    assert {request.sweep for request in sweep.requests(["sweep=table1", "schedule.epochs=2"])} == {
+        "table1 schedule.epochs=2"
+    }
+
+
+def test_typed_sweep_is_named_by_what_decides_the_variants() -> None:
+    (only,) = sweep.requests(["pre=conv5", "output_dir=/elsewhere", "hydra.verbose=true", "tracking.uri=x"])
+    assert only.sweep == "pre=conv5"
+    assert sweep.requests([])[0].sweep == "default"
+
+
+def test_undeclared_sweep_is_refused() -> None:
+    with pytest.raises(UserError, match=r"sweep 'tabel1' is unknown \(did you mean table1\?\).*fidelity, paper, table1"):
+        sweep.requests(["sweep=tabel1"])
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_declaration_is_whole(name: str) -> None:
+    """A sentence of purpose, the command in the first line, unique row names, six published numbers an IoU type."""
+    declared = DECLARED[name]
+    assert declared["purpose"].endswith((".", "?"))
+    assert (ROOT / "sweeps" / f"{name}.yaml").read_text().startswith(f"# python run.py -m sweep={name}\n")
+    rows = declared.get("rows", [])
+    assert bool(rows) != ("include" in declared)
+    assert len({row["name"] for row in rows}) == len(rows)
+    for row in rows:
+        for iou_type, numbers in row.get("published", {}).items():
+            assert iou_type in names.IOU_TYPES
+            assert len(numbers) == len(names.COCO_METRICS)
