@@ -1,8 +1,4 @@
-"""From our resolved configuration to MMEngine's `Config`: the only file that knows both vocabularies.
-
-MMDetection's own config of the architecture is inherited; what is set here is the extractors, the data, the schedule
-and the record. A profile's `model` is merged as it stands, in MMDetection's words.
-"""
+"""From our resolved configuration to MMEngine's `Config`: data, schedule and record here, the model in `detector`."""
 
 from mmengine.config import Config
 from mmengine.hub import get_config

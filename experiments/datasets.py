@@ -35,6 +35,8 @@ def locate(config: dict[str, Any]) -> dict[str, Split]:
             split: Split(root / dataset[split]["annotations"], root / dataset[split]["images"]) for split in SPLITS
         }
         _require(dataset, root, found)
+        for split in found.values():
+            classes(split.annotations)
         return found
     raise unknown("dataset.kind", dataset["kind"], ("shapes", "coco"))
 
@@ -51,9 +53,18 @@ def _require(dataset: dict[str, Any], root: Path, found: dict[str, Split]) -> No
 
 @cache
 def classes(annotations: Path) -> tuple[str, ...]:
-    """Returns the class names of an annotation file in the order of their category ids, which is the models' order."""
-    categories = json.loads(annotations.read_text())["categories"]
-    return tuple(category["name"] for category in sorted(categories, key=lambda category: category["id"]))
+    """Returns the class names of an annotation file in the order of their category ids, which is the models' order.
+
+    Raises UserError where the file is not in COCO's format.
+    """
+    try:
+        categories = sorted(json.loads(annotations.read_text())["categories"], key=lambda category: category["id"])
+        return tuple(category["name"] for category in categories)
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{annotations} is no annotation file in COCO's format ({type(error).__name__}: {error}); "
+            "it needs images, annotations and categories with id and name"
+        ) from error
 
 
 @cache

@@ -80,6 +80,8 @@ def make() -> None:
     start = time.monotonic()
 
     # What is there is unfinished or of another lock, and pip cannot tell a half installed package from a whole one.
+    if VENV.is_symlink():
+        VENV.unlink()  # the environment of another clone, which is not ours to change
     STAMP.unlink(missing_ok=True)
     shutil.rmtree(VENV, ignore_errors=True)
     temporary = VENV / "setup" / "tmp"  # pip and the compiler write gigabytes: to the disk whose space was checked

@@ -24,8 +24,8 @@ class DiskFullError(SetupError):
     def __init__(self, folder: Path) -> None:
         super().__init__(
             f"Too little disk space: set-up needs at least {NEEDED_GB:g} GB (several more with a CUDA build of torch) "
-            f"in {folder} and {free_gb(folder):.1f} GB are free; free some or clone to a larger disk, then run the same "
-            "command again."
+            f"in {folder} and {free_gb(folder):.1f} GB are free; free some or clone to a larger disk, then run "
+            "the same command again."
         )
 
 

@@ -49,7 +49,9 @@ def test_typed_sweep_is_named_by_what_decides_the_variants() -> None:
 
 
 def test_undeclared_sweep_is_refused() -> None:
-    with pytest.raises(UserError, match=r"sweep 'tabel1' is unknown \(did you mean table1\?\).*fidelity, paper, table1"):
+    with pytest.raises(
+        UserError, match=r"sweep 'tabel1' is unknown \(did you mean table1\?\).*fidelity, paper, table1"
+    ):
         sweep.requests(["sweep=tabel1"])
 
 

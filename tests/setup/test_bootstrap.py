@@ -162,6 +162,18 @@ def test_a_failed_step_leaves_no_stamp(
     assert not environment.is_current()
 
 
+def test_a_linked_environment_of_another_clone_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other" / "setup"
+    other.mkdir(parents=True)
+    (other / "stamp").write_text("of another lock")
+    (tmp_path / ".venv").symlink_to(other.parent)
+    test_a_failed_step_leaves_no_stamp(tmp_path, monkeypatch, capsys)
+    assert (other / "stamp").read_text() == "of another lock"
+    assert not (tmp_path / ".venv").is_symlink()
+
+
 def test_the_stamp_counts_for_one_lock_and_one_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock, stamp, python = tmp_path / "lock", tmp_path / "stamp", tmp_path / "bin" / "python"
     python.parent.mkdir()

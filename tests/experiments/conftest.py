@@ -1,0 +1,142 @@
+"""Expensive things, made once: a sweep of two real trials, and a process that runs `run.py` without its start-up time."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import harness
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Command:
+    """A `run.py` that was started."""
+
+    folder: Path
+    process: int
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process, number)
+
+    def running(self) -> bool:
+        return not (self.folder / "code").exists()
+
+    def wait(self) -> "Command":
+        """Waits for its end."""
+        wait_for(lambda: not self.running())
+        return self
+
+    @property
+    def code(self) -> int:
+        """Exit code, or minus the signal that ended it."""
+        return int((self.folder / "code").read_text())
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Waits until a condition holds."""
+    end = time.monotonic() + harness.PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.02)
+
+
+class Preloaded:
+    """Starts `run.py` as a user does, in a process that need not import torch, MMDetection and MLflow first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.count = 0
+        self.server = subprocess.Popen(
+            [sys.executable, str(HERE / "preloaded.py")],
+            cwd=harness.ROOT,
+            env={**harness.environment(), "PYTHONPATH": str(harness.ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=(folder / "server.log").open("w"),
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def start(self, *arguments: str, cwd: Path = harness.ROOT, fake_training: bool = False) -> Command:
+        """Starts `python run.py ARGUMENTS`, with fake_worker.py in place of the training if asked."""
+        self.count += 1
+        folder = self.folder / str(self.count)
+        folder.mkdir()
+        worker = str(HERE / "fake_worker.py") if fake_training else None
+        job = {"folder": str(folder), "cwd": str(cwd), "arguments": arguments, "worker": worker}
+        assert self.server.stdin is not None
+        self.server.stdin.write(json.dumps(job) + "\n")
+        self.server.stdin.flush()
+        wait_for((folder / "pid").exists)
+        return Command(folder, int((folder / "pid").read_text()))
+
+    def run(self, *arguments: str, cwd: Path = harness.ROOT, fake_training: bool = False) -> Command:
+        """Runs `python run.py ARGUMENTS` to its end."""
+        return self.start(*arguments, cwd=cwd, fake_training=fake_training).wait()
+
+
+@pytest.fixture(scope="session")
+def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
+    server = Preloaded(tmp_path_factory.mktemp("commands"))
+    yield server
+    assert server.server.stdin is not None
+    server.server.stdin.close()
+    server.server.wait()
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store as MLflow makes it, which takes seconds."""
+    folder = tmp_path_factory.mktemp("empty_store")
+    harness.client(folder).search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def output_folder(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Makes an output folder in which nothing was run, only MLflow's store is there."""
+
+    def make() -> Path:
+        folder = tmp_path_factory.mktemp("outputs")
+        shutil.copy(empty_store, folder)
+        return folder
+
+    return make
+
+
+@dataclass(frozen=True)
+class Swept:
+    """Two trials as the first command of the README runs them, only smaller."""
+
+    outputs: Path
+    arguments: tuple[str, ...]
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """Two real trials; a test that changes their folder takes a copy (`copied`)."""
+    outputs = tmp_path_factory.mktemp("swept") / "outputs"
+    arguments = ("-m", "pre=none,conv1", "post=attention", *harness.TINY)
+    return Swept(outputs, arguments, harness.run("run.py", *arguments, f"output_dir={outputs}"))
+
+
+@pytest.fixture
+def copied(swept: Swept, tmp_path: Path) -> Path:
+    """A copy of the two trials' output folder, without the checkpoints."""
+    return Path(shutil.copytree(swept.outputs, tmp_path / "outputs", ignore=shutil.ignore_patterns("work")))

@@ -1,0 +1,147 @@
+"""What tests of the harness share: the command line as a user types it, compositions without it, and what it left."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from experiments import names, plan
+from experiments.datasets import Split
+
+ROOT = Path(__file__).parents[2]
+SHARED_DATA = ROOT.parent / "shared" / "data"  # real COCO images, beside the repository where it is developed
+PATIENCE = 300  # seconds that one command may take on a busy machine
+
+# A trial in seconds that still detects something: AP50 about .04.
+TINY = (
+    "dataset.train_images=16",
+    "dataset.val_images=8",
+    "dataset.image_size=96",
+    "profile.image_scale=[96,96]",
+    "profile.finest_scale=6",
+    "schedule.epochs=2",
+    "schedule.batch_size=2",
+    "schedule.lr_batch_size=2",
+    "schedule.warmup_iters=2",
+    "+profile.model.test_cfg.rcnn.score_thr=0.01",
+)
+
+
+def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Runs `python COMMAND` to its end."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def environment() -> dict[str, str]:
+    """The environment of a user who has set nothing."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "HYDRA_"))}
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    """Returns the resolved configuration of one variant; to be read, not changed."""
+    return _composed(overrides)
+
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return plan.resolve(compose("config", list(overrides)))
+
+
+def options() -> dict[str, list[str]]:
+    """Returns the options of each group, by the files in conf/."""
+    groups = sorted(path for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name != "hydra")
+    return {group.name: sorted(file.stem for file in group.glob("*.yaml")) for group in groups}
+
+
+def categories(*class_names: str) -> list[dict[str, Any]]:
+    """Returns categories in COCO's form, ids from 1."""
+    return [{"id": number, "name": name} for number, name in enumerate(class_names, 1)]
+
+
+def annotation_file(path: Path, kinds: list[dict[str, Any]], **content: Any) -> Path:
+    """Writes an annotation file in COCO's format."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"info": {}, "images": [], "annotations": [], "categories": kinds, **content}))
+    return path
+
+
+def splits(folder: Path, count: int = 6) -> dict[str, Split]:
+    """Returns two splits without images, of `count` classes."""
+    file = annotation_file(folder / "empty.json", categories(*(f"class {number}" for number in range(count))))
+    return {split: Split(file, folder) for split in ("train", "val")}
+
+
+def store(outputs: Path) -> str:
+    """Returns the URI of the default store of an output folder."""
+    return f"sqlite:///{outputs}/mlflow.db"
+
+
+def client(outputs: Path) -> MlflowClient:
+    """Returns a client of the default store of an output folder."""
+    return MlflowClient(store(outputs))
+
+
+def runs(outputs: Path) -> list[Run]:
+    """Returns every run recorded in an output folder, oldest first."""
+    found = client(outputs).get_experiment_by_name(names.EXPERIMENT)
+    assert found is not None
+    return list(client(outputs).search_runs([found.experiment_id], order_by=["attributes.start_time ASC"]))
+
+
+def sweeps_of(run: Run) -> set[str]:
+    """Returns the names of the sweeps that a run belongs to."""
+    return {value for key, value in run.data.tags.items() if key.startswith(names.SWEEP)}
+
+
+def trial_folder(outputs: Path, run: Run) -> Path:
+    """Returns the folder of the trial that a run is an attempt at."""
+    return outputs / "trials" / run.data.tags[names.TRIAL_ID]
+
+
+def journal_metrics(folder: Path) -> list[tuple[str, int, float, int]]:
+    """Returns the metrics in a trial's journal as (name, step, value, time), sorted, read without the project's code."""
+    records = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    return sorted(
+        (name, record["step"], value, record["time"])
+        for record in records
+        for name, value in record.get("metrics", {}).items()
+    )
+
+
+def mlflow_metrics(outputs: Path, run: Run) -> list[tuple[str, int, float, int]]:
+    """Returns the whole metric history of a run in the same form."""
+    reader = client(outputs)
+    return sorted(
+        (point.key, point.step, point.value, point.timestamp)
+        for name in run.data.metrics
+        for point in reader.get_metric_history(run.info.run_id, name)
+    )
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Returns the ids of the living processes that name a folder in their command line."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command, state = (process / "cmdline").read_bytes(), (process / "stat").read_text().rpartition(")")[2]
+        except OSError:  # ended meanwhile
+            continue
+        if str(folder).encode() in command and state.split()[0] != "Z" and int(process.name) != os.getpid():
+            found.append(int(process.name))
+    return found

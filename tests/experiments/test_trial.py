@@ -1,0 +1,80 @@
+"""A trial's identity: what makes another trial, and what does not."""
+
+import copy
+
+import harness
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from experiments.trial import Trial
+
+
+def trial(*overrides: str) -> Trial:
+    return Trial(copy.deepcopy(harness.composed(*overrides)), overrides)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("pre=conv5",), ("pre=conv", "pre.kernel_size=5")),
+        (("aggregation=sum",), ()),
+        ((), ("output_dir=/elsewhere",)),
+        ((), ("resources.processes=2", "resources.loader_workers=4")),
+        ((), ("tracking=server", "tracking.experiment=other")),
+        (("profile=coco", "dataset.root=/data/coco"), ("profile=coco", "dataset.root=/scratch/coco")),
+    ],
+)
+def test_same_trial(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+    """Two spellings of a choice, and where and by whom it is run, do not make two trials."""
+    assert trial(*one).trial_id == trial(*other).trial_id
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "schedule.epochs=5",
+        "schedule.batch_size=8",
+        "schedule.optimizer.lr=0.002",
+        "pre=conv5",
+        "post=conv5",
+        "aggregation=single",
+        "recipe.grad_clip=1",
+        "recipe=upstream",
+        "architecture=mask_rcnn",
+        "dataset.image_size=96",
+        "dataset.train_images=100",
+        "profile.finest_scale=11",
+        "+profile.model.backbone.with_cp=true",
+    ],
+)
+def test_another_trial(override: str) -> None:
+    assert trial(override).trial_id != trial().trial_id
+
+
+def test_seeds_share_a_variant() -> None:
+    zero, one = trial("pre=conv5"), trial("pre=conv5", "seed=1")
+    assert zero.variant_id == one.variant_id
+    assert zero.variant == one.variant == "faster_rcnn sum pre=conv5"
+    assert zero.trial_id != one.trial_id
+    assert trial("pre=conv3").variant_id != zero.variant_id
+
+
+def test_id_begins_readably() -> None:
+    assert trial("pre=conv", "pre.kernel_size=7", "post=attention", "seed=3").trial_id.startswith(
+        "faster_rcnn-sum-conv7-attention-s3-"
+    )
+
+
+def test_variant_names_what_modules_do_not_tell() -> None:
+    asked = ("pre=conv", "pre.kernel_size=7", "schedule.epochs=2", "seed=1", "output_dir=/x", "hydra.verbose=true")
+    assert Trial(harness.composed("pre=conv", "pre.kernel_size=7"), asked).variant == (
+        "faster_rcnn sum pre=conv7 schedule.epochs=2"
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(["pre=conv5", "post=attention", "seed=2", "schedule.epochs=3", "aggregation=concat"]))
+def test_order_of_overrides_does_not_matter(overrides: list[str]) -> None:
+    assert trial(*overrides).trial_id == trial(*sorted(overrides)).trial_id

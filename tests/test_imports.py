@@ -1,0 +1,63 @@
+"""One way only: groie <- experiments <- run.py; analysis reads names alone. Checked on the source, not by importing."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = {"groie", "experiments", "analysis", "hydra_plugins", "run", "benchmarks", "setup", "tests"}
+HEAVY = {"torch", "mmdet", "mmcv", "mmengine", "hydra", "omegaconf"}
+
+
+def imported(source: str) -> set[str]:
+    """Returns the modules that a source imports, at its top or inside a function; `from a import b` gives a.b too."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def breaches(package: str, source: str) -> set[str]:
+    """Returns the imports that a source file of `package` must not have."""
+    modules = imported(source)
+    tops = {module.partition(".")[0] for module in modules}
+    allowed = {"groie": set(), "experiments": {"groie"}, "analysis": {"experiments"}}[package] | {package}
+    wrong = (tops & OURS) - allowed
+    if package == "analysis":
+        wrong |= tops & HEAVY
+        wrong |= {m for m in modules if m.startswith("experiments.") and not m.startswith("experiments.names")}
+    return wrong
+
+
+FILES = [path for package in ("groie", "experiments", "analysis") for path in sorted((ROOT / package).glob("*.py"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_imports_go_one_way(path: Path) -> None:
+    assert breaches(path.parent.name, path.read_text()) == set()
+
+
+def test_one_file_has_a_runner() -> None:
+    """And only two know MMEngine's Config."""
+    users = {path.name: imported(path.read_text()) for path in FILES if path.parent.name == "experiments"}
+    runs = {name for name, modules in users.items() if "mmengine.runner.Runner" in modules}
+    assert runs == {"worker.py", "hooks.py"}  # the hooks name it as a type
+    assert "Runner.from_cfg" not in (ROOT / "experiments" / "hooks.py").read_text()
+    assert {name for name, modules in users.items() if "mmengine.config" in modules} == {"build.py", "detector.py"}
+
+
+@pytest.mark.parametrize(
+    ("package", "line", "breach"),
+    [
+        ("groie", "from experiments import names", "experiments"),
+        ("experiments", "import analysis.tables", "analysis"),
+        ("analysis", "def f():\n    import torch", "torch"),
+        ("analysis", "from experiments import plan", "experiments.plan"),
+    ],
+)
+def test_breach_is_seen(package: str, line: str, breach: str) -> None:
+    assert breach in breaches(package, line)

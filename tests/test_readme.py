@@ -1,0 +1,78 @@
+"""What the pages promise: commands that compose, links that lead somewhere, options that exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from experiments import plan, sweep
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = (ROOT / "README.md").read_text()
+ELSEWHERE = ("squeeze", "<name>", "sum,max")  # docs/add_a_module.md's own, which its own test follows
+
+
+def commands() -> list[str]:
+    """Returns what stands after `python run.py` wherever a page has it, comments cut off."""
+    found = {
+        match.partition("#")[0].strip()
+        for page in PAGES
+        for match in re.findall(r"python run\.py([^`\n]*)", page.read_text())
+    }
+    return sorted(command for command in found if not any(word in command for word in ELSEWHERE))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_command_plans(command: str) -> None:
+    """Every combination of every command is composed, checked and its extractor built; nothing is run."""
+    arguments = [word for word in shlex.split(command) if not word.startswith("-") and word != "job"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        planned = plan.make(sweep.requests(arguments), lambda overrides: compose("config", overrides))
+    assert planned.trials
+
+
+def test_commands_asked_for_are_shown() -> None:
+    for command in ("-m pre=conv5,conv3 post=attention", "pre=conv5 post=attention", "pre=conv pre.kernel_size=7"):
+        assert command in commands() or any(command in shown for shown in commands())
+    assert "--cfg job" in commands()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_named_make_targets_exist() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = {name for page in PAGES for name in re.findall(r"`make (\w+)`", page.read_text())}
+    assert {"demo", "test", "ui"} <= named | set(re.findall(r"^make (\w+)", README, flags=re.MULTILINE))
+    assert named <= targets
+
+
+def test_table_of_options_is_complete() -> None:
+    """The README's table names every option of every group, and no other."""
+    for groups, cell in re.findall(r"^\| (`.+?) \| (`.+?) \|", README, flags=re.MULTILINE):
+        for group in re.findall(r"`(\w+)`", groups):
+            files = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+            assert set(re.findall(r"`(\w+)`", cell)) == files, group
+
+
+def test_top_level_names_exist() -> None:
+    for name in (
+        "conf",
+        "groie",
+        "experiments",
+        "sweeps",
+        "analysis",
+        "run.py",
+        "pyproject.toml",
+        "benchmarks",
+        "docs",
+    ):
+        assert (ROOT / name).exists()
+    assert len((ROOT / "run.py").read_text().splitlines()) < 60
