@@ -56,7 +56,7 @@ def test_paper_setting(tmp_path: Path) -> None:
 
 
 def test_classes_come_from_the_annotations(tmp_path: Path) -> None:
-    cfg = built(tmp_path, "architecture=cascade_mask_rcnn", classes=3)
+    cfg = built(tmp_path, "architecture=htc", classes=3)
     heads = [*cfg.model.roi_head.bbox_head, *cfg.model.roi_head.mask_head]
     assert {head.num_classes for head in heads} == {3}
     assert list(cfg.train_dataloader.dataset.metainfo.classes) == ["class 0", "class 1", "class 2"]
