@@ -52,8 +52,9 @@ class RoIAttention(GeneralizedAttention):
             raise ValueError(f"RoIs of {h}x{w} cells are not square; pool to a square or use vertical_query=own")
         query = self.query_conv(x).view(n, self.num_heads, self.qk_embed_dim, h, w)
         keys = x[:, :, :: self.kv_stride, :: self.kv_stride]
+        exact = torch.promote_types(x.dtype, torch.float32)  # in bfloat16 the angles would be off by up to 0.04
         offsets_x, offsets_y = self.get_position_embedding(
-            h, w, *keys.shape[2:], 1, self.kv_stride, x.device, query.dtype, self.position_embedding_dim
+            h, w, *keys.shape[2:], 1, self.kv_stride, x.device, exact, self.position_embedding_dim
         )
         of_x = self._embed(self.appr_geom_fc_x, offsets_x)  # (w, keys a row, head, channel of the head)
         of_y = self._embed(self.appr_geom_fc_y, offsets_y)  # (h, keys a column, head, channel of the head)
@@ -66,4 +67,5 @@ class RoIAttention(GeneralizedAttention):
         return self.gamma * self.proj_conv(out) + x
 
     def _embed(self, projection: torch.nn.Linear, offsets: Tensor) -> Tensor:
+        offsets = offsets.to(projection.weight.dtype)
         return projection(offsets).unflatten(-1, (self.num_heads, self.qk_embed_dim)) / math.sqrt(2)

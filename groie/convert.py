@@ -29,10 +29,8 @@ V1_PART = re.compile(r"(bbox|mask|grid)_(head|roi_extractor)\.")  # the detector
 V1_MODULE = re.compile(r"(_roi_extractor\.(?:\d+\.)?)(pre|post)_conv\.(?!\d)")  # a digit would be nn.Sequential's
 CONCAT = re.compile(r"(_roi_extractor\.(?:\d+\.)?)post_module(\.conv\.)(weight|bias)$")
 CLASSES = re.compile(r"\.(fc_cls|fc_reg|conv_logits)\.(weight|bias)$")
-OURS = re.compile(
-    r"(backbone|neck|rpn_head|roi_head\.((bbox|mask|grid)_head|"
-    r"(bbox|mask|grid)_roi_extractor\.(\d+\.)?(pre_module|post_module|reduce)))\."
-)
+MODULE = r"roi_extractor\.(\d+\.)?(pre_module|post_module|reduce)"
+OURS = re.compile(rf"(backbone|neck|rpn_head|roi_head\.(bbox|mask|grid)_(head|{MODULE}))\.")
 
 
 class CheckpointError(ValueError):
@@ -67,10 +65,10 @@ def read(path: Path) -> dict[str, Any]:
         ) from error
     checkpoint = content if isinstance(content, dict) and "state_dict" in content else {"state_dict": content}
     weights = checkpoint["state_dict"]
-    if not isinstance(weights, dict) or not any(str(key).startswith("rpn_head.") for key in weights):
-        raise CheckpointError(
-            f"{path} holds no detector with an RPN; give a checkpoint of Faster R-CNN or a descendant"
-        )
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise CheckpointError(f"{path} holds no state dict; give a checkpoint of a detector")
+    if not any(str(key).startswith("rpn_head.") for key in weights):
+        raise CheckpointError(f"{path} holds no RPN; give a checkpoint of Faster R-CNN or a descendant")
     return checkpoint
 
 
@@ -83,7 +81,7 @@ def convert(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if V1_PART.match(key):
             name = "roi_head." + V1_MODULE.sub(r"\1\2_module.", key)
             value = _background_last(key, value, weights)
-        elif not v1 and CONCAT.search(key) and _reduces(weights[CONCAT.sub(r"\1post_module\2weight", key)]):
+        elif not v1 and CONCAT.search(key) and _reduces(weights[CONCAT.sub(r"\1post_module\2weight", key)].shape):
             name = CONCAT.sub(r"\1reduce\2\3", key)
         if not OURS.match(name):
             strangers.append(key)
@@ -140,10 +138,10 @@ def _background_last(key: str, value: Tensor, weights: Mapping[str, Tensor]) -> 
     return value[rows:].clone() if len(value) == rows * classes else value
 
 
-def _reduces(kernel: Tensor) -> bool:
-    """Whether a convolution is a reduction of several levels' channels to one level's."""
-    out, channels, *size = kernel.shape
-    return size == [1, 1] and channels > out and channels % out == 0
+def _reduces(kernel: Sequence[int]) -> bool:
+    """Whether a convolution of this shape takes several levels' channels to one level's."""
+    out, channels = kernel[:2]
+    return channels > out and channels % out == 0 and list(kernel[2:]) == [1, 1]
 
 
 if __name__ == "__main__":

@@ -68,6 +68,11 @@ def plain(aggregation: type, levels: int = 4, channels: int = CHANNELS, **option
     return aggregation(roi_layer=align, out_channels=channels, featmap_strides=STRIDES[:levels], **options)
 
 
+def pair(pre: str, post: str) -> dict[str, Any]:
+    """Returns the modules' configs as an extractor's options."""
+    return {"pre": MENU[pre], "post": MENU[post]}
+
+
 def build(aggregation: type, levels: int = 4, **options: Any) -> Any:
     """Returns an extractor of CHANNELS in float64 with random weights, so that no module is the identity."""
     return randomize(plain(aggregation, levels, **options))

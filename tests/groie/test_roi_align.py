@@ -5,11 +5,11 @@ import torch
 from mmcv.ops import RoIAlign
 
 from tests.groie import reference
-from tests.groie.inputs import OBLONG, ROIS, STRIDES, assert_equal, pyramid, random_regions, regions
+from tests.groie.inputs import OBLONG, STRIDES, assert_equal, pyramid, random_regions, regions
 
 
 @pytest.mark.parametrize(("sampling_ratio", "aligned"), [(2, True), (0, True), (2, False), (3, True)])
-@pytest.mark.parametrize("case", [*ROIS, "random"])
+@pytest.mark.parametrize("case", ["none", "many", "random"])
 def test_is_the_mean_of_bilinear_samples_per_bin(case: str, sampling_ratio: int, aligned: bool) -> None:
     rois = random_regions(30) if case == "random" else regions(case)
     for feat, stride in zip(pyramid(), STRIDES, strict=True):
