@@ -131,6 +131,15 @@ def test_a_disk_that_fills_up_leaves_the_old_file(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.pth", "out.pth"]
 
 
+def test_an_old_file_is_replaced_in_one_go(tmp_path: Path) -> None:
+    """Who has the old file open goes on reading it."""
+    source, target = save({"state_dict": RPN}, tmp_path / "in.pth"), tmp_path / "out.pth"
+    target.write_text("what was there")
+    with target.open() as reader:
+        assert main([source, str(target)]) == 0
+        assert reader.read() == "what was there"
+
+
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules")
 def test_is_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["convert", str(tmp_path / "in.pth"), str(tmp_path / "out.pth")])
