@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.errors import UserError
+from experiments.errors import UserError, unknown
 from experiments.trial import override_key
 
 # Below these, keys are handed on to a constructor or to MMDetection, which refuse what they do not know.
@@ -60,6 +60,15 @@ def _at(config: dict[str, Any], key: str) -> Any:
     for part in key.split("."):
         node = node[part]
     return node
+
+
+def optimizers(configs: Sequence[dict[str, Any]]) -> None:
+    """Raises UserError for an optimizer that MMEngine does not know: it would say only that None cannot be called."""
+    from mmengine.optim import OPTIMIZERS
+
+    for name in {config["schedule"]["optimizer"]["type"] for config in configs}:
+        if OPTIMIZERS.get(name) is None:
+            raise unknown("schedule.optimizer.type", name, sorted(OPTIMIZERS.module_dict))
 
 
 def modules(configs: Sequence[dict[str, Any]]) -> None:

@@ -9,15 +9,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import psutil
 import yaml
 from filelock import FileLock, Timeout
 
 from experiments import checks, names
-from experiments.display import TrialDisplay
+from experiments.display import TrialDisplay, console
 from experiments.errors import UserError
 from experiments.journal import Reader
 from experiments.paths import TrialPaths
@@ -30,13 +32,14 @@ GRACE_SECONDS = 30  # torchrun passes a signal on to its workers and waits this 
 def run_trial(folder: Path) -> str:
     """Runs the frozen trial in `folder` and returns its status: FINISHED or FAILED, or RUNNING where another does it.
 
-    Ctrl-C and SIGTERM stop the trial's processes, mark it KILLED and go on to the caller as KeyboardInterrupt.
+    Ctrl-C, SIGTERM and SIGHUP stop the trial's processes, mark it KILLED and go on to the caller as KeyboardInterrupt.
     """
     paths = TrialPaths(folder)
     try:
-        with FileLock(paths.lock, timeout=0):
+        with FileLock(paths.lock, timeout=0), _signals(signal.default_int_handler):
             return _attempt(paths)
     except Timeout:
+        console.print(f"{paths.root.name}: another process is running it; left to that one")
         return names.RUNNING
 
 
@@ -52,9 +55,10 @@ def _attempt(paths: TrialPaths) -> str:
     try:
         status, reason = _supervise(paths, processes, run, display)
     finally:
-        paths.outcome.write_text(json.dumps({"status": status, "reason": reason}))
-        run.close(status, reason, paths)
-        display.close(status, reason, run.trouble, paths.log)
+        with _signals(signal.SIG_IGN):
+            paths.outcome.write_text(json.dumps({"status": status, "reason": reason}))
+            run.close(status, reason, paths)
+            display.close(status, reason, run.trouble, paths.log)
     return status
 
 
@@ -68,14 +72,14 @@ def _clear(paths: TrialPaths) -> None:
 def _supervise(paths: TrialPaths, processes: int, run: Run, display: TrialDisplay) -> tuple[str, str | None]:
     """Starts the ranks and follows them to their end; returns the status and, unless FINISHED, the reason."""
     reader = Reader(paths.journal)
-    with paths.log.open("wb") as log, _sigterm_interrupts():
+    with paths.log.open("wb") as log:
         process = subprocess.Popen(
             _command(paths, processes),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             # Threads that wait give their core away: on a shared CPU a spinning team takes several times as long.
-            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
+            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": _with_our_code()},
         )
         try:
             while True:
@@ -87,23 +91,28 @@ def _supervise(paths: TrialPaths, processes: int, run: Run, display: TrialDispla
                     break
                 time.sleep(POLL_SECONDS)
         finally:
-            _stop(process)
+            with _signals(signal.SIG_IGN):  # an impatient second Ctrl-C must not leave ranks behind
+                _stop(process)
     if process.returncode == 0:
         return names.FINISHED, None
     return names.FAILED, _reason(paths)
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM, a cluster's polite way to stop a job, does what Ctrl-C does; only a main thread can arrange for it."""
+def _signals(handler: Callable[..., Any] | signal.Handlers) -> Iterator[None]:
+    """Has Ctrl-C, SIGTERM (a cluster's polite end) and SIGHUP (a closed terminal) handled alike for a while.
+
+    Only a main thread can arrange for that; elsewhere nothing changes.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def _stop(process: subprocess.Popen) -> None:
@@ -113,8 +122,16 @@ def _stop(process: subprocess.Popen) -> None:
         try:
             process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            # Each rank has a session of its own: ending torchrun alone would leave them running.
+            for each in psutil.Process(process.pid).children(recursive=True):
+                each.kill()
+            process.kill()
             process.wait()
+
+
+def _with_our_code() -> str:
+    """Returns PYTHONPATH with this repository first: ranks find it from whatever folder the command was typed in."""
+    return os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH"))))
 
 
 def _command(paths: TrialPaths, processes: int) -> list[str]:

@@ -41,7 +41,9 @@ def make(requests: Sequence[Request], compose: Callable[[list[str]], DictConfig]
         members = sweeps.setdefault(trial.trial_id, [])
         if request.sweep not in members:
             members.append(request.sweep)
-    checks.modules([trial.config for trial in trials.values()])
+    configs = [trial.config for trial in trials.values()]
+    checks.modules(configs)
+    checks.optimizers(configs)
     return Plan(tuple(trials.values()), sweeps)
 
 

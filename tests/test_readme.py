@@ -2,10 +2,14 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from experiments import plan, sweep
 
@@ -34,6 +38,22 @@ def test_command_plans(command: str) -> None:
     assert planned.trials
 
 
+def test_analysis_commands_are_understood() -> None:
+    from analysis.__main__ import parser
+
+    found = [line for page in PAGES for line in re.findall(r"python -m analysis ([^`#\n]+)", page.read_text())]
+    assert {"table", "figure"} <= {parser().parse_args(shlex.split(line)).command for line in found}
+
+
+def test_whole_configuration_is_printed_and_nothing_run(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "run.py", "--cfg", "job"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        assert yaml.safe_load(done.stdout) == OmegaConf.to_container(compose("config"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_commands_asked_for_are_shown() -> None:
     for command in ("-m pre=conv5,conv3 post=attention", "pre=conv5 post=attention", "pre=conv pre.kernel_size=7"):
         assert command in commands() or any(command in shown for shown in commands())
@@ -56,10 +76,18 @@ def test_named_make_targets_exist() -> None:
 
 def test_table_of_options_is_complete() -> None:
     """The README's table names every option of every group, and no other."""
+    listed = set()
     for groups, cell in re.findall(r"^\| (`.+?) \| (`.+?) \|", README, flags=re.MULTILINE):
         for group in re.findall(r"`(\w+)`", groups):
+            listed.add(group)
             files = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
             assert set(re.findall(r"`(\w+)`", cell)) == files, group
+    assert listed == {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()} - {"hydra"}
+
+
+def test_post_is_the_same_folder_as_pre() -> None:
+    assert (ROOT / "conf" / "post").is_symlink()
+    assert (ROOT / "conf" / "post").resolve() == ROOT / "conf" / "pre"
 
 
 def test_top_level_names_exist() -> None:

@@ -1,4 +1,4 @@
-"""Expensive things, made once: a sweep of two real trials, and a process that runs `run.py` without its start-up time."""
+"""Expensive things, made once: a sweep of two real trials, and a process that runs `run.py` without starting up."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,13 +72,19 @@ class Preloaded:
             text=True,
         )
 
-    def start(self, *arguments: str, cwd: Path = harness.ROOT, fake_training: bool = False) -> Command:
-        """Starts `python run.py ARGUMENTS`, with fake_worker.py in place of the training if asked."""
+    def start(
+        self,
+        *arguments: str,
+        cwd: Path = harness.ROOT,
+        fake_training: bool = False,
+        ignored: Sequence[int] = (),
+    ) -> Command:
+        """Starts `python run.py ARGUMENTS`, with fake_worker.py in place of the training and signals ignored if asked."""
         self.count += 1
         folder = self.folder / str(self.count)
         folder.mkdir()
         worker = str(HERE / "fake_worker.py") if fake_training else None
-        job = {"folder": str(folder), "cwd": str(cwd), "arguments": arguments, "worker": worker}
+        job = {"folder": str(folder), "cwd": str(cwd), "arguments": arguments, "worker": worker, "ignored": ignored}
         assert self.server.stdin is not None
         self.server.stdin.write(json.dumps(job) + "\n")
         self.server.stdin.flush()

@@ -1,7 +1,7 @@
-"""Stands in for the training where a test is about what happens around it: one epoch's metrics, then what the seed says.
+"""Stands in for the training where a test is about what is around it: one epoch's metrics, then what the seed says.
 
-An even seed finishes at once; an odd one goes on until somebody ends it, which takes as long as with torchrun. It imports
-nothing of the project: the journal's format is part of what is tested.
+An even seed finishes at once; an odd one goes on until somebody ends it, which takes as long as with torchrun. It
+imports nothing of the project: the journal's format is part of what is tested.
 """
 
 import json

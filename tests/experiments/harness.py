@@ -115,7 +115,7 @@ def trial_folder(outputs: Path, run: Run) -> Path:
 
 
 def journal_metrics(folder: Path) -> list[tuple[str, int, float, int]]:
-    """Returns the metrics in a trial's journal as (name, step, value, time), sorted, read without the project's code."""
+    """Returns a journal's metrics as (name, step, value, time), sorted, read without the project's code."""
     records = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
     return sorted(
         (name, record["step"], value, record["time"])

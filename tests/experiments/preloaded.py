@@ -1,17 +1,20 @@
 """Runs `run.py` in forks of a process that has imported already what takes seconds to import: the same program, sooner.
 
-Reads jobs from stdin, one JSON object a line. A job's folder gets stdout, stderr, its process id and at last its exit code.
+Reads jobs from stdin, one JSON object a line. A job's folder gets stdout, stderr, its process id, at last its exit code.
 """
 
+import atexit
+import gc
 import json
 import os
 import runpy
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import mmdet.datasets
-import mmdet.models
+import mmdet.models  # noqa: F401
 import mmengine.runner  # noqa: F401
 
 from experiments import build, checks, evaluation, hooks, launch, plan, sweep, tracking  # noqa: F401
@@ -20,6 +23,7 @@ from experiments import build, checks, evaluation, hooks, launch, plan, sweep, t
 def main() -> None:
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (after `tracking`, which says how)
 
+    gc.freeze()  # else a fork's first collection copies all that memory
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those who watch a job need nobody to wait for them
     for line in sys.stdin:
         if os.fork() == 0:
@@ -42,14 +46,26 @@ def _become(job: dict, folder: Path) -> None:
     """Becomes `python run.py`: its streams, folder and arguments."""
     for descriptor, path in ((0, Path(os.devnull)), (1, folder / "stdout"), (2, folder / "stderr")):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), descriptor)
+    for number in job["ignored"]:  # as nohup does
+        signal.signal(number, signal.SIG_IGN)
     os.chdir(job["cwd"])
     os.environ.pop("PYTHONPATH")  # this server's, by which it found the project
     program = str(Path(__file__).parents[2] / "run.py")
     sys.argv = [program, *job["arguments"]]
     if job["worker"]:  # in place of the training
         launch._command = lambda paths, processes: [sys.executable, job["worker"], str(paths.root)]
-    runpy.run_path(program, run_name="__main__")
-    raise SystemExit(0)
+    code = 0
+    try:
+        runpy.run_path(program, run_name="__main__")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # to take down this copy of everything imported would take a second
 
 
 def _write(path: Path, number: int) -> None:

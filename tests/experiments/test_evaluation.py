@@ -42,8 +42,9 @@ def test_published_numbers_from_predictions_as_mmdetection_makes_them(iou_type: 
     truth = COCO(path)
     categories = truth.getCatIds()
     metric.dataset_meta = {"classes": tuple(category["name"] for category in truth.loadCats(categories))}
+    grouped = detections_by_image(iou_type)
     for image in truth.loadImgs(truth.getImgIds()):
-        own = [item for item in detections_by_image(iou_type).get(image["id"], [])]
+        own = grouped.get(image["id"], [])
         boxes = np.array([item.get("bbox", [0, 0, 1, 1]) for item in own], dtype=np.float64).reshape(-1, 4)
         prediction = {
             "img_id": image["id"],
@@ -56,7 +57,7 @@ def test_published_numbers_from_predictions_as_mmdetection_makes_them(iou_type: 
         metric.results.append(({}, prediction))
     found = metric.compute_metrics(metric.results)
     assert [round(value, 4) for value in found.values()] == PUBLISHED[iou_type]
-    assert list(found)[0] == f"{iou_type}/AP"
+    assert next(iter(found)) == f"{iou_type}/AP"
 
 
 def detections_by_image(iou_type: str) -> dict[int, list[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Real COCO images through the real training and evaluation: 80 classes, a crowd, a grey image, images without objects."""
+"""Real COCO images through real training and evaluation: 80 classes, a crowd, a grey image, images without objects."""
 
 import json
 from pathlib import Path

@@ -48,6 +48,16 @@ def test_typed_sweep_is_named_by_what_decides_the_variants() -> None:
     assert sweep.requests([])[0].sweep == "default"
 
 
+def test_lists_ranges_and_globs_are_expanded_as_hydra_does() -> None:
+    """https://hydra.cc/docs/1.3/advanced/override_grammar/extended"""
+    for typed, meant in (
+        ("seed=0,1,2", ["seed=0", "seed=1", "seed=2"]),
+        ("seed=range(3)", ["seed=0", "seed=1", "seed=2"]),
+        ("pre=glob(conv*)", ["pre=conv", "pre=conv1", "pre=conv3", "pre=conv5"]),
+    ):
+        assert [request.overrides for request in sweep.requests([typed])] == [(override,) for override in meant]
+
+
 def test_undeclared_sweep_is_refused() -> None:
     with pytest.raises(
         UserError, match=r"sweep 'tabel1' is unknown \(did you mean table1\?\).*fidelity, paper, table1"

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from experiments.trial import Trial
 
-
-# A change here makes every finished trial a stranger. Where a default of conf/ was changed on purpose, pin the new id; where
-# the same configuration came to mean another computation, raise ID_VERSION in experiments/trial.py as well.
+# A change here makes every finished trial a stranger. Where a default of conf/ was changed on purpose, pin the new id;
+# where the same configuration came to mean another computation, raise ID_VERSION in experiments/trial.py as well.
 PINNED = {
     (): "faster_rcnn-sum-none-none-s0-217d1a9334",
     ("pre=conv5", "post=attention"): "faster_rcnn-sum-conv5-attention-s0-8bee3baa66",
