@@ -30,13 +30,20 @@ def locate(config: dict[str, Any]) -> dict[str, Split]:
         root = ensure_shapes(ShapesSpec(**counts), OutputPaths(Path(config["output_dir"])).data)
         return {split: Split(root / "annotations" / f"{split}.json", root / "images") for split in SPLITS}
     if dataset["kind"] == "coco":
-        root = Path(dataset["root"]).expanduser()
+        if not dataset["root"]:
+            raise UserError("dataset.root is not set; give the folder that holds annotations and images")
+        root = Path(dataset["root"])
         found = {
             split: Split(root / dataset[split]["annotations"], root / dataset[split]["images"]) for split in SPLITS
         }
         _require(dataset, root, found)
-        for split in found.values():
-            classes(split.annotations)
+        by_split = {split: classes(part.annotations) for split, part in found.items()}
+        if set(by_split["train"]) != set(by_split["val"]):
+            only = sorted(set(by_split["train"]) ^ set(by_split["val"]))
+            raise UserError(
+                f"dataset={dataset['name']} has other classes in {found['train'].annotations} than in "
+                f"{found['val'].annotations} ({', '.join(only)} in one of them only); both need the same"
+            )
         return found
     raise unknown("dataset.kind", dataset["kind"], ("shapes", "coco"))
 
@@ -53,18 +60,26 @@ def _require(dataset: dict[str, Any], root: Path, found: dict[str, Split]) -> No
 
 @cache
 def classes(annotations: Path) -> tuple[str, ...]:
-    """Returns the class names of an annotation file in the order of their category ids, which is the models' order.
+    """Returns the class names of an annotation file in its own order, which is the order of MMDetection's labels.
 
     Raises UserError where the file is not in COCO's format.
     """
     try:
-        categories = sorted(json.loads(annotations.read_text())["categories"], key=lambda category: category["id"])
-        return tuple(category["name"] for category in categories)
-    except (ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"{annotations} is no annotation file in COCO's format ({type(error).__name__}: {error}); "
-            "it needs images, annotations and categories with id and name"
-        ) from error
+        content = json.loads(annotations.read_text())
+        names = tuple(category["name"] for category in content["categories"] if category["id"] >= 0)
+        missing = {"annotations"} - content.keys() | (set() if content.get("images") else {"images"})
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        raise _no_coco(annotations, f"{type(error).__name__}: {error}") from error
+    if missing or not names or len(set(names)) < len(names):
+        raise _no_coco(annotations, f"without {', '.join(sorted(missing))}" if missing else f"categories {names}")
+    return names
+
+
+def _no_coco(annotations: Path, reason: str) -> UserError:
+    return UserError(
+        f"{annotations} is no annotation file in COCO's format ({reason}); it needs images, annotations and "
+        "categories, each with an id and a name of its own"
+    )
 
 
 @cache

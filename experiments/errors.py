@@ -4,9 +4,12 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+CONF = Path(__file__).parent.parent / "conf"
 
 
 class UserError(Exception):
@@ -35,10 +38,20 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
     return UserError(" ".join(str(error).split()))
 
 
+def _check_plain_options(arguments: Iterable[str]) -> None:
+    """Raises UserError for `group=option` where there is no such option; Hydra itself breaks off at null and numbers."""
+    for argument in arguments:
+        group, _, option = argument.partition("=")
+        folder = CONF / group
+        if option.isalnum() and folder.is_dir() and not (folder / f"{option}.yaml").exists():
+            raise unknown(f"{group}: option", option, sorted(path.stem for path in folder.glob("*.yaml")))
+
+
 def report(command: Callable[[], None]) -> int:
     """Runs a Hydra command; returns its exit code: 0, 1 for a failed trial, 2 for a user's mistake, told on stderr."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would else print in its own words with exit code 1
     try:
+        _check_plain_options(sys.argv[1:])
         command()
     except (HydraException, OmegaConfBaseException) as error:
         mistake = explain(error)

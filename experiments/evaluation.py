@@ -25,16 +25,22 @@ def coco_average_precision(truth: COCO, detections: list[dict[str, Any]] | str, 
         iou_type: "bbox" or "segm".
 
     Returns:
-        Fractions in 0..1, unrounded; -1 where `truth` has no object of that size, 0 where nothing was detected.
+        Fractions in 0..1, unrounded; -1 where `truth` has no object of that size.
     """
-    if isinstance(detections, list) and not detections:
-        return dict.fromkeys(names.COCO_METRICS, 0.0)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and a rounded table
-        evaluation = COCOeval(truth, truth.loadRes(detections), iou_type)
+        found = truth.loadRes(detections) if detections else _nothing(truth)  # loadRes refuses an empty list
+        evaluation = COCOeval(truth, found, iou_type)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return {metric: float(value) for metric, value in zip(names.COCO_METRICS, evaluation.stats[:6], strict=True)}
+
+
+def _nothing(truth: COCO) -> COCO:
+    empty = COCO()
+    empty.dataset = {**truth.dataset, "annotations": []}
+    empty.createIndex()
+    return empty
 
 
 @METRICS.register_module()
@@ -45,7 +51,9 @@ class ExactCocoMetric(CocoMetric):
 
     def compute_metrics(self, results: list[tuple[dict, dict]]) -> dict[str, float]:
         """Returns `bbox/AP` ... `segm/APl` over all images of the validation set."""
-        self.cat_ids = self._coco_api.get_cat_ids(cat_names=self.dataset_meta["classes"])
+        # By name: this file may number and order its categories otherwise than the training data, the labels' source.
+        ids = {category["name"]: category["id"] for category in self._coco_api.dataset["categories"]}
+        self.cat_ids = [ids[name] for name in self.dataset_meta["classes"]]
         predictions = [prediction for _, prediction in results]
         metrics: dict[str, float] = {}
         for iou_type in self.metrics:

@@ -1,5 +1,6 @@
 """Every name that MLflow sees: written by `experiments.tracking`, read by `analysis.frames`, spelled only here."""
 
+import hashlib
 import re
 
 EXPERIMENT = "groie"  # MLflow experiment that holds all runs unless tracking.experiment says otherwise
@@ -35,5 +36,6 @@ def coco_metric(iou_type: str, metric: str) -> str:
 
 
 def sweep_key(name: str) -> str:
-    """Returns a sweep's name with every character that MLflow refuses in a tag key replaced by an underscore."""
-    return re.sub(r"[^\w.\- /]", "_", name)[:200]
+    """Returns a short name for tags and files: readable, of characters that MLflow takes, another for each sweep."""
+    readable = re.sub(r"[^\w.\- ]", "_", name)[:80]
+    return readable if readable == name else f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -14,7 +14,7 @@ from experiments import checks, datasets, names
 from experiments.display import console
 from experiments.errors import UserError
 from experiments.sweep import Request
-from experiments.trial import Trial
+from experiments.trial import Trial, override_key
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,15 @@ def make(requests: Sequence[Request], compose: Callable[[list[str]], DictConfig]
     """Composes what is asked for and keeps each trial once; UserError where one cannot be run."""
     trials: dict[str, Trial] = {}
     sweeps: dict[str, list[str]] = {}
+    references: dict[tuple[str, ...], dict[str, Any]] = {}  # by chosen options: the configuration with nothing else set
     for request in requests:
         checks.additions(request.overrides)
+        options = tuple(item for item in request.overrides if override_key(item) in checks.GROUPS)
+        checks.options(options)
+        if options not in references:
+            references[options] = resolve(compose(list(options)))
         trial = Trial(resolve(compose(list(request.overrides))), request.overrides)
+        checks.form(trial.config, references[options])
         checks.values(trial.config)
         trials.setdefault(trial.trial_id, trial)
         members = sweeps.setdefault(trial.trial_id, [])
@@ -51,7 +57,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     """Returns a composed configuration as plain dicts and lists, without Hydra's own node and with whole paths."""
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     own.output_dir = str(Path(own.output_dir).expanduser().resolve())
-    if "root" in own.dataset:
+    if own.dataset.get("root"):
         own.dataset.root = str(Path(own.dataset.root).expanduser().resolve())
     resolved = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)

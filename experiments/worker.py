@@ -24,6 +24,9 @@ def train(paths: TrialPaths) -> None:
         # Before the Runner does: MMEngine's own start of a process group asks for a GPU even with gloo.
         torch.distributed.init_process_group("gloo")
     cfg = build.detector_config(config, datasets.locate(config), paths, ranks)
+    if ranks > 1 and not torch.cuda.is_available():
+        # Its own choice but for the device, which would be a GPU.
+        cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", broadcast_buffers=False, device_ids=None)
     if int(os.environ["RANK"]) == 0:
         cfg.dump(paths.detector_config)
     import_modules_from_strings(**cfg.custom_imports)  # MMEngine does so only for configs read from a file

@@ -79,7 +79,7 @@ class Preloaded:
         fake_training: bool = False,
         ignored: Sequence[int] = (),
     ) -> Command:
-        """Starts `python run.py ARGUMENTS`, with fake_worker.py in place of the training and signals ignored if asked."""
+        """Starts `python run.py ARGUMENTS`; if asked, fake_worker.py replaces the training and signals are ignored."""
         self.count += 1
         folder = self.folder / str(self.count)
         folder.mkdir()
@@ -135,8 +135,11 @@ class Swept:
 
 
 @pytest.fixture(scope="session")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
-    """Two real trials; a test that changes their folder takes a copy (`copied`)."""
+def swept(preloaded: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """Two real trials; a test that changes their folder takes a copy (`copied`).
+
+    It does not use `preloaded`, which only gets ready meanwhile.
+    """
     outputs = tmp_path_factory.mktemp("swept") / "outputs"
     arguments = ("-m", "pre=none,conv1", "post=attention", *harness.TINY)
     return Swept(outputs, arguments, harness.run("run.py", *arguments, f"output_dir={outputs}"))

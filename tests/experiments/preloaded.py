@@ -1,6 +1,6 @@
 """Runs `run.py` in forks of a process that has imported already what takes seconds to import: the same program, sooner.
 
-Reads jobs from stdin, one JSON object a line. A job's folder gets stdout, stderr, its process id, at last its exit code.
+Reads jobs from stdin, one JSON object a line. A job's folder gets stdout, stderr, its process id and exit code.
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""Data in COCO's format: which class is which, from the annotation file to the metric, and which data a trial ran on."""
+"""Data in COCO's format: which class is which, from the annotation file to the metric, and what a trial ran on."""
 
 import hashlib
 import itertools
@@ -106,7 +106,7 @@ def test_own_data_is_found_below_its_root(tmp_path: Path) -> None:
 
 
 def test_missing_data_is_named_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="dataset=mine .*all.json.* not found .*profile=demo"):
+    with pytest.raises(UserError, match=r"dataset=mine .*all.json.* not found .*profile=demo"):
         datasets.locate(own_data(tmp_path))
 
 

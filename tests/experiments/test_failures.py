@@ -197,7 +197,7 @@ def test_study_under_nohup_outlives_its_terminal(preloaded: Preloaded, outputs: 
     )
     wait_for(lambda: trains(outputs, 9, command))
     command.signal(signal.SIGHUP)
-    time.sleep(1)
+    time.sleep(2)  # longer than the fake training takes to be stopped
     assert command.running()
     assert statuses(outputs, 9) == [("9", "RUNNING")]
     command.signal(signal.SIGTERM)

@@ -22,7 +22,7 @@ def test_auto_is_one_process_without_gpu_and_one_per_gpu_with(monkeypatch: pytes
 
 def test_gpus_that_cannot_share_the_batch_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
-    with pytest.raises(UserError, match="processes=8 does not divide schedule.batch_size=12; choose one of 1, 2, 3, 4"):
+    with pytest.raises(UserError, match=r"8 does not divide schedule\.batch_size=12; choose one of 1, 2, 3, 4"):
         launch.process_count(harness.composed("schedule.batch_size=12"))
 
 

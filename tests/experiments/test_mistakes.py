@@ -1,4 +1,4 @@
-"""The user's mistakes at the command line: exit code 2, one sentence that helps, no traceback, and nothing half-written."""
+"""The user's mistakes at the command line: exit code 2, one sentence that helps, no traceback, nothing half-written."""
 
 import json
 from pathlib import Path
