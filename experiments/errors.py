@@ -39,7 +39,7 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
 
 
 def _check_plain_options(arguments: Iterable[str]) -> None:
-    """Raises UserError for `group=option` where there is no such option; Hydra itself breaks off at null and numbers."""
+    """Raises UserError for `group=option` where there is no such option; Hydra breaks off at null and numbers."""
     for argument in arguments:
         group, _, option = argument.partition("=")
         folder = CONF / group
