@@ -37,6 +37,9 @@ def locate(config: dict[str, Any]) -> dict[str, Split]:
             split: Split(root / dataset[split]["annotations"], root / dataset[split]["images"]) for split in SPLITS
         }
         _require(dataset, root, found)
+        for part in found.values():
+            if not _read(part.annotations)[1]:
+                raise _no_coco(part.annotations, "it has no images or no annotations")
         by_split = {split: classes(part.annotations) for split, part in found.items()}
         if set(by_split["train"]) != set(by_split["val"]):
             only = sorted(set(by_split["train"]) ^ set(by_split["val"]))
@@ -58,21 +61,25 @@ def _require(dataset: dict[str, Any], root: Path, found: dict[str, Split]) -> No
         )
 
 
-@cache
 def classes(annotations: Path) -> tuple[str, ...]:
     """Returns the class names of an annotation file in its own order, which is the order of MMDetection's labels.
 
-    Raises UserError where the file is not in COCO's format.
+    Raises UserError where the file has no categories in COCO's format.
     """
+    return _read(annotations)[0]
+
+
+@cache  # COCO's own take many seconds to read
+def _read(annotations: Path) -> tuple[tuple[str, ...], bool]:
+    """Returns an annotation file's class names and whether it has images and a list of annotations."""
     try:
         content = json.loads(annotations.read_text())
-        names = tuple(category["name"] for category in content["categories"] if category["id"] >= 0)
-        missing = {"annotations"} - content.keys() | (set() if content.get("images") else {"images"})
-    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+        names = tuple(str(kind["name"]) for kind in content["categories"] if kind["id"] >= 0)
+    except (ValueError, LookupError, TypeError, OSError) as error:
         raise _no_coco(annotations, f"{type(error).__name__}: {error}") from error
-    if missing or not names or len(set(names)) < len(names):
-        raise _no_coco(annotations, f"without {', '.join(sorted(missing))}" if missing else f"categories {names}")
-    return names
+    if not names or len(set(names)) < len(names):
+        raise _no_coco(annotations, f"categories {names}")
+    return names, bool(content.get("images")) and "annotations" in content
 
 
 def _no_coco(annotations: Path, reason: str) -> UserError:
