@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from experiments.errors import unknown
@@ -23,17 +24,17 @@ class Request:
     overrides: tuple[str, ...]
 
 
-def requests(arguments: Sequence[str]) -> list[Request]:
+def requests(arguments: Sequence[str], config_loader: ConfigLoader | None = None) -> list[Request]:
     """Returns what a command line asks for: every combination of its lists, for every row of the sweeps it names.
 
     `sweep=table1,table3 seed=0,1` is each row of both files with both seeds; without `sweep=` it is the combinations
-    alone. Raises UserError for a sweep that is not declared.
+    alone. Globs need Hydra's loader, which knows the options. Raises UserError for a sweep that is not declared.
     """
     named = [item.partition("=")[2] for item in arguments if override_key(item) == "sweep"]
     others = [item for item in arguments if override_key(item) != "sweep"]
     # Hydra's own expansion of lists, globs and ranges; unlimited batch: one list of combinations.
     (combinations,) = BasicSweeper.split_arguments(
-        OverridesParser.create().parse_overrides(others), max_batch_size=None
+        OverridesParser.create(config_loader).parse_overrides(others), max_batch_size=None
     )
     if not named:
         return [Request(_name(others) or "default", tuple(combination)) for combination in combinations]

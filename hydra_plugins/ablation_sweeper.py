@@ -13,6 +13,7 @@ class AblationSweeper(Sweeper):
     """Plans what the command line asks for as trials and gives those still to do to the configured launcher."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config_loader = hydra_context.config_loader
         self.compose = partial(hydra_context.config_loader.load_sweep_config, config)
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -22,7 +23,7 @@ class AblationSweeper(Sweeper):
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
         from experiments import plan, sweep
 
-        planned = plan.make(sweep.requests(arguments), self.compose)
+        planned = plan.make(sweep.requests(arguments, self.config_loader), self.compose)
         todo = plan.freeze(planned)
         plan.show(planned, todo)
         if todo:
