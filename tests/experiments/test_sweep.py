@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 
 from experiments import names, plan, sweep
 from experiments.errors import UserError
@@ -55,7 +56,9 @@ def test_lists_ranges_and_globs_are_expanded_as_hydra_does() -> None:
         ("seed=range(3)", ["seed=0", "seed=1", "seed=2"]),
         ("pre=glob(conv*)", ["pre=conv", "pre=conv1", "pre=conv3", "pre=conv5"]),
     ):
-        assert [request.overrides for request in sweep.requests([typed])] == [(override,) for override in meant]
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            asked = sweep.requests([typed], GlobalHydra.instance().config_loader())
+        assert [request.overrides for request in asked] == [(override,) for override in meant]
 
 
 def test_undeclared_sweep_is_refused() -> None:
