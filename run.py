@@ -3,6 +3,7 @@
     python run.py                                          the default variant
     python run.py pre=conv5 post=attention                 one variant: the paper's GRoIE
     python run.py -m pre=conv5,conv3 post=attention        a sweep: every combination
+    python run.py -m sweep=paper dry_run=true              what it would do, and for how long
     python run.py --cfg job                                the whole configuration, nothing run
 
 Hydra composes conf/ and the overrides; its sweeper (hydra_plugins/) plans the trials and writes each one's frozen
@@ -20,10 +21,10 @@ from experiments.errors import report
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def run(config: DictConfig) -> str:
-    """Runs the planned trial in `config.trial_dir` in processes of its own and returns its status."""
+    """Runs the planned trial in `config.trial_dir` in processes of its own and returns its state."""
     from experiments.launch import run_trial
 
-    return run_trial(Path(config.trial_dir))
+    return run_trial(Path(config.trial_dir), Path(config.launch_dir))
 
 
 if __name__ == "__main__":

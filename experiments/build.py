@@ -21,9 +21,10 @@ def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPath
     customize(cfg.model, config, len(classes(splits["train"].annotations)))
     _set_data(cfg, config, splits, processes)
     _set_schedule(cfg, config)
-    cfg.default_hooks.checkpoint = dict(type="CheckpointHook", interval=1, max_keep_ckpts=1)
-    cfg.custom_hooks = [dict(type="JournalHook", path=str(paths.journal))]
-    cfg.custom_imports = dict(imports=["groie", "experiments.hooks", "experiments.evaluation"])
+    cfg.default_hooks.checkpoint = None  # the trial's hook saves, after the evaluation and in one step
+    cfg.custom_hooks = [dict(type="TrialHook", folder=str(paths.root), seed=config["seed"], priority="VERY_LOW")]
+    modules = ("hooks", "evaluation", "randomness")
+    cfg.custom_imports = dict(imports=["groie", *(f"experiments.{module}" for module in modules)])
     cfg.randomness = dict(seed=config["seed"])
     cfg.work_dir = str(paths.work)
     cfg.launcher = "pytorch" if processes > 1 else "none"
@@ -43,6 +44,8 @@ def _set_data(cfg: Config, config: Settings, splits: dict[str, Split], processes
                 step.scale = tuple(config["profile"]["image_scale"])
         loader.num_workers = workers
         loader.persistent_workers = workers > 0
+    cfg.train_dataloader.dataset.type = "ReproducibleCocoDataset"
+    cfg.train_dataloader.dataset.augmentation_seed = config["seed"]
     cfg.train_dataloader.batch_size = config["schedule"]["batch_size"] // processes
     cfg.val_evaluator = dict(
         type="ExactCocoMetric", ann_file=str(splits["val"].annotations), metric=config["architecture"]["iou_types"]

@@ -20,7 +20,11 @@ WHOLE_NUMBERS: dict[str, tuple[int, int | None]] = {
     "schedule.batch_size": (1, None),
     "schedule.lr_batch_size": (1, None),
     "schedule.warmup_iters": (0, None),
+    "resources.nodes": (1, None),
+    "resources.cpu_processes": (1, None),
     "resources.loader_workers": (0, None),
+    "resources.patience": (1, None),
+    "retry.attempts": (1, None),
 }
 CHOICES = {"recipe.boxes": ("legacy", None), "recipe.box_loss": ("smooth_l1", None)}
 
@@ -56,7 +60,7 @@ def form(config: dict[str, Any], reference: dict[str, Any], where: str = "") -> 
         if isinstance(expected, dict) and isinstance(value, dict):
             form(value, expected, f"{path}.")
         elif (
-            path not in (*WHOLE_NUMBERS, "resources.processes")
+            path not in (*WHOLE_NUMBERS, "resources.gpus")
             and _kind(value) != _kind(expected)
             and None not in (value, expected)
         ):
@@ -83,20 +87,12 @@ def values(config: dict[str, Any]) -> None:
         for key in config[place].keys() - {"name", "type"}:
             if config[place]["type"] is None:
                 raise UserError(f"{place}.{key} is set, but {place}=none is no module; choose one with {place}=...")
-    processes = config["resources"]["processes"]
-    if processes != "auto":
-        _require_whole("resources.processes", processes, 1, None, " or auto")
-        batch(processes, config["schedule"]["batch_size"])
-
-
-def batch(processes: int, images: int) -> None:
-    """Raises UserError where a step's images cannot be shared evenly among a trial's processes."""
-    if images % processes:
-        divisors = ", ".join(str(number) for number in range(1, images + 1) if images % number == 0)
-        raise UserError(
-            f"resources.processes={processes} does not divide schedule.batch_size={images}; choose one of {divisors}, "
-            "or another batch size (the learning rate follows it)"
-        )
+    gpus = config["resources"]["gpus"]
+    if gpus != "auto":
+        _require_whole("resources.gpus", gpus, 0, None, " or auto")
+    for kind in config["resources"]["keep_checkpoints"]:
+        if kind not in ("last", "best"):
+            raise unknown("resources.keep_checkpoints:", kind, ("last", "best"))
 
 
 def _require_whole(key: str, value: object, least: int, most: int | None, other: str = "") -> None:

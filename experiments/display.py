@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from experiments import names
 from experiments.journal import Record
+
+LAST_LINES = 8  # of a failed trial's log that are shown
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -30,15 +33,17 @@ class TrialDisplay:
             console=console,
             disable=not console.is_terminal,
         )
-        self.task = self.bar.add_task(self.title, total=epochs, now="starting")
+        self.task = self.bar.add_task(escape(self.title), total=epochs, now="starting")
         self.bar.start()
         if not console.is_terminal:
-            console.print(f"{self.title}: starting")
+            console.print(f"{self.title}: starting", markup=False)
 
     def update(self, records: Sequence[Record]) -> None:
         """Shows what new journal records say."""
         for record in records:
-            if "iteration" in record:
+            if "evaluating" in record:
+                self.bar.update(self.task, now=f"epoch {record['epoch']}/{self.epochs}  evaluating")
+            elif "iteration" in record:
                 done = record["epoch"] - 1 + record["iteration"] / record["iterations"]
                 now = f"epoch {record['epoch']}/{self.epochs}  loss {record['loss']:.3f}  {self.average_precision}"
                 self.bar.update(self.task, completed=done, now=now)
@@ -50,14 +55,16 @@ class TrialDisplay:
         self.average_precision = f"AP {box['AP']:.1f}  AP50 {box['AP50']:.1f}"
         self.bar.update(self.task, completed=epoch, now=f"epoch {epoch}/{self.epochs}  {self.average_precision}")
         if not console.is_terminal:
-            console.print(f"{self.title}: epoch {epoch}/{self.epochs}  {self.average_precision}")
+            console.print(f"{self.title}: epoch {epoch}/{self.epochs}  {self.average_precision}", markup=False)
 
     def close(self, status: str, reason: str | None, trouble: str | None, log: Path) -> None:
         """Ends the bar with the trial's status, where to look if it did not finish, and what the store lacks."""
         self.bar.stop()
         if trouble:
-            console.print(
-                f"[yellow]{self.title}: MLflow's record is incomplete[/yellow] ({trouble}); {log.parent} has all"
-            )
+            console.print(f"{self.title}: MLflow's record is incomplete", style="yellow", markup=False, end=" ")
+            console.print(f"({trouble}); {log.parent} has all", markup=False)
         if status != names.FINISHED:
-            console.print(f"[red]{self.title}: {status}[/red]: {reason}; see {log}")
+            console.print(f"{self.title}: {status}: {reason}; see {log}", style="red", markup=False)
+        if status == names.FAILED and log.exists():
+            for line in log.read_text(errors="replace").splitlines()[-LAST_LINES:]:
+                console.print(f"  {line}", style="dim", markup=False)

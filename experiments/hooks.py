@@ -1,56 +1,115 @@
-"""What the training loop tells the journal."""
+"""What a trial does beside MMEngine's loop: sets each epoch's draws, tells the journal, keeps checkpoints, stops."""
 
 import time
 from pathlib import Path
 
 import torch
-from mmengine.dist import master_only
+from mmengine.dist import broadcast_object_list, get_rank, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from experiments import journal, names
+from experiments import checkpoints, journal, names, randomness
+from experiments.paths import TrialPaths
 
 PROGRESS_SECONDS = 1.0  # at most one progress record in this time
+KEPT = 2  # checkpoints while training: the newest, and one to fall back to should it be torn
 
 
 @HOOKS.register_module()
-class JournalHook(Hook):
-    """Appends progress, each epoch's mean loss and training time, and each validation's COCO metrics (rank 0 only)."""
+class TrialHook(Hook):
+    """One complete epoch after the other: trained, evaluated, saved, recorded, in this order.
 
-    def __init__(self, path: str) -> None:
-        self.path = Path(path)
+    A stop between any two steps leaves the epoch to be done again, or done and recorded; never recorded and not saved.
 
-    @master_only
+    Args:
+        folder: of the trial.
+        seed: the trial's.
+    """
+
+    def __init__(self, folder: str, seed: int) -> None:
+        self.paths = TrialPaths(Path(folder))
+        self.seed = seed
+        self.stopped = False  # by request, between two epochs
+        self.records: list[journal.Record] = []  # one for each complete epoch
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if "records" in checkpoint["meta"]:  # not so a backbone's, which is loaded too
+            self.records = checkpoint["meta"]["records"]
+
+    def before_train(self, runner: Runner) -> None:
+        if is_main_process():
+            for record in self.records:  # the last is missing where it was stopped between saving and recording
+                self._record(record)
+
+    def _record(self, record: journal.Record) -> None:
+        # An epoch that is repeated, because its checkpoint was torn, stays as it was recorded first.
+        if record["step"] not in journal.complete_epochs(self.paths.journal):
+            journal.append(self.paths.journal, record)
+
     def before_train_epoch(self, runner: Runner) -> None:
+        runner.train_dataloader.dataset.epoch.fill_(runner.epoch)
         self.started = self.told = time.monotonic()
         self.losses: list[Tensor] = []
 
-    @master_only
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        if batch_idx == 0:  # by now the loaders have started, which draws too
+            randomness.start_epoch(self.seed, runner.epoch, get_rank())
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
         assert outputs is not None
         self.losses.append(outputs["loss"].detach())  # read at the end: reading now would wait for the GPU
-        if time.monotonic() - self.told >= PROGRESS_SECONDS:
-            self.told = time.monotonic()
-            journal.append(
-                self.path,
-                epoch=runner.epoch + 1,
-                iteration=batch_idx + 1,
-                iterations=len(runner.train_dataloader),
-                loss=float(self.losses[-1]),
-            )
+        if self._time_to_tell():
+            self._tell(runner.epoch, batch_idx, len(runner.train_dataloader), loss=float(self.losses[-1]))
 
-    @master_only
     def after_train_epoch(self, runner: Runner) -> None:
-        seconds = time.monotonic() - self.started
-        metrics = {names.EPOCH_LOSS: float(torch.stack(self.losses).mean()), names.EPOCH_SECONDS: seconds}
-        journal.append(self.path, step=runner.epoch + 1, metrics=metrics)
+        self.trained = time.monotonic()
 
-    @master_only
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: list | None = None
+    ) -> None:
+        if self._time_to_tell():  # MMEngine has counted the epoch by now
+            self._tell(runner.epoch - 1, batch_idx, len(runner.val_dataloader), evaluating=True)
+
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        # MMEngine has counted the epoch by now, and puts the metric's prefix before each name.
-        found = {name.removeprefix("coco/"): value for name, value in (metrics or {}).items()}
-        journal.append(self.path, step=runner.epoch, metrics=found)
+        if is_main_process():
+            found = {name.removeprefix("coco/"): value for name, value in (metrics or {}).items()}
+            self._complete(runner, found)
+        # Every rank does as the first says: one that went on alone would wait for the others forever.
+        asked = [self.paths.stop.exists()]
+        broadcast_object_list(asked)
+        if asked[0] and runner.epoch < runner.max_epochs:
+            self.stopped = True
+            runner.train_loop.stop_training = True
+
+    def _complete(self, runner: Runner, metrics: dict[str, float]) -> None:
+        epoch = runner.epoch
+        record = journal.stamped(
+            step=epoch,
+            metrics={
+                names.EPOCH_LOSS: float(torch.stack(self.losses).mean()),
+                names.EPOCH_SECONDS: self.trained - self.started,
+                names.VALIDATION_SECONDS: time.monotonic() - self.trained,
+                **metrics,
+            },
+        )
+        self.records.append(record)
+        checkpoints.save(runner, self.paths.work, epoch, self.records)
+        box = names.coco_metric("bbox", "AP")
+        if all(record["metrics"][box] > earlier["metrics"][box] for earlier in self.records[:-1]):
+            checkpoints.mark_best(self.paths.work, epoch)
+        checkpoints.prune(self.paths.work, KEPT)
+        self._record(record)
+
+    def _time_to_tell(self) -> bool:
+        if not is_main_process() or time.monotonic() - self.told < PROGRESS_SECONDS:
+            return False
+        self.told = time.monotonic()
+        return True
+
+    def _tell(self, epoch: int, batch_idx: int, iterations: int, **more: float | bool) -> None:
+        where = {"epoch": epoch + 1, "iteration": batch_idx + 1, "iterations": iterations}
+        journal.append(self.paths.journal, journal.stamped(**where, **more))

@@ -1,8 +1,9 @@
 """The trial's own record: one JSON object a line, appended by the worker, read by whoever watches.
 
 Two kinds of record, told apart by their keys:
-  {"time": ms since 1970, "step": epoch, "metrics": {name: value}}       to be kept: MLflow gets the same time and step
-  {"time": ms, "epoch": 3, "iteration": 7, "iterations": 50, "loss": x}  how far the training is
+  {"time": ms since 1970, "step": epoch, "metrics": {name: value}}       a complete epoch: MLflow gets its time and step
+  {"time": ms, "epoch": 3, "iteration": 7, "iterations": 50, "loss": x}  how far the training is; or, in place of loss,
+                                                                         "evaluating": true
 """
 
 import json
@@ -13,11 +14,27 @@ from typing import Any
 Record = dict[str, Any]
 
 
-def append(path: Path, **fields: Any) -> None:
-    """Appends one record in a single write, stamped with the time."""
-    line = json.dumps({"time": time.time_ns() // 1_000_000, **fields})
+def stamped(**fields: Any) -> Record:
+    """Returns a record of now."""
+    return {"time": time.time_ns() // 1_000_000, **fields}
+
+
+def append(path: Path, record: Record) -> None:
+    """Appends one record in a single write."""
     with path.open("a") as file:
-        file.write(line + "\n")
+        file.write(json.dumps(record) + "\n")
+
+
+def mend(path: Path) -> None:
+    """Cuts off a record whose writer was stopped in the middle of it."""
+    if path.exists():
+        with path.open("r+b") as file:
+            file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def complete_epochs(path: Path) -> dict[int, Record]:
+    """Returns the records of the complete epochs, by epoch."""
+    return {record["step"]: record for record in Reader(path).new_records() if "step" in record}
 
 
 class Reader:

@@ -3,84 +3,120 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
-from filelock import FileLock, Timeout
 
-from experiments import checks, names
+from experiments import attempts, checkpoints, journal, names, nodes, resources
 from experiments.display import TrialDisplay, console
-from experiments.errors import UserError
 from experiments.journal import Reader
 from experiments.paths import TrialPaths
 from experiments.tracking import Run, Store
 
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 30  # torchrun passes a signal on to its workers and waits this long for them
+DRAIN, NOW = "drain", "now"  # what a stop file asks for: stop after this epoch, or at once
 
 
-def run_trial(folder: Path) -> str:
-    """Runs the frozen trial in `folder` and returns its status: FINISHED or FAILED, or RUNNING where another does it.
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended: MLflow's status word, the reason unless FINISHED, and whether it may not happen again."""
 
-    Ctrl-C, SIGTERM and SIGHUP stop the trial's processes, mark it KILLED and go on to the caller as KeyboardInterrupt.
+    status: str
+    reason: str | None = None
+    transient: bool = False
+
+
+def run_trial(folder: Path, launch: Path) -> str:
+    """Runs the frozen trial in `folder` from its last complete epoch on and returns its state afterwards.
+
+    A failure that may pass is tried again, `retry.attempts` times in all. Nothing is started where another process has
+    the trial, or once `launch`, the folder of all jobs started together, has a stop file.
     """
     paths = TrialPaths(folder)
-    try:
-        with FileLock(paths.lock, timeout=0), _signals(signal.default_int_handler):
-            return _attempt(paths)
-    except Timeout:
-        console.print(f"{paths.root.name}: another process is running it; left to that one")
-        return names.RUNNING
-
-
-def _attempt(paths: TrialPaths) -> str:
     config = yaml.safe_load(paths.config.read_text())
+    if nodes.is_helper(config):
+        return nodes.help_first(paths, lambda attempt: _command(paths, config, attempt), _environment(config))
+    for _ in range(config["retry"]["attempts"]):
+        if _asked(paths, launch):
+            break
+        try:
+            claim = attempts.claim(folder, resources.device(config), nodes.job())
+        except attempts.TakenError as taken:
+            console.print(f"{folder.name}: {taken}, by another command; left to that one")
+            break
+        outcome = _attempt(claim, paths, config, launch)
+        if not outcome.transient:
+            break
+    if attempts.state(folder) == names.FAILED and config["fail_fast"]:
+        stop(launch, DRAIN)
+    return attempts.state(folder)
+
+
+def stop(folder: Path, how: str) -> None:
+    """Asks a trial, or all jobs of a launch, to end: DRAIN, after the epoch, or NOW, which is not taken back."""
+    path = folder / "stop"
+    if not path.exists() or how == NOW:
+        part = folder / "stop.part"
+        part.write_text(how)
+        part.replace(path)
+
+
+def _asked(paths: TrialPaths, launch: Path) -> str | None:
+    """Returns DRAIN or NOW where somebody asked this trial to stop."""
+    wishes = [path.read_text() for path in (paths.stop, launch / "stop") if path.exists()]
+    return NOW if NOW in wishes else DRAIN if wishes else None
+
+
+def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], launch: Path) -> Outcome:
     description = json.loads(paths.description.read_text())
-    processes = process_count(config)
-    _clear(paths)
-    run = Store(config).open_run(description)
-    display = TrialDisplay(description, config["schedule"]["epochs"])
-    status: str = names.KILLED
-    reason: str | None = "interrupted"
+    outcome = Outcome(names.KILLED, "interrupted")
+    run = display = None
     try:
-        status, reason = _supervise(paths, processes, run, display)
+        _end_leftovers(paths)
+        journal.mend(paths.journal)
+        paths.ending.unlink(missing_ok=True)
+        run = Store(config).open_run(description, claim.attempt.run_id)
+        claim.update(run_id=run.run_id, rendezvous=nodes.rendezvous(config))
+        display = TrialDisplay(description, config["schedule"]["epochs"])
+        lacking = resources.lacking_space(config)
+        outcome = Outcome(names.FAILED, lacking) if lacking else _supervise(claim, paths, config, launch, run, display)
     finally:
-        with _signals(signal.SIG_IGN):
-            paths.outcome.write_text(json.dumps({"status": status, "reason": reason}))
-            run.close(status, reason, paths)
-            display.close(status, reason, run.trouble, paths.log)
-    return status
+        if not claim.lost:
+            if outcome.status == names.FINISHED:
+                _keep(paths, config["resources"]["keep_checkpoints"])
+            claim.update(status=outcome.status, reason=outcome.reason, transient=outcome.transient)
+            if run:
+                run.close(outcome.status, outcome.reason, paths)
+        if display:
+            display.close(outcome.status, outcome.reason, run.trouble if run else None, paths.log)
+    return outcome
 
 
-def _clear(paths: TrialPaths) -> None:
-    """Removes what an earlier attempt left: this one starts from the first epoch."""
-    shutil.rmtree(paths.work, ignore_errors=True)
-    for path in (paths.journal, paths.outcome, paths.error, paths.log, paths.detector_config):
-        path.unlink(missing_ok=True)
-
-
-def _supervise(paths: TrialPaths, processes: int, run: Run, display: TrialDisplay) -> tuple[str, str | None]:
-    """Starts the ranks and follows them to their end; returns the status and, unless FINISHED, the reason."""
+def _supervise(
+    claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], launch: Path, run: Run, display: TrialDisplay
+) -> Outcome:
+    """Starts the ranks and follows them to their end."""
     reader = Reader(paths.journal)
-    with paths.log.open("wb") as log:
+    patience = config["resources"]["patience"]
+    with paths.log.open("ab") as log:
+        log.write(f"--- attempt {claim.attempt.number} on {claim.attempt.host}\n".encode())
         process = subprocess.Popen(
-            _command(paths, processes),
+            _command(paths, config, claim.attempt),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # Threads that wait give their core away: on a shared CPU a spinning team takes several times as long.
-            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": _with_our_code()},
+            env=_environment(config),
         )
+        sign = seen = (0, 0)
+        heard = time.monotonic()
         try:
             while True:
                 ended = process.poll() is not None  # asked first: what is written until now is read below
@@ -88,83 +124,93 @@ def _supervise(paths: TrialPaths, processes: int, run: Run, display: TrialDispla
                 run.deliver(records)
                 display.update(records)
                 if ended:
-                    break
+                    return _told(paths)
+                claim.beat()
+                if claim.lost:
+                    return Outcome(names.KILLED, "taken over by another process while this one slept")
+                wish = _asked(paths, launch)
+                if wish == NOW:
+                    return Outcome(names.KILLED, "stopped as asked")
+                if wish == DRAIN:
+                    stop(paths.root, DRAIN)  # where the ranks look
+                sign, seen = (reader.offset, paths.log.stat().st_size), sign
+                if sign != seen:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > patience:
+                    return Outcome(names.FAILED, f"hung: no sign of life for {patience} s (resources.patience)", True)
                 time.sleep(POLL_SECONDS)
         finally:
-            with _signals(signal.SIG_IGN):  # an impatient second Ctrl-C must not leave ranks behind
-                _stop(process)
-    if process.returncode == 0:
-        return names.FINISHED, None
-    return names.FAILED, _reason(paths)
+            _stop(process)
+            _end_leftovers(paths)
 
 
-@contextmanager
-def _signals(handler: Callable[..., Any] | signal.Handlers) -> Iterator[None]:
-    """Has Ctrl-C, SIGTERM (a cluster's polite end) and SIGHUP (a closed terminal) handled alike for a while.
-
-    Only a main thread can arrange for that; elsewhere nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [
-        number
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
-    ]
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
+def _told(paths: TrialPaths) -> Outcome:
+    """Returns how the trial's processes say that they ended, else what torchrun's summary says of signals."""
+    if paths.ending.exists():
+        return Outcome(**json.loads(paths.ending.read_text()))
+    last = paths.log.read_text(errors="replace").rpartition("--- attempt")[2]
+    signals = re.findall(r"Signal \d+ \((SIG\w+)\)|got signal: \d+|died with <Signals\.(SIG\w+)", last)
+    found = next((name for pair in reversed(signals) for name in pair if name), None)
+    if found in ("SIGTERM", "SIGINT", "SIGHUP"):
+        return Outcome(names.KILLED, f"its processes were ended by {found} from outside")
+    if found:
+        memory = " (out of memory?)" if found == "SIGKILL" else ""
+        return Outcome(names.FAILED, f"a process was ended by {found}{memory}", True)
+    return Outcome(names.FAILED, "its processes ended without telling why", True)
 
 
 def _stop(process: subprocess.Popen) -> None:
-    """Ends a trial's processes if they still run: politely, so that torchrun ends its workers, then by force."""
+    """Ends torchrun if it still runs: politely, so that it ends its workers, then by force."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            # Each rank has a session of its own: ending torchrun alone would leave them running.
-            for each in psutil.Process(process.pid).children(recursive=True):
-                each.kill()
             process.kill()
             process.wait()
 
 
-def _with_our_code() -> str:
-    """Returns PYTHONPATH with this repository first: ranks find it from whatever folder the command was typed in."""
+def _end_leftovers(paths: TrialPaths) -> None:
+    """Kills what still runs of this trial on this machine: each rank has a session of its own and outlives torchrun."""
+    for process in psutil.process_iter():
+        try:
+            arguments = process.cmdline()
+            if arguments[-2:-1] == [str(paths.root)] and arguments[-1].isdigit() and process.pid != os.getpid():
+                process.kill()
+                process.wait(GRACE_SECONDS)
+        except psutil.Error:  # ended meanwhile, or not ours
+            continue
+
+
+def _keep(paths: TrialPaths, kept: list[str]) -> None:
+    """Removes the checkpoints of a finished trial that nobody wants to keep."""
+    checkpoints.prune(paths.work, 1 if "last" in kept else 0)
+    if "best" not in kept:
+        (paths.work / checkpoints.BEST).unlink(missing_ok=True)
+
+
+def _environment(config: dict[str, Any]) -> dict[str, str]:
+    # Threads that wait give their core away: on a shared CPU a spinning team takes several times as long.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": with_our_code()}
+    if config["resources"]["gpus"] == 0:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    return environment
+
+
+def with_our_code() -> str:
+    """Returns PYTHONPATH with this repository first: processes find it in whatever folder they start."""
     return os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH"))))
 
 
-def _command(paths: TrialPaths, processes: int) -> list[str]:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return [*torchrun, "-m", "experiments.worker", str(paths.root)]
-
-
-def process_count(config: dict) -> int:
-    """Returns how many ranks share a trial's batch on this machine: `resources.processes`, or one per GPU for "auto".
-
-    Raises UserError where the batch cannot be shared evenly or GPUs are fewer than ranks.
-    """
-    import torch
-
-    gpus = torch.cuda.device_count()
-    asked = config["resources"]["processes"]
-    count = max(gpus, 1) if asked == "auto" else asked
-    checks.batch(count, config["schedule"]["batch_size"])
-    if gpus and count > gpus:
-        raise UserError(f"resources.processes={count} but this machine has {gpus} GPUs; choose 1 to {gpus}")
-    return count
-
-
-def _reason(paths: TrialPaths) -> str:
-    """Returns in one line why a trial's processes failed: the worker's exception, or the signal that ended it."""
-    if paths.error.exists():
-        return paths.error.read_text()
-    signals = re.findall(r"Signal \d+ \((SIG\w+)\)", paths.log.read_text(errors="replace"))  # torchrun's own summary
-    if signals:
-        return f"a process was ended by {signals[-1]}" + (" (out of memory?)" if signals[-1] == "SIGKILL" else "")
-    return "its processes ended without telling why"
+def _command(paths: TrialPaths, config: dict[str, Any], attempt: attempts.Attempt) -> list[str]:
+    ranks = resources.ranks_per_node(config)
+    # In-place restarts of ranks often hang with gloo: a failed attempt is followed by a new one.
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--max-restarts=0", f"--nproc-per-node={ranks}"]
+    return [
+        *torchrun,
+        *nodes.meeting(config, attempt),
+        "-m",
+        "experiments.worker",
+        str(paths.root),
+        str(attempt.number),
+    ]

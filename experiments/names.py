@@ -21,13 +21,17 @@ OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial 
 REASON = "reason"  # why a run is FAILED or KILLED, one line
 # A run may belong to several sweeps. KEY is `sweep_key(name)`: MLflow's tag keys allow few characters.
 SWEEP = "sweep."  # SWEEP + KEY -> name of the sweep
-PLANNED = "planned."  # PLANNED + KEY -> when this sweep was last planned, ISO 8601 with time zone
+PLANNED = (
+    "planned."  # PLANNED + KEY -> when this sweep was last asked for, ISO 8601 with time zone; absent: part of another
+)
+ROWS = "rows."  # ROWS + KEY -> the rows of this declared sweep that the run serves, a JSON list of names
 
 # Metrics: IOU_TYPE/METRIC at step = epoch, counted from 1; fractions in full precision, -1 where COCO has no objects.
 IOU_TYPES = ("bbox", "segm")
 COCO_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 EPOCH_LOSS = "train/loss"  # mean total loss of an epoch, step = epoch
 EPOCH_SECONDS = "train/epoch_seconds"  # wall seconds of an epoch's training, step = epoch
+VALIDATION_SECONDS = "val/epoch_seconds"  # wall seconds of an epoch's evaluation, step = epoch
 
 
 def coco_metric(iou_type: str, metric: str) -> str:

@@ -22,8 +22,24 @@ class OutputPaths:
     def store_lock(self) -> Path:
         return self.root / "store.lock"
 
+    @property
+    def trials(self) -> Path:
+        return self.root / "trials"
+
+    @property
+    def replaced(self) -> Path:
+        """Folders of finished trials that were done again."""
+        return self.root / "replaced"
+
+    @property
+    def launches(self) -> Path:
+        return self.root / "launches"
+
+    def plan(self, name: str) -> Path:
+        return self.root / "plans" / f"{name}.json"
+
     def trial(self, trial_id: str) -> "TrialPaths":
-        return TrialPaths(self.root / "trials" / trial_id)
+        return TrialPaths(self.trials / trial_id)
 
 
 @dataclass(frozen=True)
@@ -53,24 +69,23 @@ class TrialPaths:
         return self.root / "journal.jsonl"
 
     @property
-    def outcome(self) -> Path:
-        """How the last attempt ended (JSON); absent while it has not."""
-        return self.root / "outcome.json"
+    def ending(self) -> Path:
+        """How the last attempt's processes say that they ended (JSON); absent where they could not."""
+        return self.root / "ending.json"
 
     @property
-    def error(self) -> Path:
-        """The exception that ended the last attempt, one line."""
-        return self.root / "error.txt"
+    def stop(self) -> Path:
+        """A wish that the trial stop: `drain`, after this epoch, or `now`."""
+        return self.root / "stop"
 
     @property
     def log(self) -> Path:
         """Everything that the trial's processes printed."""
         return self.root / "log.txt"
 
-    @property
-    def lock(self) -> Path:
-        """Held by whoever runs the trial."""
-        return self.root / "lock"
+    def node_log(self, node: str) -> Path:
+        """The same of another machine that lends its devices."""
+        return self.root / f"log.node{node}.txt"
 
     @property
     def work(self) -> Path:

@@ -1,128 +1,254 @@
-"""From override lists to unique trials, frozen on disk: what a command line asks for, less what is already finished."""
+"""From override lists to unique trials, and for each what is to be done: nothing is written before all can be run."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
+from rich.text import Text
 
-from experiments import checks, datasets, names
+from experiments import attempts, checks, datasets, estimate, journal, names, resources
+from experiments.attempts import Attempt
+from experiments.compose import Compose, Composer
 from experiments.display import console
 from experiments.errors import UserError
+from experiments.paths import OutputPaths
 from experiments.sweep import Request
-from experiments.trial import Trial, override_key
+from experiments.trial import Trial
+
+SHOWN = 60  # trials in the table on the terminal; the plan's file has all
+
+
+@dataclass
+class Entry:
+    """A trial of the plan: whom it serves, in what state it was found, and what is to be done."""
+
+    trial: Trial
+    memberships: dict[str, list[str]] = field(default_factory=dict)  # sweep -> rows of it that the trial serves
+    state: str = attempts.TO_DO
+    why: str = ""
+    runs: bool = True
+    cost: estimate.Estimate = estimate.NONE
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Unique trials in the order they were asked for, and the sweeps that each belongs to."""
+    """Unique trials in the order they were asked for."""
 
-    trials: tuple[Trial, ...]
-    sweeps: dict[str, list[str]]  # by trial_id
+    entries: tuple[Entry, ...]
+    sweeps: tuple[str, ...]  # as asked for
+    rows: int  # rows of declared sweeps, or variants, that they serve
+
+    @property
+    def trials(self) -> list[Trial]:
+        return [entry.trial for entry in self.entries]
+
+    @property
+    def to_run(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.runs]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Returns the configuration of the first trial, for what all have in common: where and how to run."""
+        return self.entries[0].trial.config
+
+    @property
+    def outputs(self) -> OutputPaths:
+        return OutputPaths(Path(self.settings["output_dir"]))
 
     @property
     def title(self) -> str:
-        return ", ".join(dict.fromkeys(name for names_ in self.sweeps.values() for name in names_))
+        return ", ".join(self.sweeps)
 
 
-def make(requests: Sequence[Request], compose: Callable[[list[str]], DictConfig]) -> Plan:
-    """Composes what is asked for and keeps each trial once; UserError where one cannot be run."""
-    trials: dict[str, Trial] = {}
-    sweeps: dict[str, list[str]] = {}
-    references: dict[tuple[str, ...], dict[str, Any]] = {}  # by chosen options: the configuration with nothing else set
+def make(requests: Sequence[Request], compose: Compose) -> Plan:
+    """Composes what is asked for, keeps each trial once and looks how far it is; UserError where one cannot be run."""
+    composer = Composer(compose)
+    entries: dict[str, Entry] = {}
+    rows = set()
     for request in requests:
-        checks.additions(request.overrides)
-        options = tuple(item for item in request.overrides if override_key(item) in checks.GROUPS)
-        checks.options(options)
-        if options not in references:
-            references[options] = resolve(compose(list(options)))
-        trial = Trial(resolve(compose(list(request.overrides))), request.overrides)
-        checks.form(trial.config, references[options])
-        checks.values(trial.config)
-        trials.setdefault(trial.trial_id, trial)
-        members = sweeps.setdefault(trial.trial_id, [])
-        if request.sweep not in members:
-            members.append(request.sweep)
-    configs = [trial.config for trial in trials.values()]
+        trial = Trial(composer(request.overrides), request.overrides)
+        entry = entries.setdefault(trial.trial_id, Entry(trial))
+        rows.add((request.row.sweep, request.row.name) if request.row else trial.variant_id)
+        for sweep, row in request.memberships.items():
+            served = entry.memberships.setdefault(sweep, [])
+            if row is not None and row not in served:
+                served.append(row)
+    configs = [entry.trial.config for entry in entries.values()]
     checks.modules(configs)
     checks.optimizers(configs)
-    return Plan(tuple(trials.values()), sweeps)
+    plan = Plan(tuple(entries.values()), tuple(dict.fromkeys(request.sweep for request in requests)), len(rows))
+    _look(plan)
+    return plan
 
 
-def resolve(config: DictConfig) -> dict[str, Any]:
-    """Returns a composed configuration as plain dicts and lists, without Hydra's own node and with whole paths."""
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    own.output_dir = str(Path(own.output_dir).expanduser().resolve())
-    if own.dataset.get("root"):
-        own.dataset.root = str(Path(own.dataset.root).expanduser().resolve())
-    resolved = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
+def _look(plan: Plan) -> None:
+    """Finds out the state of each trial and what is to be done about it."""
+    done = estimate.measured(plan.outputs)
+    for entry in plan.entries:
+        attempt = attempts.last(entry.trial.paths.root)
+        entry.state = attempt.state if attempt else attempts.TO_DO
+        entry.runs, entry.why = _decide(entry.trial, attempt)
+        entry.cost = estimate.estimate(entry.trial, done) if entry.runs else estimate.NONE
 
 
-def freeze(plan: Plan) -> list[Trial]:
-    """Writes each trial's folder and returns the trials still to run; makes finished ones members of this sweep.
+def _decide(trial: Trial, attempt: Attempt | None) -> tuple[bool, str]:
+    """Returns whether a trial is to be run, and why or why not."""
+    state = attempt.state if attempt else attempts.TO_DO
+    if attempt is None or state == attempts.TO_DO:
+        return True, ""
+    if state == names.FINISHED:
+        return trial.config["rerun"], "done again" if trial.config["rerun"] else ""
+    if state == names.RUNNING:
+        return False, f"attempt {attempt.number} on {attempt.host}"
+    complete = len(journal.complete_epochs(trial.paths.journal))
+    resumes = f"goes on after epoch {complete}" if complete else "starts anew"
+    if state == attempts.INTERRUPTED:
+        return True, resumes
+    if attempt.transient or trial.config["retry"]["failed"]:
+        return True, f"{attempt.reason}; {resumes}"
+    return False, f"{attempt.reason}; mend it and add retry.failed=true"
 
-    Data sets are made or looked for first, so that what is missing stops the sweep before it starts.
+
+def freeze(plan: Plan) -> None:
+    """Writes the folders of the trials to run, and makes the others members of the sweeps that ask for them.
+
+    Data sets are made or looked for first, and devices, space and the store asked for, so that what is missing stops
+    the sweep before it starts.
     """
-    from experiments.tracking import Store, membership
+    from experiments.tracking import Store
 
-    splits = [datasets.locate(trial.config) for trial in plan.trials]
-    store = Store(plan.trials[0].config)  # here and now, so that jobs find it made
-    todo = []
-    for trial, found in zip(plan.trials, splits, strict=True):
-        paths = trial.paths
-        data = {split: datasets.fingerprint(part.annotations) for split, part in found.items()}
-        tags = membership(plan.sweeps[trial.trial_id])
+    data = [_fingerprints(entry) for entry in plan.entries]
+    lacking = resources.lacking_space(plan.settings)
+    if lacking:
+        raise UserError(lacking)
+    store = Store(plan.settings)  # here and now, so that jobs find it made
+    for entry, fingerprints in zip(plan.entries, data, strict=True):
+        trial, paths = entry.trial, entry.trial.paths
+        if entry.runs and entry.state == names.FINISHED:
+            _replace(plan, trial)
         earlier = json.loads(paths.description.read_text()) if paths.description.exists() else {}
-        description = {**trial.describe(), "data": data, "sweeps": {**earlier.get("sweeps", {}), **tags}}
-        if finished(trial):
-            _require_same_data(trial, earlier["data"], data)
-            store.join(description, paths)
+        tags = {**earlier.get("sweeps", {}), **_membership(entry, plan.sweeps)}
+        description = {**trial.describe(), "data": fingerprints, "sweeps": tags}
+        paths.root.mkdir(parents=True, exist_ok=True)
+        attempts.write(paths.description, description)
+        if entry.runs:
+            paths.stop.unlink(missing_ok=True)
+            part = paths.config.with_suffix(".part")
+            part.write_text(yaml.dump(trial.config, Dumper=yaml.CSafeDumper, sort_keys=False))
+            part.replace(paths.config)
         else:
-            paths.root.mkdir(parents=True, exist_ok=True)
-            paths.config.write_text(yaml.safe_dump(trial.config, sort_keys=False))
-            todo.append(trial)
-        paths.description.write_text(json.dumps(description, indent=2))
-    return todo
+            store.join(description, paths)
 
 
-def finished(trial: Trial) -> bool:
-    """Returns whether the trial's last attempt ended well."""
-    outcome = trial.paths.outcome
-    return outcome.exists() and json.loads(outcome.read_text())["status"] == names.FINISHED
-
-
-def _require_same_data(trial: Trial, then: dict[str, str], now: dict[str, str]) -> None:
-    if then != now:
+def _fingerprints(entry: Entry) -> dict[str, str]:
+    """Returns the hashes of a trial's annotation files; UserError where it was begun on others."""
+    trial = entry.trial
+    now = {split: datasets.fingerprint(part.annotations) for split, part in datasets.locate(trial.config).items()}
+    paths = trial.paths
+    begun = entry.state != attempts.TO_DO and not (entry.runs and entry.state == names.FINISHED)
+    if begun and json.loads(paths.description.read_text())["data"] != now:
         name = trial.config["dataset"]["name"]
         raise UserError(
-            f"{trial.trial_id} is finished, but on other annotations than dataset={name} now has; "
+            f"{trial.trial_id} is {entry.state.lower()}, but on other annotations than dataset={name} now has; "
             "give the other data a name of its own (dataset.name=...) or another output_dir"
         )
+    return now
 
 
-def show(plan: Plan, todo: Sequence[Trial]) -> None:
-    """Prints the plan: every trial and whether it is to run."""
-    table = Table(title=f"{plan.title}: {len(plan.trials)} trials, {len(todo)} to run", title_justify="left")
-    for column in ("variant", "seed", "state", "folder"):
-        table.add_column(column, overflow="fold")
-    for trial in plan.trials:
-        state = "to run" if trial in todo else "[green]finished[/green]"
-        table.add_row(trial.variant, str(trial.seed), state, trial.trial_id)
+def _replace(plan: Plan, trial: Trial) -> None:
+    """Puts the folder of a finished trial aside, in one step."""
+    plan.outputs.replaced.mkdir(exist_ok=True)
+    moment = datetime.now(UTC).strftime("%Y-%m-%d_%H-%M-%S")
+    trial.paths.root.rename(plan.outputs.replaced / f"{trial.trial_id}.{moment}")
+
+
+def _membership(entry: Entry, asked: Sequence[str]) -> dict[str, str]:
+    """Returns the tags by which a run says which sweeps it belongs to, and which rows of them it serves."""
+    now = datetime.now(UTC).isoformat()
+    tags = {}
+    for sweep, rows in entry.memberships.items():
+        key = names.sweep_key(sweep)
+        tags[names.SWEEP + key] = sweep
+        if sweep in asked:
+            tags[names.PLANNED + key] = now
+        if rows:
+            tags[names.ROWS + key] = json.dumps(rows)
+    return tags
+
+
+def write(plan: Plan) -> Path:
+    """Writes the plan as JSON and returns the file."""
+    path = plan.outputs.plan(names.sweep_key(plan.title).replace("/", "_"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trials = [
+        {
+            "id": entry.trial.trial_id,
+            "variant": entry.trial.variant,
+            "seed": entry.trial.seed,
+            "overrides": list(entry.trial.overrides),
+            "state": entry.state.lower(),
+            "to_run": entry.runs,
+            "why": entry.why,
+            "rows": entry.memberships,
+            "device_hours": entry.cost.device_hours,
+            "estimated_from": entry.cost.source,
+        }
+        for entry in plan.entries
+    ]
+    content = {"sweeps": plan.sweeps, "rows": plan.rows, "unique_trials": len(trials), "trials": trials}
+    attempts.write(path, {**content, "device_hours": device_hours(plan), "made": datetime.now(UTC).isoformat()})
+    return path
+
+
+def device_hours(plan: Plan) -> float | None:
+    """Returns the estimate for all trials to run; None where one of them has none."""
+    hours = [entry.cost.device_hours for entry in plan.to_run]
+    known = [one for one in hours if one is not None]
+    return sum(known) if len(known) == len(hours) else None
+
+
+def show(plan: Plan) -> None:
+    """Prints the plan: every trial, its state, and what is to be done about it."""
+    total = device_hours(plan)
+    cost = f", about {total:.2g} device-hours" if total else ""
+    title = f"{plan.title}: {plan.rows} rows, {len(plan.entries)} unique trials, {len(plan.to_run)} to run{cost}"
+    console.print(title, markup=False, style="bold")
+    table = Table()
+    for column in ("variant", "seed", "rows", "state", "device-hours"):
+        table.add_column(column, overflow="fold", justify="right" if column == "device-hours" else "left")
+    for entry in plan.entries[:SHOWN]:
+        state = f"{entry.state.lower()}{': ' if entry.why else ''}{entry.why}"
+        rows = max((len(served) for served in entry.memberships.values()), default=0)
+        hours = entry.cost.device_hours
+        cost = "?" if hours is None else f"{hours:.2g}"
+        cells = (entry.trial.variant, str(entry.trial.seed), str(max(rows, 1)), state, cost if entry.runs else "")
+        table.add_row(*(Text(cell) for cell in cells), style="" if entry.runs else "dim")
     console.print(table)
-    for note in dict.fromkeys(filter(None, (trial.note for trial in todo))):
-        console.print(f"note: {note}")
+    if len(plan.entries) > SHOWN:
+        console.print(f"... and {len(plan.entries) - SHOWN} more")
+    sources = dict.fromkeys(entry.cost.source for entry in plan.to_run)
+    if sources:
+        console.print(f"estimated from: {'; '.join(sources)}", markup=False)
+    for note in dict.fromkeys(filter(None, (entry.trial.note for entry in plan.to_run))):
+        console.print(f"note: {note}", markup=False)
 
 
 def summarize(plan: Plan) -> bool:
     """Says what became of the plan and how to read it; returns whether every trial is finished."""
-    unfinished = [trial for trial in plan.trials if not finished(trial)]
-    console.print(f"{len(plan.trials) - len(unfinished)} of {len(plan.trials)} trials finished")
-    if not unfinished:
+    states = {entry.trial.trial_id: attempts.state(entry.trial.paths.root) for entry in plan.entries}
+    unfinished = {trial: state for trial, state in states.items() if state != names.FINISHED}
+    console.print(f"{len(states) - len(unfinished)} of {len(states)} trials finished")
+    for trial, state in unfinished.items():
+        attempt = attempts.last(plan.outputs.trial(trial).root)
+        reason = f": {attempt.reason}" if attempt and attempt.reason else ""
+        console.print(f"  {state.lower()}  {trial}{reason}", markup=False)
+    if unfinished:
+        console.print("the same command goes on where they stopped")
+    else:
         console.print("read them: python -m analysis table --sweep last   or in MLflow: make ui")
     return not unfinished

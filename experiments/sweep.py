@@ -1,27 +1,39 @@
-"""Sweeps: declared in sweeps/*.yaml, or typed as Hydra's comma lists; both become named lists of overrides."""
+"""What a command line asks for: rows of sweeps/*.yaml, or Hydra's comma lists; both become lists of overrides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
-import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from experiments import declared
 from experiments.errors import unknown
 from experiments.trial import is_about_the_work, override_key
-
-FOLDER = Path(__file__).parent.parent / "sweeps"
 
 
 @dataclass(frozen=True)
 class Request:
-    """One wish for a trial: the sweep that it belongs to and its overrides, seed included."""
+    """One wish for a trial: the sweep that was asked for, the overrides, seed included, and the row it serves."""
 
     sweep: str
     overrides: tuple[str, ...]
+    row: declared.Row | None = None
+    extra: str = ""  # what was typed beside the declared sweep's name
+
+    @property
+    def memberships(self) -> dict[str, str | None]:
+        """Returns the sweeps that the trial becomes a member of, each with the name of the row it serves there.
+
+        A row of sweeps/table1.yaml asked for through sweeps/paper.yaml is a row of both.
+        """
+        if self.row is None:
+            return {self.sweep: None}
+        own = f"{self.row.sweep} {self.extra}".strip()
+        if own == self.sweep:
+            return {self.sweep: self.row.name}
+        return {self.sweep: f"{self.row.sweep}: {self.row.name}", own: self.row.name}
 
 
 def requests(arguments: Sequence[str], config_loader: ConfigLoader | None = None) -> list[Request]:
@@ -40,20 +52,16 @@ def requests(arguments: Sequence[str], config_loader: ConfigLoader | None = None
         return [Request(_name(others) or "default", tuple(combination)) for combination in combinations]
     extra = _name([item for item in others if override_key(item) != "seed"])
     return [
-        Request(f"{name} {extra}".strip(), (*row, *combination))
+        Request(f"{name} {extra}".strip(), (*row.overrides, *combination), row, extra)
         for name in ",".join(named).split(",")
-        for row, combination in product(rows(name), combinations)
+        for row, combination in product(_declaration(name).rows, combinations)
     ]
 
 
-def rows(name: str) -> list[list[str]]:
-    """Returns the overrides of each row of sweeps/NAME.yaml, those of the sweeps it includes first."""
-    path = FOLDER / f"{name}.yaml"
-    if not path.is_file():
-        raise unknown("sweep", name, sorted(file.stem for file in FOLDER.glob("*.yaml")))
-    declared = yaml.safe_load(path.read_text())
-    included = [row for other in declared.get("include", []) for row in rows(other)]
-    return [*included, *(row["overrides"] for row in declared.get("rows", []))]
+def _declaration(name: str) -> declared.Declaration:
+    if name not in declared.known():
+        raise unknown("sweep", name, declared.known())
+    return declared.read(name)
 
 
 def _name(arguments: Sequence[str]) -> str:

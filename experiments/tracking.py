@@ -1,9 +1,9 @@
-"""The only writer of MLflow: one run per attempt at a trial, its metrics copied from the journal, its status true."""
+"""The only writer of MLflow: one run per trial, its metrics copied from the journal, its status true."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,16 @@ class Store:
                 f"the MLflow store tracking.uri={self.uri} does not answer ({reason}); start it or use tracking=sqlite"
             ) from error
 
-    def open_run(self, description: dict[str, Any]) -> "Run":
-        """Starts a run for a new attempt at the trial that `description` (its folder's trial.json) tells of."""
+    def open_run(self, description: dict[str, Any], run_id: str | None = None) -> "Run":
+        """Returns the run of a trial that `description` (its folder's trial.json) tells of, RUNNING.
+
+        It is the run `run_id` of an earlier attempt, where the store has it, else a new one.
+        """
+        if run_id is not None:
+            with contextlib.suppress(MlflowException):  # another store, or one that was lost
+                self.client.update_run(run_id, status=names.RUNNING)
+                self._tag(run_id, description["sweeps"])
+                return Run(self.client, run_id)
         tags = {key: description[key] for key in (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT)}
         tags[names.OVERRIDES] = " ".join(description[names.OVERRIDES])
         tags["mlflow.runName"] = f"{description[names.VARIANT]} s{description[names.SEED]}"
@@ -69,13 +77,15 @@ class Store:
         self.client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
         return Run(self.client, run.info.run_id)
 
+    def _tag(self, run_id: str, tags: dict[str, str]) -> None:
+        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
     def join(self, description: dict[str, Any], paths: TrialPaths) -> None:
         """Makes the runs of a finished trial members of its sweeps; a store that has none gets one from the journal."""
         query = f"tags.{names.TRIAL_ID} = '{description[names.TRIAL_ID]}' and status = '{names.FINISHED}'"
         runs = self.client.search_runs([self.experiment_id], query)
         for run in runs:
-            tags = [RunTag(key, value) for key, value in description["sweeps"].items()]
-            self.client.log_batch(run.info.run_id, tags=tags)
+            self._tag(run.info.run_id, description["sweeps"])
         if not runs:
             anew = self.open_run(description)
             anew.deliver(Reader(paths.journal).new_records())
@@ -124,16 +134,9 @@ class Run:
         self._try(lambda: self._settle(status, reason, paths))
 
     def _settle(self, status: str, reason: str | None, paths: TrialPaths) -> None:
-        if reason:
-            self.client.set_tag(self.run_id, names.REASON, reason)
+        if reason or names.REASON in self.client.get_run(self.run_id).data.tags:
+            self.client.set_tag(self.run_id, names.REASON, reason or "")
         for path in (paths.config, paths.detector_config, paths.log):
             if path.exists():
                 self.client.log_artifact(self.run_id, str(path))
         self.client.set_terminated(self.run_id, status)
-
-
-def membership(sweeps: Iterable[str]) -> dict[str, str]:
-    """Returns the tags by which a run says that it belongs to sweeps planned now."""
-    now = datetime.now(UTC).isoformat()
-    keys = {names.sweep_key(sweep): sweep for sweep in sweeps}
-    return {names.SWEEP + key: sweep for key, sweep in keys.items()} | {names.PLANNED + key: now for key in keys}

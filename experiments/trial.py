@@ -11,9 +11,12 @@ from experiments import names
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.shapes_cache import VERSION as SHAPES_VERSION
 
-ID_VERSION = 1  # raise it when the same configuration comes to mean another computation
+ID_VERSION = 2  # raise it when the same configuration comes to mean another computation
 # What cannot change a result: where things lie and who does the work. The data's content is checked apart (datasets).
-EXCLUDED = ("sweep", "output_dir", "trial_dir", "resources", "tracking", "dataset.root")
+EXCLUDED = (
+    *("sweep", "output_dir", "trial_dir", "launch_dir", "resources", "tracking", "dataset.root"),
+    *("dry_run", "rerun", "fail_fast", "retry"),
+)
 SHOWN_BY_NAME = ("architecture", "aggregation", "pre", "post")
 
 
@@ -60,12 +63,6 @@ class Trial:
     @property
     def paths(self) -> TrialPaths:
         return OutputPaths(Path(self.config["output_dir"])).trial(self.trial_id)
-
-    @property
-    def job_overrides(self) -> list[str]:
-        """What a launcher composes for this trial's job."""
-        folder = str(self.paths.root).replace("'", "\\'")
-        return [*self.overrides, f"trial_dir='{folder}'"]
 
     def describe(self) -> dict[str, Any]:
         """Returns what the trial's folder keeps beside the configuration."""

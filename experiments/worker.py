@@ -1,45 +1,67 @@
-"""One rank of a trial: `torchrun -m experiments.worker TRIAL_FOLDER`. The only file with a Runner in it.
+"""One rank of a trial: `torchrun -m experiments.worker TRIAL_FOLDER ATTEMPT`. The only file with a Runner in it.
 
 Not a Hydra program: it knows the frozen configuration in its folder and nothing of the sweep.
 """
 
+import errno
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
-from experiments import build, datasets
+from experiments import attempts, build, checkpoints, datasets, names
 from experiments.paths import TrialPaths
 
+# What a machine or a network does to a program, as far as exceptions tell: it may not happen again.
+TRANSIENT = (torch.OutOfMemoryError, torch.distributed.DistError, ConnectionError, TimeoutError)
 
-def train(paths: TrialPaths) -> None:
-    """Trains and evaluates the trial in `paths`, from its start to its last epoch."""
+
+def train(paths: TrialPaths) -> dict[str, Any]:
+    """Trains and evaluates the trial in `paths` from its last complete epoch on; returns how that ended."""
     config = yaml.safe_load(paths.config.read_text())
     ranks = int(os.environ["WORLD_SIZE"])
+    cfg = build.detector_config(config, datasets.locate(config), paths, ranks)
     if ranks > 1 and not torch.cuda.is_available():
         # Before the Runner does: MMEngine's own start of a process group asks for a GPU even with gloo.
         torch.distributed.init_process_group("gloo")
-    cfg = build.detector_config(config, datasets.locate(config), paths, ranks)
-    if ranks > 1 and not torch.cuda.is_available():
         # Its own choice but for the device, which would be a GPU.
         cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", broadcast_buffers=False, device_ids=None)
     if int(os.environ["RANK"]) == 0:
         cfg.dump(paths.detector_config)
+    checkpoint = checkpoints.newest(paths.work)
+    if checkpoint is not None:
+        cfg.load_from, cfg.resume = str(checkpoint), True
     import_modules_from_strings(**cfg.custom_imports)  # MMEngine does so only for configs read from a file
-    Runner.from_cfg(cfg).train()
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    if runner.epoch < runner.max_epochs:
+        return {"status": names.KILLED, "reason": f"stopped as asked after epoch {runner.epoch}"}
+    return {"status": names.FINISHED, "reason": None}
+
+
+def failure(error: BaseException, paths: TrialPaths) -> dict[str, Any]:
+    """Returns how an exception ended the trial."""
+    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+        return {"status": names.FAILED, "reason": f"no space left in {paths.root}", "transient": True}
+    return {"status": names.FAILED, "reason": reason, "transient": isinstance(error, TRANSIENT)}
 
 
 def main() -> None:
     paths = TrialPaths(Path(sys.argv[1]))
+    attempts.end_with(paths.root, int(sys.argv[2]))
     try:
-        train(paths)
+        ending = train(paths)
     except BaseException as error:
-        paths.error.write_text(f"{type(error).__name__}: {error}".partition("\n")[0])
+        attempts.create(paths.ending, failure(error, paths))  # the first rank to fail knows why
         raise
+    if int(os.environ["RANK"]) == 0:
+        attempts.create(paths.ending, ending)
 
 
 if __name__ == "__main__":

@@ -3,31 +3,39 @@
 from functools import partial
 
 from hydra.core.plugins import Plugins
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 
 class AblationSweeper(Sweeper):
     """Plans what the command line asks for as trials and gives those still to do to the configured launcher."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.config_loader = hydra_context.config_loader
-        self.compose = partial(hydra_context.config_loader.load_sweep_config, config)
-        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
-        from experiments import plan, sweep
+        from experiments import jobs, plan, sweep
 
-        planned = plan.make(sweep.requests(arguments, self.config_loader), self.compose)
-        todo = plan.freeze(planned)
-        plan.show(planned, todo)
-        if todo:
-            for job in self.launcher.launch([trial.job_overrides for trial in todo], initial_job_idx=0):
-                _ = job.return_value  # raises what went wrong around a trial; a trial that fails is no exception
-        if not plan.summarize(planned):
+        loader = self.hydra_context.config_loader
+        planned = plan.make(sweep.requests(arguments, loader), partial(loader.load_sweep_config, self.config))
+        if planned.settings["dry_run"]:
+            plan.show(planned)
+            print(plan.write(planned))
+            return
+        folder = jobs.folder(planned)
+        with open_dict(self.config):
+            self.config.launch_dir = str(folder)
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
+        )
+        plan.freeze(planned)
+        plan.show(planned)
+        plan.write(planned)
+        stopped = jobs.run(planned, launcher, folder)
+        finished = plan.summarize(planned)
+        if stopped:
+            raise KeyboardInterrupt
+        if not finished:
             raise SystemExit(1)

@@ -1,0 +1,189 @@
+"""Attempts at a trial: who works on it, whether they still live, and how each attempt ended.
+
+A trial's folder has `attempts/0001.json`, `0002.json`, ... The file of an attempt is the claim to the trial: it is made
+whole in one step that fails where it exists, and the next number may be made only when this attempt is over. Its age
+tells whether its owner lives: the owner touches it every few seconds. So two sweeps on one folder never run one trial
+together, on one machine or on several that share the folder, and no server and no file lock is needed.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from experiments import names
+
+BEAT_SECONDS = 2.0  # how often an owner touches its file
+LAPSE_SECONDS = 60.0  # ranks end themselves when their attempt has not been touched for so long
+EXPIRY_SECONDS = 120.0  # an attempt of another machine that was not touched for so long is over; well above LAPSE
+
+TO_DO, INTERRUPTED = "to do", "interrupted"  # states of a trial beside MLflow's status words
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the file of an attempt says, and how long ago its owner was last alive."""
+
+    number: int
+    host: str
+    process: int
+    born: float  # when that process started, seconds since 1970: process numbers come again
+    started: float  # seconds since 1970
+    device: str  # what it runs on, such as "cpu" or "2 x NVIDIA H100"
+    run_id: str | None = None  # MLflow's
+    rendezvous: str | None = None  # HOST:PORT where the ranks of several nodes meet
+    job: str | None = None  # of the cluster that started it
+    status: str | None = None  # how it ended, one of MLflow's words; None while it has not
+    reason: str | None = None
+    transient: bool = False  # a failure that may not come again
+    age: float = 0.0  # seconds since the last sign of life
+
+    @property
+    def alive(self) -> bool:
+        """Returns whether somebody works on it: it has not ended, and its process was heard of lately."""
+        if self.status is not None:
+            return False
+        if self.host == socket.gethostname() and not _lives(self.process, self.born):
+            return False
+        return self.age < EXPIRY_SECONDS
+
+    @property
+    def state(self) -> str:
+        """Returns RUNNING, FINISHED or FAILED, or INTERRUPTED for one that was stopped or whose process is gone."""
+        if self.alive:
+            return names.RUNNING
+        return self.status if self.status in (names.FINISHED, names.FAILED) else INTERRUPTED
+
+
+class TakenError(Exception):
+    """Somebody else has the trial."""
+
+
+class Claim:
+    """An attempt that this process owns."""
+
+    def __init__(self, folder: Path, attempt: Attempt) -> None:
+        self.folder = folder
+        self.attempt = attempt
+        self.path = _file(folder, attempt.number)
+        self.beaten = time.monotonic()
+
+    def beat(self) -> None:
+        """Shows that the owner lives; cheap enough to be called in every turn of a loop."""
+        if time.monotonic() - self.beaten >= BEAT_SECONDS:
+            os.utime(self.path)
+            self.beaten = time.monotonic()
+
+    @property
+    def lost(self) -> bool:
+        """Returns whether another took the trial over, which happens to an owner that slept too long."""
+        return _file(self.folder, self.attempt.number + 1).exists()
+
+    def update(self, **facts: Any) -> None:
+        """Writes more about the attempt, in one step."""
+        self.attempt = Attempt(**{**asdict(self.attempt), **facts})
+        write(self.path, _facts(self.attempt))
+
+
+def claim(folder: Path, device: str, job: str | None = None) -> Claim:
+    """Begins a new attempt at the trial in `folder`; TakenError where it is finished or somebody works on it."""
+    earlier = last(folder)
+    if earlier is not None and earlier.state in (names.RUNNING, names.FINISHED):
+        raise TakenError(earlier.state)
+    attempt = Attempt(
+        number=earlier.number + 1 if earlier else 1,
+        host=socket.gethostname(),
+        process=os.getpid(),
+        born=psutil.Process().create_time(),
+        started=time.time(),
+        device=device,
+        run_id=earlier.run_id if earlier else None,
+        job=job,
+    )
+    path = _file(folder, attempt.number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not create(path, _facts(attempt)):
+        raise TakenError(names.RUNNING)
+    return Claim(folder, attempt)
+
+
+def last(folder: Path) -> Attempt | None:
+    """Returns the newest attempt at the trial in `folder`, None where there was none."""
+    numbers = [int(path.stem) for path in (folder / "attempts").glob("[0-9]*.json")]
+    if not numbers:
+        return None
+    path = _file(folder, max(numbers))
+    facts = json.loads(path.read_text())
+    return Attempt(**facts, age=max(0.0, time.time() - path.stat().st_mtime))
+
+
+def state(folder: Path) -> str:
+    """Returns TO_DO, RUNNING, INTERRUPTED, FINISHED or FAILED for the trial in `folder`."""
+    attempt = last(folder)
+    return attempt.state if attempt else TO_DO
+
+
+def write(path: Path, content: Any) -> None:
+    """Writes a JSON file in one step: whoever reads it sees all of the old or all of the new."""
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.write_text(json.dumps(content, indent=2))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def create(path: Path, content: Any) -> bool:
+    """Makes a JSON file in one step; returns False and leaves it alone where it exists."""
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.write_text(json.dumps(content, indent=2))
+        os.link(part, path)  # unlike a rename, fails where the name is taken
+    except FileExistsError:
+        return False
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+def end_with(folder: Path, number: int) -> None:
+    """Ends this process, a rank, when its launcher is gone or nobody owns attempt `number` any more.
+
+    Nothing outlives a supervisor that was shot, on whatever machine: by the time an attempt of another machine counts
+    as over, its ranks have ended themselves.
+    """
+    path, launcher = _file(folder, number), os.getppid()
+
+    def watch() -> None:
+        lapsed = False
+        while os.getppid() == launcher and not _file(folder, number + 1).exists():
+            time.sleep(BEAT_SECONDS)
+            lapsed_before, lapsed = lapsed, time.time() - path.stat().st_mtime > LAPSE_SECONDS
+            if lapsed and lapsed_before:  # twice: after a machine's sleep, the owner gets time for a touch
+                break
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / "attempts" / f"{number:04d}.json"
+
+
+def _facts(attempt: Attempt) -> dict[str, Any]:
+    return {key: value for key, value in asdict(attempt).items() if key != "age"}
+
+
+def _lives(process: int, born: float) -> bool:
+    try:
+        found = psutil.Process(process)
+        return abs(found.create_time() - born) < 1.0 and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

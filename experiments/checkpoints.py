@@ -1,0 +1,78 @@
+"""A trial's checkpoints: each is whole or absent, and a torn one costs an epoch and not the trial."""
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from mmengine.runner import Runner
+
+BEST = "best.pth"
+
+
+def save(runner: Runner, folder: Path, epoch: int, records: list[dict[str, Any]]) -> None:
+    """Saves everything that the next epoch needs as `epoch_N.pth`, under another name until it is on the disk.
+
+    Args:
+        runner: after the training and the evaluation of `epoch`.
+        folder: of this trial alone.
+        epoch: number of complete epochs.
+        records: the journal's record of each, so that no checkpoint is ahead of its journal.
+    """
+    folder.mkdir(exist_ok=True)
+    path = folder / f"epoch_{epoch}.pth"
+    part = path.with_suffix(".part")
+    meta = {"epoch": epoch, "iter": runner.iter, "records": records}
+    try:
+        runner.save_checkpoint(str(folder), part.name, meta=meta)
+        _sync(part)
+        part.replace(path)
+        _sync(folder)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def newest(folder: Path) -> Path | None:
+    """Returns the last epoch's checkpoint that is whole, None where there is none."""
+    return next((path for path in reversed(by_epoch(folder)) if is_whole(path)), None)
+
+
+def by_epoch(folder: Path) -> list[Path]:
+    """Returns the epochs' checkpoints, oldest first."""
+    return sorted(folder.glob("epoch_*.pth"), key=epoch_of)
+
+
+def epoch_of(path: Path) -> int:
+    """Returns the epoch in a checkpoint's name."""
+    return int(path.stem.removeprefix("epoch_"))
+
+
+def is_whole(path: Path) -> bool:
+    """Returns whether a checkpoint can be read to its end: torch writes zip files, with a checksum of each part."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, EOFError, OSError):
+        return False
+
+
+def mark_best(folder: Path, epoch: int) -> None:
+    """Has `best.pth` name this epoch's checkpoint; both share the bytes on the disk."""
+    part = folder / "best.part"
+    part.unlink(missing_ok=True)
+    os.link(folder / f"epoch_{epoch}.pth", part)
+    part.replace(folder / BEST)
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Removes all but the newest `keep` of the epochs' checkpoints, and what an interrupted save left."""
+    for path in [*by_epoch(folder)[: -keep or None], *folder.glob("*.part")]:
+        path.unlink(missing_ok=True)

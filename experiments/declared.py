@@ -1,0 +1,118 @@
+"""Declared sweeps: what sweeps/*.yaml say, read alike by the plan and by analysis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments import names
+
+FOLDER = Path(__file__).parent.parent / "sweeps"
+KEYS = ("purpose", "table", "caption", "columns", "include", "rows")
+ROW_KEYS = ("name", "overrides", "published")
+
+
+class DeclarationError(Exception):
+    """A file of sweeps/ that cannot be read as a sweep: one sentence with the file, what is wrong and what is valid."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a declared sweep: its name there, what to type for it, and the numbers published for it."""
+
+    sweep: str  # name of the file that declares it
+    name: str
+    overrides: tuple[str, ...]
+    published: dict[str, tuple[float, ...]]  # by IoU type: AP AP50 AP75 APs APm APl, times 100
+
+    def name_in(self, sweep: str) -> str:
+        """Returns what the row is called in a declared sweep: "baseline" in its own, "table1: baseline" elsewhere."""
+        return self.name if sweep == self.sweep else f"{self.sweep}: {self.name}"
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A file of sweeps/."""
+
+    name: str
+    purpose: str
+    caption: str
+    table: str | None  # the paper's number of the table, such as "III"
+    columns: tuple[str, ...]  # IoU types that the table shows; empty: all that were measured
+    rows: tuple[Row, ...]  # those of the sweeps that it includes first
+
+    @property
+    def file(self) -> str:
+        """Returns the file as people name it: "sweeps/table3.yaml"."""
+        return _file(self.name)
+
+
+def known() -> list[str]:
+    """Returns the names of the declared sweeps."""
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def read(name: str) -> Declaration:
+    """Returns the declared sweep of this name, which is one of `known()`; DeclarationError where its file is wrong."""
+    return _read(name, ())
+
+
+def _read(name: str, through: tuple[str, ...]) -> Declaration:
+    file = _file(name)
+    try:
+        content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise DeclarationError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    _keys(file, content, KEYS, required=("purpose",))
+    columns = tuple(content.get("columns") or ())
+    _each_of(f"{file}: columns", columns, names.IOU_TYPES)
+    include = content.get("include") or []
+    _each_of(f"{file}: include", include, [other for other in known() if other not in (*through, name)])
+    rows = [row for other in include for row in _read(other, (*through, name)).rows]
+    rows += [_row(name, row, columns or names.IOU_TYPES) for row in content.get("rows") or []]
+    own = [row.name for row in rows if row.sweep == name]
+    for twice in sorted({row for row in own if own.count(row) > 1}):
+        raise DeclarationError(f"{file} has two rows named {twice!r}; give one of them another name")
+    return Declaration(
+        name=name,
+        purpose=content["purpose"],
+        caption=content.get("caption", content["purpose"]),
+        table=str(content["table"]) if "table" in content else None,
+        columns=columns,
+        # A file that is included twice gives its rows once.
+        rows=tuple({(row.sweep, row.name): row for row in rows}.values()),
+    )
+
+
+def _row(sweep: str, content: Any, iou_types: Sequence[str]) -> Row:
+    where = f"{_file(sweep)}: row {content!r}"
+    _keys(where, content, ROW_KEYS, required=("name", "overrides"))
+    name, overrides, published = content["name"], content["overrides"], content.get("published") or {}
+    if not isinstance(name, str):
+        raise DeclarationError(f"{where}: the name {name!r} is not text; put it in quotes")
+    where = f"{_file(sweep)}: row {name!r}"
+    if not isinstance(overrides, list) or not all(isinstance(item, str) for item in overrides):
+        raise DeclarationError(f"{where}: overrides {overrides!r} is not a list such as [aggregation=sum, pre=conv5]")
+    _each_of(f"{where}: published", published, iou_types)
+    for values in published.values():
+        if len(values) != len(names.COCO_METRICS) or not all(isinstance(value, int | float) for value in values):
+            raise DeclarationError(f"{where}: published {values!r} is not six numbers: {' '.join(names.COCO_METRICS)}")
+    return Row(sweep, name, tuple(overrides), {kind: tuple(values) for kind, values in published.items()})
+
+
+def _keys(where: str, content: Any, valid: Sequence[str], required: Sequence[str]) -> None:
+    if not isinstance(content, dict) or any(key not in content for key in required):
+        raise DeclarationError(f"{where} lacks {' or '.join(required)}; its keys are: {', '.join(valid)}")
+    _each_of(where, content, valid)
+
+
+def _each_of(where: str, values: Any, valid: Sequence[str]) -> None:
+    for value in values:
+        if value not in valid:
+            raise DeclarationError(f"{where}: {value!r} is unknown; choose from: {', '.join(valid)}")
+
+
+def _file(name: str) -> str:
+    return f"sweeps/{name}.yaml"

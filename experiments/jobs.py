@@ -1,0 +1,90 @@
+"""Gives a plan's trials to Hydra's launcher as jobs, and tells all of them, wherever they run, when to stop."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+from hydra.plugins.launcher import Launcher
+
+from experiments import attempts, names
+from experiments.display import console
+from experiments.launch import DRAIN, NOW, stop, with_our_code
+from experiments.plan import Plan
+
+GRACE_SECONDS = 60  # after a launcher broke off: how long to wait for jobs that it has not yet started
+POLL_SECONDS = 2.0
+
+
+def folder(plan: Plan) -> Path:
+    """Returns a folder for what is started together, another each time and on each machine."""
+    moment = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    return plan.outputs.launches / f"{moment}_{socket.gethostname()}_{os.getpid()}"
+
+
+def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
+    """Runs the plan's trials and returns, when all have ended, whether they were asked to stop.
+
+    Ctrl-C has the running trials stop after their epoch and starts no others; a second one, SIGTERM or SIGHUP stops
+    them at once.
+    """
+    where.mkdir(parents=True)
+    os.environ["PYTHONPATH"] = with_our_code()  # jobs find it from whatever folder their machine starts them in
+    todo = [entry.trial.paths.root for entry in plan.to_run]
+    overrides = [[_path("trial_dir", root), _path("launch_dir", where)] for root in todo]
+    with _stopping(where):
+        try:
+            for job in launcher.launch(overrides, initial_job_idx=0) if todo else ():
+                _ = job.return_value  # raises what went wrong around a trial; a trial that fails is no exception
+        except Exception as error:  # whatever a cluster's software raises when one of its jobs is lost
+            console.print(f"the launcher lost a job: {' '.join(str(error).split())[:300]}", markup=False)
+            _outlast(plan, todo)
+    return (where / "stop").exists() and not plan.settings["fail_fast"]
+
+
+def _path(key: str, path: Path) -> str:
+    quoted = str(path).replace("'", "\\'")
+    return f"{key}='{quoted}'"
+
+
+def _outlast(plan: Plan, todo: list[Path]) -> None:
+    """Waits for the jobs that go on although their launcher gave up at the first that was lost."""
+    since = time.monotonic()
+    while time.monotonic() - since < GRACE_SECONDS:
+        states = [attempts.state(root) for root in todo]
+        if all(state in (names.FINISHED, names.FAILED) for state in states):
+            return
+        if names.RUNNING in states:
+            since = time.monotonic()
+        time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def _stopping(where: Path) -> Iterator[None]:
+    """Turns signals into a stop file, which the jobs read."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        again = (where / "stop").exists()
+        if number == signal.SIGINT and not again:
+            stop(where, DRAIN)
+            console.print("stopping after the epoch that runs; Ctrl-C again stops at once", style="yellow")
+        else:
+            stop(where, NOW)
+            console.print("stopping at once", style="yellow")
+
+    numbers = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
+    ]
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -1,0 +1,60 @@
+"""What a trial runs on: how many ranks share its batch, on which devices, and whether the disk has room for it."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError
+
+
+def ranks_per_node(config: dict[str, Any]) -> int:
+    """Returns how many ranks each node runs: one per GPU, or `resources.cpu_processes` where no GPU is used.
+
+    Raises UserError where GPUs are asked for that are not there, or the batch cannot be shared evenly among all ranks.
+    """
+    import torch
+
+    resources = config["resources"]
+    there = torch.cuda.device_count()
+    wanted = there if resources["gpus"] == "auto" else resources["gpus"]
+    if wanted > there:
+        raise UserError(
+            f"resources.gpus={wanted} but {there} GPUs are visible here; choose 0 to {there}, or auto for all of them"
+        )
+    ranks = wanted or resources["cpu_processes"]
+    share_batch(resources["nodes"] * ranks, config["schedule"]["batch_size"])
+    return ranks
+
+
+def share_batch(ranks: int, images: int) -> None:
+    """Raises UserError where a step's images cannot be shared evenly among a trial's ranks.
+
+    The batch belongs to the variant: 6 ranks with 2 images each, 12 with 1 or 4 with 3 are the same trial.
+    """
+    if images % ranks:
+        divisors = ", ".join(str(number) for number in range(1, images + 1) if images % number == 0)
+        raise UserError(
+            f"{ranks} ranks cannot share schedule.batch_size={images} evenly; set resources.nodes, resources.gpus or "
+            f"resources.cpu_processes so that there are {divisors} of them, or another batch size (the learning rate "
+            "follows it)"
+        )
+
+
+def device(config: dict[str, Any]) -> str:
+    """Returns what the trial runs on as people read it: "2 x cpu", "8 x NVIDIA H100"."""
+    import torch
+
+    ranks = ranks_per_node(config) * config["resources"]["nodes"]
+    on_gpu = torch.cuda.is_available() and config["resources"]["gpus"] != 0
+    return f"{ranks} x {torch.cuda.get_device_name() if on_gpu else 'cpu'}"
+
+
+def lacking_space(config: dict[str, Any]) -> str | None:
+    """Returns the sentence for a disk that has less free space than `resources.free_gib`, else None."""
+    folder = Path(config["output_dir"])
+    while not folder.exists():
+        folder = folder.parent
+    free, wanted = shutil.disk_usage(folder).free / 2**30, config["resources"]["free_gib"]
+    if free >= wanted:
+        return None
+    return f"{folder} has {free:.2f} GiB free and resources.free_gib={wanted} are wanted; make room or set it lower"
