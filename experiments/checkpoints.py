@@ -3,14 +3,15 @@
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.runner import Runner
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 BEST = "best.pth"
 
 
-def save(runner: Runner, folder: Path, epoch: int, records: list[dict[str, Any]]) -> None:
+def save(runner: "Runner", folder: Path, epoch: int, records: list[dict[str, Any]]) -> None:
     """Saves everything that the next epoch needs as `epoch_N.pth`, under another name until it is on the disk.
 
     Args:

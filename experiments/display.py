@@ -1,5 +1,6 @@
 """What a person sees while trials run: a bar where there is a terminal, a line per epoch where there is none."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ class TrialDisplay:
     """One trial's progress, fed with its journal."""
 
     def __init__(self, description: dict[str, Any], epochs: int) -> None:
-        self.title = f"{description[names.VARIANT]} s{description[names.SEED]}"
+        variant = textwrap.shorten(description[names.VARIANT], 80, placeholder=" ...")
+        self.title = f"{variant} s{description[names.SEED]}"
         self.epochs = epochs
         self.average_precision = ""
         self.bar = Progress(

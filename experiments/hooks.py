@@ -10,7 +10,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from experiments import checkpoints, journal, names, randomness
+from experiments import checkpoints, journal, names, randomness, stopping
 from experiments.paths import TrialPaths
 
 PROGRESS_SECONDS = 1.0  # at most one progress record in this time
@@ -79,7 +79,7 @@ class TrialHook(Hook):
             found = {name.removeprefix("coco/"): value for name, value in (metrics or {}).items()}
             self._complete(runner, found)
         # Every rank does as the first says: one that went on alone would wait for the others forever.
-        asked = [self.paths.stop.exists()]
+        asked = [stopping.asked(self.paths.root) is not None]
         broadcast_object_list(asked)
         if asked[0] and runner.epoch < runner.max_epochs:
             self.stopped = True

@@ -3,7 +3,9 @@
 import os
 import signal
 import socket
+import textwrap
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,8 +16,10 @@ from hydra.plugins.launcher import Launcher
 
 from experiments import attempts, names
 from experiments.display import console
-from experiments.launch import DRAIN, NOW, stop, with_our_code
+from experiments.errors import UserError
+from experiments.launch import with_our_code
 from experiments.plan import Plan
+from experiments.stopping import DRAIN, NOW, ask, asked
 
 GRACE_SECONDS = 60  # after a launcher broke off: how long to wait for jobs that it has not yet started
 POLL_SECONDS = 2.0
@@ -41,10 +45,14 @@ def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
         try:
             for job in launcher.launch(overrides, initial_job_idx=0) if todo else ():
                 _ = job.return_value  # raises what went wrong around a trial; a trial that fails is no exception
-        except Exception as error:  # whatever a cluster's software raises when one of its jobs is lost
-            console.print(f"the launcher lost a job: {' '.join(str(error).split())[:300]}", markup=False)
-            _outlast(plan, todo)
-    return (where / "stop").exists() and not plan.settings["fail_fast"]
+        except UserError:
+            raise
+        except Exception as error:  # whatever a cluster's software raises
+            (where / "error.txt").write_text("".join(traceback.format_exception(error)))
+            reason = textwrap.shorten(str(error), 300)
+            console.print(f"the launcher lost a job: {reason}; see {where / 'error.txt'}", style="red", markup=False)
+            _outlast(todo)
+    return asked(where) is not None and not plan.settings["fail_fast"]
 
 
 def _path(key: str, path: Path) -> str:
@@ -52,7 +60,7 @@ def _path(key: str, path: Path) -> str:
     return f"{key}='{quoted}'"
 
 
-def _outlast(plan: Plan, todo: list[Path]) -> None:
+def _outlast(todo: list[Path]) -> None:
     """Waits for the jobs that go on although their launcher gave up at the first that was lost."""
     since = time.monotonic()
     while time.monotonic() - since < GRACE_SECONDS:
@@ -69,12 +77,11 @@ def _stopping(where: Path) -> Iterator[None]:
     """Turns signals into a stop file, which the jobs read."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        again = (where / "stop").exists()
-        if number == signal.SIGINT and not again:
-            stop(where, DRAIN)
+        if number == signal.SIGINT and not asked(where):
+            ask(where, DRAIN)
             console.print("stopping after the epoch that runs; Ctrl-C again stops at once", style="yellow")
         else:
-            stop(where, NOW)
+            ask(where, NOW)
             console.print("stopping at once", style="yellow")
 
     numbers = [

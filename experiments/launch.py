@@ -14,15 +14,16 @@ from typing import Any
 import psutil
 import yaml
 
-from experiments import attempts, checkpoints, journal, names, nodes, resources
+from experiments import attempts, checkpoints, journal, names, nodes, resources, stopping
 from experiments.display import TrialDisplay, console
 from experiments.journal import Reader
 from experiments.paths import TrialPaths
 from experiments.tracking import Run, Store
 
 POLL_SECONDS = 0.5
-GRACE_SECONDS = 30  # torchrun passes a signal on to its workers and waits this long for them
-DRAIN, NOW = "drain", "now"  # what a stop file asks for: stop after this epoch, or at once
+GRACE_SECONDS = 10  # for torchrun to end its ranks when asked to; a cluster that ends a job leaves some 30
+# Slurm says with USR2, to every process of a job, that its time is nearly over: that is for the job's own process.
+DEAF = ("sh", "-c", 'trap "" USR2; exec "$@"', "sh")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def run_trial(folder: Path, launch: Path) -> str:
     if nodes.is_helper(config):
         return nodes.help_first(paths, lambda attempt: _command(paths, config, attempt), _environment(config))
     for _ in range(config["retry"]["attempts"]):
-        if _asked(paths, launch):
+        if stopping.asked(paths.root, launch):
             break
         try:
             claim = attempts.claim(folder, resources.device(config), nodes.job())
@@ -56,23 +57,8 @@ def run_trial(folder: Path, launch: Path) -> str:
         if not outcome.transient:
             break
     if attempts.state(folder) == names.FAILED and config["fail_fast"]:
-        stop(launch, DRAIN)
+        stopping.ask(launch, stopping.DRAIN)
     return attempts.state(folder)
-
-
-def stop(folder: Path, how: str) -> None:
-    """Asks a trial, or all jobs of a launch, to end: DRAIN, after the epoch, or NOW, which is not taken back."""
-    path = folder / "stop"
-    if not path.exists() or how == NOW:
-        part = folder / "stop.part"
-        part.write_text(how)
-        part.replace(path)
-
-
-def _asked(paths: TrialPaths, launch: Path) -> str | None:
-    """Returns DRAIN or NOW where somebody asked this trial to stop."""
-    wishes = [path.read_text() for path in (paths.stop, launch / "stop") if path.exists()]
-    return NOW if NOW in wishes else DRAIN if wishes else None
 
 
 def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], launch: Path) -> Outcome:
@@ -128,11 +114,11 @@ def _supervise(
                 claim.beat()
                 if claim.lost:
                     return Outcome(names.KILLED, "taken over by another process while this one slept")
-                wish = _asked(paths, launch)
-                if wish == NOW:
+                wish = stopping.asked(paths.root, launch)
+                if wish == stopping.NOW:
                     return Outcome(names.KILLED, "stopped as asked")
-                if wish == DRAIN:
-                    stop(paths.root, DRAIN)  # where the ranks look
+                if wish == stopping.DRAIN:
+                    stopping.ask(paths.root, stopping.DRAIN)  # where the ranks look
                 sign, seen = (reader.offset, paths.log.stat().st_size), sign
                 if sign != seen:
                     heard = time.monotonic()
@@ -206,11 +192,5 @@ def _command(paths: TrialPaths, config: dict[str, Any], attempt: attempts.Attemp
     ranks = resources.ranks_per_node(config)
     # In-place restarts of ranks often hang with gloo: a failed attempt is followed by a new one.
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--max-restarts=0", f"--nproc-per-node={ranks}"]
-    return [
-        *torchrun,
-        *nodes.meeting(config, attempt),
-        "-m",
-        "experiments.worker",
-        str(paths.root),
-        str(attempt.number),
-    ]
+    worker = ["-m", "experiments.worker", str(paths.root), str(attempt.number)]
+    return [*DEAF, *torchrun, *nodes.meeting(config, attempt), *worker]

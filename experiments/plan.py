@@ -221,12 +221,19 @@ def show(plan: Plan) -> None:
     table = Table()
     for column in ("variant", "seed", "rows", "state", "device-hours"):
         table.add_column(column, overflow="fold", justify="right" if column == "device-hours" else "left")
+    shared = _shared_words(plan)
     for entry in plan.entries[:SHOWN]:
         state = f"{entry.state.lower()}{': ' if entry.why else ''}{entry.why}"
         rows = max((len(served) for served in entry.memberships.values()), default=0)
         hours = entry.cost.device_hours
         cost = "?" if hours is None else f"{hours:.2g}"
-        cells = (entry.trial.variant, str(entry.trial.seed), str(max(rows, 1)), state, cost if entry.runs else "")
+        cells = (
+            " ".join(word for word in entry.trial.variant.split() if word not in shared),
+            str(entry.trial.seed),
+            str(max(rows, 1)),
+            state,
+            cost if entry.runs else "",
+        )
         table.add_row(*(Text(cell) for cell in cells), style="" if entry.runs else "dim")
     console.print(table)
     if len(plan.entries) > SHOWN:
@@ -236,6 +243,12 @@ def show(plan: Plan) -> None:
         console.print(f"estimated from: {'; '.join(sources)}", markup=False)
     for note in dict.fromkeys(filter(None, (entry.trial.note for entry in plan.to_run))):
         console.print(f"note: {note}", markup=False)
+
+
+def _shared_words(plan: Plan) -> set[str]:
+    """Returns the settings that all variants have in common, which the title tells already."""
+    words = [set(trial.variant.split()[2:]) for trial in plan.trials]  # but for architecture and aggregation
+    return set.intersection(*words) if len({trial.variant_id for trial in plan.trials}) > 1 else set()
 
 
 def summarize(plan: Plan) -> bool:

@@ -73,6 +73,7 @@ class Trial:
             names.OVERRIDES: list(self.overrides),
             names.SEED: self.seed,
             "factors": self.factors,
+            "epochs": self.config["schedule"]["epochs"],
         }
 
 

@@ -1,0 +1,93 @@
+"""`python -m experiments status`, `logs` and `cancel`: what the trials of an output folder do, and an end to it."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rich.live import Live
+
+from experiments import names, status, stopping
+from experiments.display import console
+from experiments.errors import UserError
+from experiments.paths import OutputPaths
+
+WATCH_SECONDS = 2.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
+    top = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as given to run.py (%(default)s)")
+    seen = commands.add_parser("status", parents=[shared], help="list every trial: state, epoch, AP, device, time left")
+    seen.add_argument("--sweep", help="only the trials of this sweep")
+    seen.add_argument("--watch", action="store_true", help="keep the list up to date until Ctrl-C")
+    logs = commands.add_parser("logs", parents=[shared], help="print the end of a trial's log")
+    logs.add_argument("trial", help="a trial's id, or a part of it that no other has")
+    logs.add_argument("--lines", type=int, default=40, help="how many (%(default)s)")
+    logs.add_argument("--follow", action="store_true", help="go on printing while the trial runs")
+    cancel = commands.add_parser("cancel", parents=[shared], help="stop a trial that runs or waits in a queue")
+    cancel.add_argument("trial", nargs="+", help="a trial's id, or a part of it that no other has")
+    cancel.add_argument("--drain", action="store_true", help="let it complete the epoch that runs")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command line; returns the exit code: 2 with one sentence on stderr for what the user can put right."""
+    arguments = parser().parse_args(argv)
+    outputs = OutputPaths(arguments.output_dir.expanduser().resolve())
+    try:
+        {"status": _status, "logs": _logs, "cancel": _cancel}[arguments.command](arguments, outputs)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _status(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
+    if not arguments.watch:
+        console.print(status.table(status.read(outputs, arguments.sweep)))
+        return
+    with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+        while True:
+            live.update(status.table(status.read(outputs, arguments.sweep)), refresh=True)
+            time.sleep(WATCH_SECONDS)
+
+
+def _logs(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
+    trial = status.find(outputs, arguments.trial)
+    log = trial.paths.log
+    if not log.exists():
+        raise UserError(f"{trial.paths.root.name} has no log yet; it is {trial.state.lower()}")
+    offset = log.stat().st_size
+    print(status.tail(log, arguments.lines), flush=True)
+    while arguments.follow and status.find(outputs, trial.paths.root.name).state == names.RUNNING:
+        time.sleep(WATCH_SECONDS)
+        with log.open("rb") as file:
+            file.seek(offset)
+            new = file.read()
+        offset += len(new)
+        print(new.decode(errors="replace"), end="", flush=True)
+
+
+def _cancel(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
+    trials = [status.find(outputs, wanted) for wanted in arguments.trial]
+    for trial in trials:
+        if trial.state in (names.FINISHED, names.FAILED):
+            raise UserError(
+                f"{trial.paths.root.name} is {trial.state.lower()}; only what runs or waits can be cancelled"
+            )
+    for trial in trials:
+        stopping.ask(trial.paths.root, stopping.DRAIN if arguments.drain else stopping.NOW)
+        when = "after the epoch that runs" if arguments.drain else "now"
+        console.print(
+            f"{trial.paths.root.name}: asked to stop {when}; run.py goes on with it when asked to", markup=False
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

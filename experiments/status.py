@@ -1,0 +1,129 @@
+"""How far every trial of an output folder is, read from its files alone: nothing is asked of those who run them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from experiments import attempts, names
+from experiments.attempts import Attempt
+from experiments.errors import UserError
+from experiments.journal import Reader
+from experiments.paths import OutputPaths, TrialPaths
+
+STYLES = {names.RUNNING: "green", names.FAILED: "red", attempts.INTERRUPTED: "yellow", names.FINISHED: "dim"}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A trial and how far it is."""
+
+    paths: TrialPaths
+    description: dict[str, Any]
+    attempt: Attempt | None
+    epoch: float  # complete epochs, and the share of the one that runs
+    average_precision: float | None  # box AP of the last complete epoch, a fraction
+    epoch_seconds: float | None  # median of the complete epochs
+
+    @property
+    def state(self) -> str:
+        return self.attempt.state if self.attempt else attempts.TO_DO
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Returns the seconds until a running trial's end; None where none runs or no epoch is complete yet."""
+        if self.state != names.RUNNING or self.epoch_seconds is None:
+            return None
+        return max(0.0, self.description["epochs"] - self.epoch) * self.epoch_seconds
+
+
+def read(outputs: OutputPaths, sweep: str | None = None) -> list[Progress]:
+    """Returns every trial of the folder, or of one sweep of it; UserError, with what there is, where there is none."""
+    found = [_progress(TrialPaths(path.parent)) for path in sorted(outputs.trials.glob("*/trial.json"))]
+    if not found:
+        raise UserError(f"no trials in {outputs.root}; name the folder with --output-dir, or start some with run.py")
+    if sweep is None:
+        return found
+    members = [one for one in found if sweep in _sweeps(one)]
+    if not members:
+        known = sorted({name for one in found for name in _sweeps(one)})
+        raise UserError(f"no trial of sweep {sweep!r} in {outputs.root}; there are: {', '.join(known)}")
+    return members
+
+
+def _sweeps(progress: Progress) -> list[str]:
+    return [name for tag, name in progress.description["sweeps"].items() if tag.startswith(names.SWEEP)]
+
+
+def _progress(paths: TrialPaths) -> Progress:
+    complete: dict[int, dict[str, float]] = {}
+    running = 0.0
+    for record in Reader(paths.journal).new_records():
+        if "step" in record:
+            complete[record["step"]] = record["metrics"]
+        elif "evaluating" not in record:
+            running = record["epoch"] - 1 + record["iteration"] / record["iterations"]
+    last = complete[max(complete)] if complete else {}
+    seconds = [one[names.EPOCH_SECONDS] + one[names.VALIDATION_SECONDS] for one in complete.values()]
+    return Progress(
+        paths=paths,
+        description=json.loads(paths.description.read_text()),
+        attempt=attempts.last(paths.root),
+        epoch=max(running, len(complete)),
+        average_precision=last.get(names.coco_metric("bbox", "AP")),
+        epoch_seconds=median(seconds) if seconds else None,
+    )
+
+
+def find(outputs: OutputPaths, wanted: str) -> Progress:
+    """Returns the trial whose id is, or alone contains, `wanted`; UserError with the candidates otherwise."""
+    trials = read(outputs)
+    matching = [one for one in trials if wanted in one.paths.root.name]
+    exact = [one for one in matching if one.paths.root.name == wanted]
+    if len(exact or matching) == 1:
+        return (exact or matching)[0]
+    candidates = ", ".join(one.paths.root.name for one in matching or trials)
+    raise UserError(f"trial {wanted!r} is {'ambiguous' if matching else 'unknown'}; choose one of: {candidates}")
+
+
+def table(trials: list[Progress]) -> Table:
+    """Returns the trials as a table, those that need attention at the end, where a terminal shows them."""
+    order = (names.FINISHED, attempts.TO_DO, names.RUNNING, attempts.INTERRUPTED, names.FAILED)
+    counts = {state: sum(one.state == state for one in trials) for state in order}
+    title = ", ".join(f"{count} {state.lower()}" for state, count in counts.items() if count)
+    grid = Table(title=f"{len(trials)} trials: {title}", title_justify="left")
+    for column in ("trial", "state", "epoch", "box AP", "device", "heard of", "left"):
+        texts = column in ("trial", "state")
+        grid.add_column(column, overflow="fold", justify="left" if texts else "right", no_wrap=column == "trial")
+    for one in sorted(trials, key=lambda one: order.index(one.state)):
+        grid.add_row(*(Text(cell) for cell in _cells(one)), style=STYLES.get(one.state, ""))
+    return grid
+
+
+def _cells(one: Progress) -> tuple[str, ...]:
+    attempt, ap = one.attempt, one.average_precision
+    running = one.state == names.RUNNING
+    reason = f": {attempt.reason}" if attempt and attempt.reason and not running else ""
+    return (
+        one.paths.root.name,
+        f"{one.state.lower()}{reason}",
+        f"{one.epoch:.1f}/{one.description['epochs']}" if running else f"{one.epoch:.0f}/{one.description['epochs']}",
+        "" if ap is None else f"{100 * ap:.1f}",
+        f"{attempt.device} on {attempt.host}" if attempt else "",
+        f"{attempt.age:.0f} s ago" if attempt and running else "",
+        "" if one.seconds_left is None else _span(one.seconds_left),
+    )
+
+
+def _span(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min" if minutes else "< 1 min"
+
+
+def tail(path: Path, lines: int) -> str:
+    """Returns the last lines of a file, empty where there is none."""
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""

@@ -1,0 +1,20 @@
+"""Wishes that trials stop, left as files where those who run them look, on whatever machine."""
+
+from pathlib import Path
+
+DRAIN, NOW = "drain", "now"  # after the epoch that runs, or at once
+
+
+def ask(folder: Path, how: str) -> None:
+    """Asks a trial, or all jobs of a launch, to stop; what was asked to stop NOW is not taken back to DRAIN."""
+    path = folder / "stop"
+    if not path.exists() or how == NOW:
+        part = folder / "stop.part"
+        part.write_text(how)
+        part.replace(path)
+
+
+def asked(*folders: Path) -> str | None:
+    """Returns the gravest wish that was left in any of the folders, None where there is none."""
+    wishes = [path.read_text() for folder in folders if (path := folder / "stop").exists()]
+    return NOW if NOW in wishes else DRAIN if wishes else None
