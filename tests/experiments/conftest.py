@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import harness
 import pytest
@@ -77,23 +78,28 @@ class Preloaded:
         *arguments: str,
         cwd: Path = harness.ROOT,
         fake_training: bool = False,
+        torchrun: bool = False,
         ignored: Sequence[int] = (),
     ) -> Command:
-        """Starts `python run.py ARGUMENTS`; if asked, fake_worker.py replaces the training and signals are ignored."""
+        """Starts `python run.py ARGUMENTS`; if asked, signals are ignored and fake_worker.py replaces the training.
+
+        The fake is started by torchrun only where that is asked for, too.
+        """
         self.count += 1
         folder = self.folder / str(self.count)
         folder.mkdir()
         worker = str(HERE / "fake_worker.py") if fake_training else None
-        job = {"folder": str(folder), "cwd": str(cwd), "arguments": arguments, "worker": worker, "ignored": ignored}
+        job = {"folder": str(folder), "cwd": str(cwd), "arguments": arguments, "ignored": ignored}
+        job |= {"worker": worker, "torchrun": torchrun}
         assert self.server.stdin is not None
         self.server.stdin.write(json.dumps(job) + "\n")
         self.server.stdin.flush()
         wait_for((folder / "pid").exists)
         return Command(folder, int((folder / "pid").read_text()))
 
-    def run(self, *arguments: str, cwd: Path = harness.ROOT, fake_training: bool = False) -> Command:
-        """Runs `python run.py ARGUMENTS` to its end."""
-        return self.start(*arguments, cwd=cwd, fake_training=fake_training).wait()
+    def run(self, *arguments: str, **options: Any) -> Command:
+        """Runs `python run.py ARGUMENTS` to its end, with the options of `start`."""
+        return self.start(*arguments, **options).wait()
 
 
 @pytest.fixture(scope="session")

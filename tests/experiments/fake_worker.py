@@ -1,23 +1,85 @@
-"""Stands in for the training where a test is about what is around it: one epoch's metrics, then what the seed says.
+"""Stands in for a trial's processes where a test is about what is around them: epochs without training, then a fate.
 
-An even seed finishes at once; an odd one goes on until somebody ends it, which takes as long as with torchrun. It
-imports nothing of the project: the journal's format is part of what is tested.
+The output folder's fates.json says what becomes of each seed; the default is "finish". It imports nothing of the
+project: what a worker leaves in its folder, and what it looks for there, is part of what is tested.
 """
 
 import json
+import os
 import re
 import signal
 import sys
 import time
 from pathlib import Path
 
-folder = Path(sys.argv[1])
-found = re.search(r"-s(\d+)-", folder.name)
-assert found is not None
-metrics = {f"bbox/{name}": 0.1 for name in ("AP", "AP50", "AP75", "APs", "APm", "APl")}
+EPOCHS = 2  # of a training that finishes
+folder, attempt = Path(sys.argv[1]), int(sys.argv[2])
+journal = folder / "journal.jsonl"
+
+
+def fate() -> str:
+    found = re.search(r"-s(\d+)-", folder.name)
+    assert found is not None
+    fates = folder.parent.parent / "fates.json"
+    return json.loads(fates.read_text()).get(found[1], "finish") if fates.exists() else "finish"
+
+
+def complete() -> int:
+    """Returns how many epochs earlier attempts have recorded."""
+    lines = journal.read_text().splitlines() if journal.exists() else []
+    return len([line for line in lines if "metrics" in json.loads(line)])
+
+
+def one_epoch() -> None:
+    step = complete() + 1
+    metrics = {f"bbox/{name}": step / 10 for name in ("AP", "AP50", "AP75", "APs", "APm", "APl")}
+    metrics |= {"train/loss": 1 / 3, "train/epoch_seconds": 36.0, "val/epoch_seconds": 18.0}
+    with journal.open("a") as file:
+        file.write(json.dumps({"time": time.time_ns() // 1_000_000, "step": step, "metrics": metrics}) + "\n")
+
+
+def end(status: str, reason: str | None = None, **more: bool) -> None:
+    (folder / "ending.part").write_text(json.dumps({"status": status, "reason": reason, **more}))
+    (folder / "ending.part").rename(folder / "ending.json")
+
+
+def finish() -> None:
+    while complete() < EPOCHS:
+        one_epoch()
+    end("FINISHED")
+
+
+def go_on() -> None:
+    """Until somebody asks for a stop after the epoch, or ends the process."""
+    while not (folder / "stop").exists():
+        time.sleep(0.2)
+        one_epoch()
+    end("KILLED", f"stopped as asked after epoch {complete()}")
+
+
+# As long as torchrun takes to end its ranks.
 signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit(1)))
-with (folder / "journal.jsonl").open("a") as journal:
-    record = {"time": time.time_ns() // 1_000_000, "step": 1, "metrics": {"train/loss": 1 / 3, **metrics}}
-    journal.write(json.dumps(record) + "\n")
-if int(found[1]) % 2:
-    time.sleep(600)
+word, _, until = fate().partition(" until attempt ")  # "silent until attempt 2" finishes in its second
+if until and attempt >= int(until):
+    word = "finish"
+with (folder / "began").open("a") as file:  # for tests: one line an attempt
+    file.write(f"{attempt}\n")
+if word == "finish":
+    finish()
+elif word == "go on":
+    go_on()
+else:
+    one_epoch()
+    if word == "silent":
+        time.sleep(600)
+    elif word == "error":
+        print("\n".join(f"line {number}" for number in range(20)))
+        print("ValueError: a mistake in the code")
+        end("FAILED", "ValueError: a mistake in the code", transient=False)
+        sys.exit(1)
+    elif word == "memory":
+        end("FAILED", "OutOfMemoryError: CUDA out of memory", transient=True)
+        sys.exit(1)
+    else:
+        os.kill(os.getpid(), getattr(signal, word))  # SIGKILL, SIGSEGV
+        time.sleep(600)

@@ -12,7 +12,8 @@ from hydra import compose, initialize_config_dir
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from experiments import names, plan
+from experiments import names
+from experiments.compose import resolve
 from experiments.datasets import Split
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +61,7 @@ def composed(*overrides: str) -> dict[str, Any]:
 @cache
 def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return plan.resolve(compose("config", list(overrides)))
+        return resolve(compose("config", list(overrides)))
 
 
 def options() -> dict[str, list[str]]:
@@ -132,6 +133,11 @@ def mlflow_metrics(outputs: Path, run: Run) -> list[tuple[str, int, float, int]]
         for name in run.data.metrics
         for point in reader.get_metric_history(run.info.run_id, name)
     )
+
+
+def attempts(folder: Path) -> list[dict[str, Any]]:
+    """Returns what a trial's files say of its attempts, oldest first, read without the project's code."""
+    return [json.loads(file.read_text()) for file in sorted((folder / "attempts").glob("*.json"))]
 
 
 def processes_of(folder: Path) -> list[int]:

@@ -11,13 +11,16 @@ import runpy
 import signal
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import mmdet.datasets
 import mmdet.models  # noqa: F401
 import mmengine.runner  # noqa: F401
 
-from experiments import build, checks, evaluation, hooks, launch, plan, sweep, tracking  # noqa: F401
+from experiments import build, checks, evaluation, hooks, jobs, launch, plan, sweep, tracking  # noqa: F401
 
 
 def main() -> None:
@@ -53,7 +56,7 @@ def _become(job: dict, folder: Path) -> None:
     program = str(Path(__file__).parents[2] / "run.py")
     sys.argv = [program, *job["arguments"]]
     if job["worker"]:  # in place of the training
-        launch._command = lambda paths, processes: [sys.executable, job["worker"], str(paths.root)]
+        launch._command = partial(_fake_command, launch._command, job["worker"], job["torchrun"])
     code = 0
     try:
         runpy.run_path(program, run_name="__main__")
@@ -66,6 +69,13 @@ def _become(job: dict, folder: Path) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # to take down this copy of everything imported would take a second
+
+
+def _fake_command(real: Callable[..., list[str]], worker: str, torchrun: bool, *arguments: Any) -> list[str]:
+    """Returns the command with the worker exchanged, and without torchrun, which takes seconds, unless asked for."""
+    *before, module, name, folder, number = real(*arguments)
+    assert (module, name) == ("-m", "experiments.worker")
+    return [*(before if torchrun else [sys.executable]), worker, folder, number]
 
 
 def _write(path: Path, number: int) -> None:

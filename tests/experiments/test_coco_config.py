@@ -25,7 +25,11 @@ DECLARED = {
     "val_dataloader.num_workers": (1, 2),
     "val_evaluator.type": ("ExactCocoMetric", "CocoMetric"),  # unrounded
     "val_evaluator.metric": (["bbox"], "bbox"),
-    "default_hooks.checkpoint.max_keep_ckpts": (1, None),
+    "default_hooks.checkpoint": (None, None),  # the trial's hook saves
+    "default_hooks.checkpoint.type": (None, "CheckpointHook"),
+    "default_hooks.checkpoint.interval": (None, 1),
+    "train_dataloader.dataset.type": ("ReproducibleCocoDataset", "CocoDataset"),  # the same, with draws that repeat
+    "train_dataloader.dataset.augmentation_seed": (0, None),
     "launcher": ("pytorch", None),  # which MMDetection's tools/train.py sets
     "randomness.seed": (0, None),
 }

@@ -34,7 +34,7 @@ def recorded(swept: Swept) -> list[Run]:
 
 def test_sweep_ends_well_and_says_how_to_read_it(swept: Swept) -> None:
     assert swept.done.returncode == 0, swept.done.stderr
-    assert "2 trials, 2 to run" in swept.done.stdout
+    assert "2 rows, 2 unique trials, 2 to run" in swept.done.stdout
     assert "2 of 2 trials finished" in swept.done.stdout
     assert "python -m analysis table --sweep last" in swept.done.stdout
     assert "Traceback" not in swept.done.stdout + swept.done.stderr
@@ -153,10 +153,21 @@ def test_artifacts_tell_what_ran(recorded: list[Run], swept: Swept, tmp_path: Pa
         assert "Epoch(train)" in log
 
 
-def test_outcome_is_written_beside_the_trial(recorded: list[Run], swept: Swept) -> None:
+def test_attempt_and_its_end_are_written_beside_the_trial(recorded: list[Run], swept: Swept) -> None:
     for run in recorded:
-        outcome = json.loads((harness.trial_folder(swept.outputs, run) / "outcome.json").read_text())
-        assert outcome == {"status": "FINISHED", "reason": None}
+        (file,) = (harness.trial_folder(swept.outputs, run) / "attempts").iterdir()
+        attempt = json.loads(file.read_text())
+        assert (file.name, attempt["number"], attempt["run_id"]) == ("0001.json", 1, run.info.run_id)
+        assert (attempt["status"], attempt["reason"]) == ("FINISHED", None)
+
+
+def test_last_and_best_checkpoint_are_kept(recorded: list[Run], swept: Swept) -> None:
+    for run in recorded:
+        folder = harness.trial_folder(swept.outputs, run)
+        assert {path.name for path in (folder / "work").glob("*.pth")} == {"best.pth", "epoch_2.pth"}
+        precision = [value for name, _, value, _ in harness.journal_metrics(folder) if name == "bbox/AP"]
+        best = torch.load(folder / "work" / "best.pth", weights_only=False)["meta"]["epoch"]
+        assert best == precision.index(max(precision)) + 1
 
 
 def test_overrides_tag_composes_to_the_same_trial(recorded: list[Run]) -> None:
@@ -172,7 +183,7 @@ def test_same_command_again_runs_nothing_and_adds_no_run(preloaded: Preloaded, s
     before = {run.info.run_id: run.info.end_time for run in harness.runs(copied)}
     again = preloaded.run(*swept.arguments, f"output_dir={copied}")
     assert again.code == 0, again.stderr
-    assert "2 trials, 0 to run" in again.stdout
+    assert "2 rows, 2 unique trials, 0 to run" in again.stdout
     assert {run.info.run_id: run.info.end_time for run in harness.runs(copied)} == before
 
 

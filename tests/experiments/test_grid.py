@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_dir
 from mmdet.registry import MODELS
 
 import groie  # noqa: F401  (registers the modules)
-from experiments import detector, plan
+from experiments import detector
+from experiments.compose import resolve
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -24,7 +25,7 @@ def parts() -> dict:
     """Each option of a group, composed once for each recipe, whose keys it may refer to."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return {
-            (recipe, group, option): plan.resolve(compose("config", [f"recipe={recipe}", f"{group}={option}"]))
+            (recipe, group, option): resolve(compose("config", [f"recipe={recipe}", f"{group}={option}"]))
             for recipe in options("recipe")
             for group in ("aggregation", "pre", "post", "architecture")
             for option in options(group)

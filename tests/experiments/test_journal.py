@@ -3,14 +3,10 @@
 import json
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-import torch
 
 from experiments import journal
-from experiments.hooks import JournalHook
 
 
 @pytest.fixture
@@ -21,11 +17,11 @@ def path(tmp_path: Path) -> Path:
 def test_reader_gives_each_record_once_in_order(path: Path) -> None:
     reader = journal.Reader(path)
     assert reader.new_records() == []  # there is no file yet
-    journal.append(path, step=1)
-    journal.append(path, step=2)
+    journal.append(path, journal.stamped(step=1))
+    journal.append(path, journal.stamped(step=2))
     assert [record["step"] for record in reader.new_records()] == [1, 2]
     assert reader.new_records() == []
-    journal.append(path, step=3)
+    journal.append(path, journal.stamped(step=3))
     assert [record["step"] for record in reader.new_records()] == [3]
 
 
@@ -42,7 +38,7 @@ def test_line_still_being_written_waits(path: Path) -> None:
 
 
 def test_torn_last_line_of_a_dead_worker_is_left_out(path: Path) -> None:
-    journal.append(path, step=1, metrics={"bbox/AP": 0.5})
+    journal.append(path, journal.stamped(step=1, metrics={"bbox/AP": 0.5}))
     with path.open("a") as file:
         file.write('{"time": 12, "step": 2, "metr')
     assert [record["step"] for record in journal.Reader(path).new_records()] == [1]
@@ -50,7 +46,7 @@ def test_torn_last_line_of_a_dead_worker_is_left_out(path: Path) -> None:
 
 def test_record_keeps_every_digit_and_is_stamped_in_milliseconds(path: Path) -> None:
     before = time.time() * 1000
-    journal.append(path, step=1, metrics={"a": 0.1 + 0.2, "b": 1 / 3, "c": float("nan")})
+    journal.append(path, journal.stamped(step=1, metrics={"a": 0.1 + 0.2, "b": 1 / 3, "c": float("nan")}))
     (record,) = journal.Reader(path).new_records()
     assert record["metrics"]["a"] == 0.1 + 0.2
     assert record["metrics"]["b"] == 1 / 3
@@ -58,39 +54,23 @@ def test_record_keeps_every_digit_and_is_stamped_in_milliseconds(path: Path) -> 
     assert before - 1 <= record["time"] <= time.time() * 1000
 
 
-def epoch(hook: JournalHook, runner: Any, losses: list[float]) -> None:
-    """What MMEngine calls in a training epoch."""
-    hook.before_train_epoch(runner)
-    for index, loss in enumerate(losses):
-        hook.after_train_iter(runner, index, None, {"loss": torch.tensor(loss)})
-    hook.after_train_epoch(runner)
+def test_mended_journal_has_no_torn_line_wherever_it_was_cut(path: Path) -> None:
+    """What is appended after a kill is a line of its own, and every record before it is there to the last digit."""
+    records = [journal.stamped(step=step, metrics={"bbox/AP": step / 3}) for step in (1, 2, 3)]
+    lines = [json.dumps(record).encode() + b"\n" for record in records]
+    whole = b"".join(lines)
+    for cut in range(len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        journal.mend(path)
+        kept = sum(cut >= len(b"".join(lines[: n + 1])) for n in range(3))
+        assert path.read_bytes() == b"".join(lines[:kept])
+        journal.append(path, {"time": 1, "step": 9})
+        assert [record["step"] for record in journal.Reader(path).new_records()] == [*[1, 2, 3][:kept], 9]
 
 
-def test_hook_writes_the_mean_loss_of_each_epoch_at_its_number(path: Path) -> None:
-    hook, runner = JournalHook(str(path)), SimpleNamespace(epoch=0, train_dataloader=range(2))
-    epoch(hook, runner, [1.0, 2.0])
-    runner.epoch = 1
-    epoch(hook, runner, [4.0, 8.0])
-    kept = [record for record in journal.Reader(path).new_records() if "metrics" in record]
-    assert [(record["step"], record["metrics"]["train/loss"]) for record in kept] == [(1, 1.5), (2, 6.0)]
-    assert all(0 <= record["metrics"]["train/epoch_seconds"] < 10 for record in kept)
-
-
-def test_hook_writes_validation_under_our_names_at_the_epoch_that_ended(path: Path) -> None:
-    """MMEngine has counted the epoch by then, and has put the metric's prefix before each name."""
-    hook = JournalHook(str(path))
-    hook.after_val_epoch(SimpleNamespace(epoch=3), {"coco/bbox/AP": 0.123456789, "coco/segm/APl": -1.0})
-    (record,) = journal.Reader(path).new_records()
-    assert (record["step"], record["metrics"]) == (3, {"bbox/AP": 0.123456789, "segm/APl": -1.0})
-
-
-def test_hook_tells_progress_now_and_then(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hook, runner = JournalHook(str(path)), SimpleNamespace(epoch=4, train_dataloader=range(3))
-    monkeypatch.setattr("experiments.hooks.PROGRESS_SECONDS", 0.0)
-    epoch(hook, runner, [1.0, 2.0, 3.0])
-    told = [record for record in journal.Reader(path).new_records() if "iteration" in record]
-    assert [(r["epoch"], r["iteration"], r["iterations"], r["loss"]) for r in told] == [
-        (5, 1, 3, 1.0),
-        (5, 2, 3, 2.0),
-        (5, 3, 3, 3.0),
-    ]
+def test_complete_epochs_are_those_with_a_step(path: Path) -> None:
+    assert journal.complete_epochs(path) == {}
+    journal.append(path, journal.stamped(epoch=1, iteration=1, iterations=2, loss=0.5))
+    journal.append(path, journal.stamped(step=1, metrics={"bbox/AP": 0.5}))
+    journal.append(path, journal.stamped(epoch=2, iteration=1, iterations=2, evaluating=True))
+    assert list(journal.complete_epochs(path)) == [1]

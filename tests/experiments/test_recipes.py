@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_dir
 from mmengine.config import Config
 from mmengine.hub import get_config
 
-from experiments import build, plan
+from experiments import build
+from experiments.compose import resolve
 from experiments.datasets import Split
 from experiments.paths import TrialPaths
 
@@ -24,7 +25,7 @@ def built(tmp_path: Path, *overrides: str) -> Config:
     annotations = tmp_path / "80.json"
     annotations.write_text(json.dumps({"categories": [{"id": i, "name": f"class {i}"} for i in range(80)]}))
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = plan.resolve(compose("config", ["profile=coco", *overrides]))
+        config = resolve(compose("config", ["profile=coco", *overrides]))
     splits = {split: Split(annotations, tmp_path) for split in ("train", "val")}
     return build.detector_config(config, splits, TrialPaths(tmp_path), processes=6)
 

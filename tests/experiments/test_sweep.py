@@ -22,11 +22,9 @@ def make(*arguments: str) -> plan.Plan:
 def test_paper_is_27_rows_and_21_trials() -> None:
     planned = make("sweep=table1,table2,table3,table4,table5")
     assert sum(len(DECLARED[f"table{number}"]["rows"]) for number in range(1, 6)) == 27
-    assert len(sweep.rows("paper")) == 27
-    assert len(planned.trials) == 21
-    shared = {trial.variant: sorted(planned.sweeps[trial.trial_id]) for trial in planned.trials}
-    baseline = next(members for variant, members in shared.items() if variant == "faster_rcnn single")
-    assert baseline == ["table1", "table2", "table3", "table4", "table5"]
+    assert (planned.rows, len(planned.trials)) == (27, 21)
+    shared = {entry.trial.variant: sorted(entry.memberships) for entry in planned.entries}
+    assert shared["faster_rcnn single"] == ["table1", "table2", "table3", "table4", "table5"]
     assert shared["faster_rcnn sum post=conv1"] == ["table2", "table4"]  # the paper's "sum+" and its "1x1"
 
 

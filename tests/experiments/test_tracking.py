@@ -8,10 +8,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from experiments import names, tracking
+from experiments import names, plan
 from experiments.tracking import Run, Store
+from experiments.trial import Trial
 
 pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+TRIAL = Trial({}, ())
 
 
 def record(step: int, value: float, time: int = 1_000) -> dict:
@@ -89,11 +93,13 @@ def test_different_sweeps_have_different_tags(pair: str) -> None:
     """A trial in both keeps both; with one key the second would take it from the first."""
     first, second = PAIRS[pair]
     assert names.sweep_key(first) != names.sweep_key(second)
-    assert len([tag for tag in tracking.membership([first, second]) if tag.startswith(names.SWEEP)]) == 2
+    tags = plan._membership(plan.Entry(TRIAL, {first: [], second: []}), [first])
+    assert {value for tag, value in tags.items() if tag.startswith(names.SWEEP)} == {first, second}
+    assert len([tag for tag in tags if tag.startswith(names.PLANNED)]) == 1
 
 
 def test_mlflow_takes_every_sweep_as_a_tag(run: Run) -> None:
     for sweep in ("pre=conv5,conv3 post=attention", "a'b\"c", LONG, "caf\u00e9", "x/y:z", "100%"):
-        for key, value in tracking.membership([sweep]).items():
+        for key, value in plan._membership(plan.Entry(TRIAL, {sweep: ["a row"]}), [sweep]).items():
             run.client.set_tag(run.run_id, key, value)
     assert LONG in run.client.get_run(run.run_id).data.tags.values()

@@ -12,10 +12,10 @@ from experiments.trial import Trial
 # A change here makes every finished trial a stranger. Where a default of conf/ was changed on purpose, pin the new id;
 # where the same configuration came to mean another computation, raise ID_VERSION in experiments/trial.py as well.
 PINNED = {
-    (): "faster_rcnn-sum-none-none-s0-217d1a9334",
-    ("pre=conv5", "post=attention"): "faster_rcnn-sum-conv5-attention-s0-8bee3baa66",
+    (): "faster_rcnn-sum-none-none-s0-50117e718b",
+    ("pre=conv5", "post=attention"): "faster_rcnn-sum-conv5-attention-s0-fd1356a766",
     ("profile=coco", "architecture=gcnet", "aggregation=single", "recipe=upstream", "seed=2"): (
-        "gcnet-single-none-none-s2-a3a49fe4aa"
+        "gcnet-single-none-none-s2-9c2de2c82d"
     ),
 }
 
@@ -35,8 +35,9 @@ def trial(*overrides: str) -> Trial:
         (("pre=conv5",), ("pre=conv", "pre.kernel_size=5")),
         (("aggregation=sum",), ()),
         ((), ("output_dir=/elsewhere",)),
-        ((), ("resources.processes=2", "resources.loader_workers=4")),
+        ((), ("resources.cpu_processes=2", "resources.nodes=2", "resources.gpus=0", "resources.loader_workers=4")),
         ((), ("tracking=server", "tracking.experiment=other")),
+        ((), ("dry_run=true", "rerun=true", "fail_fast=true", "retry.failed=true", "retry.attempts=9")),
         (("profile=coco", "dataset.root=/data/coco"), ("profile=coco", "dataset.root=/scratch/coco")),
     ],
 )

@@ -1,0 +1,104 @@
+"""What the trial's hook does in an epoch: numbers into the journal, a whole checkpoint first, the best one marked."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from experiments import checkpoints, hooks, journal
+from experiments.paths import TrialPaths
+
+AP = "coco/bbox/AP"  # MMEngine puts the metric's prefix before each name
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> TrialPaths:
+    return TrialPaths(tmp_path)
+
+
+class FakeLoader(list):
+    """Batches, and the data set that they come from."""
+
+    dataset = SimpleNamespace(epoch=torch.zeros((), dtype=torch.int64))
+
+
+class FakeRunner(SimpleNamespace):
+    """What the hook asks of MMEngine's runner."""
+
+    def __init__(self, epoch: int = 0, iterations: int = 2) -> None:
+        batches = FakeLoader([0] * iterations)
+        super().__init__(epoch=epoch, iter=0, max_epochs=9, train_dataloader=batches, val_dataloader=[0])
+        self.train_loop = SimpleNamespace(stop_training=False)
+
+    def save_checkpoint(self, folder: str, name: str, meta: dict[str, Any]) -> None:
+        torch.save({"meta": meta}, Path(folder) / name)
+
+
+def epoch(hook: hooks.TrialHook, runner: Any, losses: list[float], precision: float = 0.5) -> None:
+    """What MMEngine calls in an epoch."""
+    hook.before_train_epoch(runner)
+    for index, loss in enumerate(losses):
+        hook.before_train_iter(runner, index)
+        hook.after_train_iter(runner, index, None, {"loss": torch.tensor(loss)})
+    hook.after_train_epoch(runner)
+    runner.epoch += 1
+    hook.after_val_epoch(runner, {AP: precision, "coco/segm/APl": -1.0})
+
+
+def test_each_epoch_is_one_record_under_our_names(paths: TrialPaths) -> None:
+    hook, runner = hooks.TrialHook(str(paths.root), 0), FakeRunner()
+    epoch(hook, runner, [1.0, 2.0], 0.123456789)
+    epoch(hook, runner, [4.0, 8.0])
+    records = [record for record in journal.Reader(paths.journal).new_records() if "metrics" in record]
+    assert [(record["step"], record["metrics"]["train/loss"]) for record in records] == [(1, 1.5), (2, 6.0)]
+    assert (records[0]["metrics"]["bbox/AP"], records[0]["metrics"]["segm/APl"]) == (0.123456789, -1.0)
+    seconds = [record["metrics"][f"{phase}/epoch_seconds"] for record in records for phase in ("train", "val")]
+    assert all(0 <= one < 10 for one in seconds)
+
+
+def test_progress_is_told_now_and_then(paths: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook, runner = hooks.TrialHook(str(paths.root), 0), FakeRunner(epoch=4, iterations=3)
+    monkeypatch.setattr(hooks, "PROGRESS_SECONDS", 0.0)
+    epoch(hook, runner, [1.0, 2.0, 3.0])
+    hook.after_val_iter(runner, 0)
+    told = [record for record in journal.Reader(paths.journal).new_records() if "iteration" in record]
+    assert [(r["epoch"], r["iteration"], r["iterations"], r.get("loss")) for r in told] == [
+        (5, 1, 3, 1.0),
+        (5, 2, 3, 2.0),
+        (5, 3, 3, 3.0),
+        (5, 1, 1, None),
+    ]
+
+
+def test_no_record_without_its_checkpoint(paths: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook, runner = hooks.TrialHook(str(paths.root), 0), FakeRunner()
+
+    def full(*arguments: Any, **more: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runner, "save_checkpoint", full)
+    with pytest.raises(OSError, match="No space"):
+        epoch(hook, runner, [1.0])
+    assert journal.complete_epochs(paths.journal) == {}
+    assert list(paths.work.iterdir()) == []
+
+
+def test_two_checkpoints_and_the_best_are_kept(paths: TrialPaths) -> None:
+    """The first of two that are equally good stays the best."""
+    hook, runner = hooks.TrialHook(str(paths.root), 0), FakeRunner()
+    for precision in (0.1, 0.3, 0.2, 0.3, 0.25):
+        epoch(hook, runner, [1.0], precision)
+    assert sorted(path.name for path in paths.work.iterdir()) == ["best.pth", "epoch_4.pth", "epoch_5.pth"]
+    assert torch.load(paths.work / checkpoints.BEST)["meta"]["epoch"] == 2
+
+
+def test_stop_file_ends_the_training_after_the_epoch(paths: TrialPaths) -> None:
+    hook, runner = hooks.TrialHook(str(paths.root), 0), FakeRunner()
+    epoch(hook, runner, [1.0])
+    assert not runner.train_loop.stop_training
+    paths.stop.write_text("drain")
+    epoch(hook, runner, [1.0])
+    assert runner.train_loop.stop_training
+    assert list(journal.complete_epochs(paths.journal)) == [1, 2]
