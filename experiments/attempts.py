@@ -11,14 +11,13 @@ import os
 import socket
 import threading
 import time
-import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from experiments import names
+from experiments import files, names
 
 BEAT_SECONDS = 2.0  # how often an owner touches its file
 LAPSE_SECONDS = 60.0  # ranks end themselves when their attempt has not been touched for so long
@@ -89,7 +88,7 @@ class Claim:
     def update(self, **facts: Any) -> None:
         """Writes more about the attempt, in one step."""
         self.attempt = Attempt(**{**asdict(self.attempt), **facts})
-        write(self.path, _facts(self.attempt))
+        files.write(self.path, _facts(self.attempt))
 
 
 def claim(folder: Path, device: str, job: str | None = None) -> Claim:
@@ -109,7 +108,7 @@ def claim(folder: Path, device: str, job: str | None = None) -> Claim:
     )
     path = _file(folder, attempt.number)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not create(path, _facts(attempt)):
+    if not files.create(path, _facts(attempt)):
         raise TakenError(names.RUNNING)
     return Claim(folder, attempt)
 
@@ -128,29 +127,6 @@ def state(folder: Path) -> str:
     """Returns TO_DO, RUNNING, INTERRUPTED, FINISHED or FAILED for the trial in `folder`."""
     attempt = last(folder)
     return attempt.state if attempt else TO_DO
-
-
-def write(path: Path, content: Any) -> None:
-    """Writes a JSON file in one step: whoever reads it sees all of the old or all of the new."""
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        part.write_text(json.dumps(content, indent=2))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def create(path: Path, content: Any) -> bool:
-    """Makes a JSON file in one step; returns False and leaves it alone where it exists."""
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        part.write_text(json.dumps(content, indent=2))
-        os.link(part, path)  # unlike a rename, fails where the name is taken
-    except FileExistsError:
-        return False
-    finally:
-        part.unlink(missing_ok=True)
-    return True
 
 
 def end_with(folder: Path, number: int) -> None:
@@ -177,8 +153,8 @@ def _file(folder: Path, number: int) -> Path:
     return folder / "attempts" / f"{number:04d}.json"
 
 
-def _facts(attempt: Attempt) -> dict[str, Any]:
-    return {key: value for key, value in asdict(attempt).items() if key != "age"}
+def _facts(attempt: Attempt) -> str:
+    return json.dumps({key: value for key, value in asdict(attempt).items() if key != "age"}, indent=2)
 
 
 def _lives(process: int, born: float) -> bool:

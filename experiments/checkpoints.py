@@ -1,9 +1,11 @@
 """A trial's checkpoints: each is whole or absent, and a torn one costs an epoch and not the trial."""
 
+import hashlib
 import os
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from experiments import files
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -27,6 +29,7 @@ def save(runner: "Runner", folder: Path, epoch: int, records: list[dict[str, Any
     try:
         runner.save_checkpoint(str(folder), part.name, meta=meta)
         _sync(part)
+        files.write(_digest_file(path), _digest(part))
         part.replace(path)
         _sync(folder)
     finally:
@@ -57,12 +60,18 @@ def epoch_of(path: Path) -> int:
 
 
 def is_whole(path: Path) -> bool:
-    """Returns whether a checkpoint can be read to its end: torch writes zip files, with a checksum of each part."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, EOFError, OSError):
-        return False
+    """Returns whether a checkpoint's content is what was saved."""
+    expected = _digest_file(path)
+    return expected.exists() and expected.read_text() == _digest(path)
+
+
+def _digest_file(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def mark_best(folder: Path, epoch: int) -> None:
@@ -75,5 +84,8 @@ def mark_best(folder: Path, epoch: int) -> None:
 
 def prune(folder: Path, keep: int) -> None:
     """Removes all but the newest `keep` of the epochs' checkpoints, and what an interrupted save left."""
-    for path in [*by_epoch(folder)[: -keep or None], *folder.glob("*.part")]:
+    for path in by_epoch(folder)[: -keep or None]:
+        path.unlink(missing_ok=True)
+        _digest_file(path).unlink(missing_ok=True)
+    for path in folder.glob("*.part"):
         path.unlink(missing_ok=True)

@@ -65,8 +65,19 @@ class TrialDisplay:
         if trouble:
             console.print(f"{self.title}: MLflow's record is incomplete", style="yellow", markup=False, end=" ")
             console.print(f"({trouble}); {log.parent} has all", markup=False)
-        if status != names.FINISHED:
-            console.print(f"{self.title}: {status}: {reason}; see {log}", style="red", markup=False)
+        if status == names.KILLED:
+            console.print(f"{self.title}: {reason}", style="yellow", markup=False)
+        if status == names.FAILED:
+            console.print(f"{self.title}: FAILED: {reason}; see {log}", style="red", markup=False)
         if status == names.FAILED and log.exists():
-            for line in log.read_text(errors="replace").splitlines()[-LAST_LINES:]:
+            for line in last_lines(log):
                 console.print(f"  {line}", style="dim", markup=False)
+
+
+def last_lines(log: Path) -> list[str]:
+    """Returns the end of what a trial printed, without torchrun's words about it."""
+    lines = log.read_text(errors="replace").splitlines()
+    told = [number for number, line in enumerate(lines) if "torch/distributed/elastic" in line or "] failed (" in line]
+    start = max((number for number, line in enumerate(lines) if line.startswith("--- attempt")), default=0)
+    end = min((number for number in told if number > start), default=len(lines))
+    return lines[max(start + 1, end - LAST_LINES) : end]

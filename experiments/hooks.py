@@ -42,6 +42,7 @@ class TrialHook(Hook):
         if is_main_process():
             for record in self.records:  # the last is missing where it was stopped between saving and recording
                 self._record(record)
+            self._mark_best()
 
     def _record(self, record: journal.Record) -> None:
         # An epoch that is repeated, because its checkpoint was torn, stays as it was recorded first.
@@ -98,11 +99,14 @@ class TrialHook(Hook):
         )
         self.records.append(record)
         checkpoints.save(runner, self.paths.work, epoch, self.records)
-        box = names.coco_metric("bbox", "AP")
-        if all(record["metrics"][box] > earlier["metrics"][box] for earlier in self.records[:-1]):
-            checkpoints.mark_best(self.paths.work, epoch)
+        self._mark_best()
         checkpoints.prune(self.paths.work, KEPT)
         self._record(record)
+
+    def _mark_best(self) -> None:
+        box = [record["metrics"][names.coco_metric("bbox", "AP")] for record in self.records]
+        if box and all(box[-1] > earlier for earlier in box[:-1]):
+            checkpoints.mark_best(self.paths.work, len(box))
 
     def _time_to_tell(self) -> bool:
         if not is_main_process() or time.monotonic() - self.told < PROGRESS_SECONDS:

@@ -1,5 +1,6 @@
 """Gives a plan's trials to Hydra's launcher as jobs, and tells all of them, wherever they run, when to stop."""
 
+import errno
 import os
 import signal
 import socket
@@ -47,6 +48,10 @@ def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
                 _ = job.return_value  # raises what went wrong around a trial; a trial that fails is no exception
         except UserError:
             raise
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise UserError(f"no space left in {plan.outputs.root}; make room, then give the same command") from error
         except Exception as error:  # whatever a cluster's software raises
             (where / "error.txt").write_text("".join(traceback.format_exception(error)))
             reason = textwrap.shorten(str(error), 300)

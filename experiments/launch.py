@@ -94,6 +94,7 @@ def _supervise(
     patience = config["resources"]["patience"]
     with paths.log.open("ab") as log:
         log.write(f"--- attempt {claim.attempt.number} on {claim.attempt.host}\n".encode())
+        log.flush()  # before the ranks write there
         process = subprocess.Popen(
             _command(paths, config, claim.attempt),
             stdout=log,

@@ -11,7 +11,7 @@ import yaml
 from rich.table import Table
 from rich.text import Text
 
-from experiments import attempts, checks, datasets, estimate, journal, names, resources
+from experiments import attempts, checks, datasets, estimate, files, journal, names, resources
 from experiments.attempts import Attempt
 from experiments.compose import Compose, Composer
 from experiments.display import console
@@ -135,12 +135,10 @@ def freeze(plan: Plan) -> None:
         tags = {**earlier.get("sweeps", {}), **_membership(entry, plan.sweeps)}
         description = {**trial.describe(), "data": fingerprints, "sweeps": tags}
         paths.root.mkdir(parents=True, exist_ok=True)
-        attempts.write(paths.description, description)
+        files.write(paths.description, json.dumps(description, indent=2))
         if entry.runs:
             paths.stop.unlink(missing_ok=True)
-            part = paths.config.with_suffix(".part")
-            part.write_text(yaml.dump(trial.config, Dumper=yaml.CSafeDumper, sort_keys=False))
-            part.replace(paths.config)
+            files.write(paths.config, yaml.dump(trial.config, Dumper=yaml.CSafeDumper, sort_keys=False))
         else:
             store.join(description, paths)
 
@@ -200,8 +198,9 @@ def write(plan: Plan) -> Path:
         }
         for entry in plan.entries
     ]
-    content = {"sweeps": plan.sweeps, "rows": plan.rows, "unique_trials": len(trials), "trials": trials}
-    attempts.write(path, {**content, "device_hours": device_hours(plan), "made": datetime.now(UTC).isoformat()})
+    content: dict[str, Any] = {"sweeps": plan.sweeps, "rows": plan.rows, "unique_trials": len(trials), "trials": trials}
+    content |= {"device_hours": device_hours(plan), "made": datetime.now(UTC).isoformat()}
+    files.write(path, json.dumps(content, indent=2))
     return path
 
 
@@ -260,7 +259,11 @@ def summarize(plan: Plan) -> bool:
         attempt = attempts.last(plan.outputs.trial(trial).root)
         reason = f": {attempt.reason}" if attempt and attempt.reason else ""
         console.print(f"  {state.lower()}  {trial}{reason}", markup=False)
-    if unfinished:
+    if names.FAILED in unfinished.values():
+        console.print(
+            "the same command goes on where the others stopped; with retry.failed=true it tries the failed again"
+        )
+    elif unfinished:
         console.print("the same command goes on where they stopped")
     else:
         console.print("read them: python -m analysis table --sweep last   or in MLflow: make ui")

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -95,28 +96,31 @@ def table(trials: list[Progress]) -> Table:
     order = (names.FINISHED, attempts.TO_DO, names.RUNNING, attempts.INTERRUPTED, names.FAILED)
     counts = {state: sum(one.state == state for one in trials) for state in order}
     title = ", ".join(f"{count} {state.lower()}" for state, count in counts.items() if count)
-    grid = Table(title=f"{len(trials)} trials: {title}", title_justify="left")
-    for column in ("trial", "state", "epoch", "box AP", "device", "heard of", "left"):
-        texts = column in ("trial", "state")
-        grid.add_column(column, overflow="fold", justify="left" if texts else "right", no_wrap=column == "trial")
+    grid = Table(title=f"{len(trials)} trials: {title}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    grid.add_column("trial", overflow="fold", min_width=max(len(one.paths.root.name) for one in trials))
+    grid.add_column("state", no_wrap=True)
+    for column in ("epoch", "box AP", "left"):
+        grid.add_column(column, justify="right", no_wrap=True)
     for one in sorted(trials, key=lambda one: order.index(one.state)):
         grid.add_row(*(Text(cell) for cell in _cells(one)), style=STYLES.get(one.state, ""))
     return grid
 
 
 def _cells(one: Progress) -> tuple[str, ...]:
-    attempt, ap = one.attempt, one.average_precision
     running = one.state == names.RUNNING
-    reason = f": {attempt.reason}" if attempt and attempt.reason and not running else ""
     return (
-        one.paths.root.name,
-        f"{one.state.lower()}{reason}",
+        "\n  ".join(filter(None, (one.paths.root.name, _told(one.attempt, running)))),
+        one.state.lower(),
         f"{one.epoch:.1f}/{one.description['epochs']}" if running else f"{one.epoch:.0f}/{one.description['epochs']}",
-        "" if ap is None else f"{100 * ap:.1f}",
-        f"{attempt.device} on {attempt.host}" if attempt else "",
-        f"{attempt.age:.0f} s ago" if attempt and running else "",
+        "" if one.average_precision is None else f"{100 * one.average_precision:.1f}",
         "" if one.seconds_left is None else _span(one.seconds_left),
     )
+
+
+def _told(attempt: Attempt | None, running: bool) -> str | None:
+    if attempt is None or not running:
+        return attempt.reason if attempt else None
+    return f"{attempt.device} on {attempt.host}, attempt {attempt.number}, heard of {attempt.age:.0f} s ago"
 
 
 def _span(seconds: float) -> str:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from experiments import files
+
 DRAIN, NOW = "drain", "now"  # after the epoch that runs, or at once
 
 
@@ -9,9 +11,7 @@ def ask(folder: Path, how: str) -> None:
     """Asks a trial, or all jobs of a launch, to stop; what was asked to stop NOW is not taken back to DRAIN."""
     path = folder / "stop"
     if not path.exists() or how == NOW:
-        part = folder / "stop.part"
-        part.write_text(how)
-        part.replace(path)
+        files.write(path, how)
 
 
 def asked(*folders: Path) -> str | None:

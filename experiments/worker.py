@@ -4,6 +4,7 @@ Not a Hydra program: it knows the frozen configuration in its folder and nothing
 """
 
 import errno
+import json
 import os
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
-from experiments import attempts, build, checkpoints, datasets, names
+from experiments import attempts, build, checkpoints, datasets, files, names
 from experiments.paths import TrialPaths
 
 # What a machine or a network does to a program, as far as exceptions tell: it may not happen again.
@@ -48,7 +49,7 @@ def failure(error: BaseException, paths: TrialPaths) -> dict[str, Any]:
     """Returns how an exception ended the trial."""
     reason = f"{type(error).__name__}: {error}".partition("\n")[0]
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-        return {"status": names.FAILED, "reason": f"no space left in {paths.root}", "transient": True}
+        return {"status": names.FAILED, "reason": f"no space left in {paths.root}", "transient": False}
     return {"status": names.FAILED, "reason": reason, "transient": isinstance(error, TRANSIENT)}
 
 
@@ -58,10 +59,10 @@ def main() -> None:
     try:
         ending = train(paths)
     except BaseException as error:
-        attempts.create(paths.ending, failure(error, paths))  # the first rank to fail knows why
+        files.create(paths.ending, json.dumps(failure(error, paths)))  # the first rank to fail knows why
         raise
     if int(os.environ["RANK"]) == 0:
-        attempts.create(paths.ending, ending)
+        files.create(paths.ending, json.dumps(ending))
 
 
 if __name__ == "__main__":

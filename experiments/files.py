@@ -1,0 +1,33 @@
+"""Small files written in one step: a reader sees all of the old or all of the new, whenever a writer is stopped."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file, in place of one that is there."""
+    with _whole(path, text) as part:
+        part.replace(path)
+
+
+def create(path: Path, text: str) -> bool:
+    """Makes a file; returns False and leaves it alone where it exists."""
+    with _whole(path, text) as part:
+        try:
+            os.link(part, path)  # unlike a rename, fails where the name is taken
+        except FileExistsError:
+            return False
+    return True
+
+
+@contextmanager
+def _whole(path: Path, text: str) -> Iterator[Path]:
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")  # of this writer alone
+    try:
+        part.write_text(text)
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
