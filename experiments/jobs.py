@@ -18,8 +18,8 @@ from hydra.plugins.launcher import Launcher
 from experiments import attempts, names
 from experiments.display import console
 from experiments.errors import UserError
-from experiments.launch import with_our_code
 from experiments.plan import Plan
+from experiments.ranks import with_our_code
 from experiments.stopping import DRAIN, NOW, ask, asked
 
 GRACE_SECONDS = 60  # after a launcher broke off: how long to wait for jobs that it has not yet started

@@ -1,29 +1,21 @@
 """Runs one trial in processes of its own and sees it to its end: watches the journal, writes MLflow."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
-from experiments import attempts, checkpoints, journal, names, nodes, resources, stopping
+from experiments import attempts, checkpoints, helper, journal, names, nodes, ranks, resources, stopping
 from experiments.display import TrialDisplay, console
 from experiments.journal import Reader
 from experiments.paths import TrialPaths
 from experiments.tracking import Run, Store
 
 POLL_SECONDS = 0.5
-GRACE_SECONDS = 10  # for torchrun to end its ranks when asked to; a cluster that ends a job leaves some 30
-# Slurm says with USR2, to every process of a job, that its time is nearly over: that is for the job's own process.
-DEAF = ("sh", "-c", 'trap "" USR2; exec "$@"', "sh")
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,7 @@ def run_trial(folder: Path, launch: Path) -> str:
     paths = TrialPaths(folder)
     config = yaml.safe_load(paths.config.read_text())
     if nodes.is_helper(config):
-        return nodes.help_first(paths, lambda attempt: _command(paths, config, attempt), _environment(config))
+        return helper.run(paths, config)
     for _ in range(config["retry"]["attempts"]):
         if stopping.asked(paths.root, launch):
             break
@@ -66,7 +58,7 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
     outcome = Outcome(names.KILLED, "interrupted")
     run = display = None
     try:
-        _end_leftovers(paths)
+        ranks.end_leftovers(paths)
         journal.mend(paths.journal)
         paths.ending.unlink(missing_ok=True)
         run = Store(config).open_run(description, claim.attempt.run_id)
@@ -95,13 +87,7 @@ def _supervise(
     with paths.log.open("ab") as log:
         log.write(f"--- attempt {claim.attempt.number} on {claim.attempt.host}\n".encode())
         log.flush()  # before the ranks write there
-        process = subprocess.Popen(
-            _command(paths, config, claim.attempt),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=_environment(config),
-        )
+        process = ranks.start(paths, config, claim.attempt, log)
         sign = seen = (0, 0)
         heard = time.monotonic()
         try:
@@ -127,8 +113,7 @@ def _supervise(
                     return Outcome(names.FAILED, f"hung: no sign of life for {patience} s (resources.patience)", True)
                 time.sleep(POLL_SECONDS)
         finally:
-            _stop(process)
-            _end_leftovers(paths)
+            ranks.end(process, paths)
 
 
 def _told(paths: TrialPaths) -> Outcome:
@@ -146,52 +131,8 @@ def _told(paths: TrialPaths) -> Outcome:
     return Outcome(names.FAILED, "its processes ended without telling why", True)
 
 
-def _stop(process: subprocess.Popen) -> None:
-    """Ends torchrun if it still runs: politely, so that it ends its workers, then by force."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _end_leftovers(paths: TrialPaths) -> None:
-    """Kills what still runs of this trial on this machine: each rank has a session of its own and outlives torchrun."""
-    for process in psutil.process_iter():
-        try:
-            arguments = process.cmdline()
-            if arguments[-2:-1] == [str(paths.root)] and arguments[-1].isdigit() and process.pid != os.getpid():
-                process.kill()
-                process.wait(GRACE_SECONDS)
-        except psutil.Error:  # ended meanwhile, or not ours
-            continue
-
-
 def _keep(paths: TrialPaths, kept: list[str]) -> None:
     """Removes the checkpoints of a finished trial that nobody wants to keep."""
     checkpoints.prune(paths.work, 1 if "last" in kept else 0)
     if "best" not in kept:
         (paths.work / checkpoints.BEST).unlink(missing_ok=True)
-
-
-def _environment(config: dict[str, Any]) -> dict[str, str]:
-    # Threads that wait give their core away: on a shared CPU a spinning team takes several times as long.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": with_our_code()}
-    if config["resources"]["gpus"] == 0:
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    return environment
-
-
-def with_our_code() -> str:
-    """Returns PYTHONPATH with this repository first: processes find it in whatever folder they start."""
-    return os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH"))))
-
-
-def _command(paths: TrialPaths, config: dict[str, Any], attempt: attempts.Attempt) -> list[str]:
-    ranks = resources.ranks_per_node(config)
-    # In-place restarts of ranks often hang with gloo: a failed attempt is followed by a new one.
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--max-restarts=0", f"--nproc-per-node={ranks}"]
-    worker = ["-m", "experiments.worker", str(paths.root), str(attempt.number)]
-    return [*DEAF, *torchrun, *nodes.meeting(config, attempt), *worker]

@@ -2,18 +2,10 @@
 
 import os
 import socket
-import subprocess
-import time
-from collections.abc import Callable
 from typing import Any
 
-from experiments import attempts, names
 from experiments.attempts import Attempt
 from experiments.errors import UserError
-from experiments.paths import TrialPaths
-
-POLL_SECONDS = 1.0
-PATIENCE_SECONDS = 600  # how long a machine waits for the first one's next attempt
 
 
 def job() -> str | None:
@@ -57,39 +49,3 @@ def meeting(config: dict[str, Any], attempt: Attempt) -> list[str]:
         f"--rdzv-id={attempt.job}-{attempt.number}",
         f"--rdzv-conf=is_host={first}",
     ]
-
-
-def help_first(paths: TrialPaths, command: Callable[[Attempt], list[str]], environment: dict[str, str]) -> str:
-    """Lends this machine's devices to each attempt of the first node; returns the trial's state afterwards."""
-    helped = 0
-    since = time.monotonic()
-    while time.monotonic() - since < PATIENCE_SECONDS:
-        attempt = attempts.last(paths.root)
-        if attempt is None or attempt.job != job():
-            time.sleep(POLL_SECONDS)
-            continue
-        if attempt.status is None and attempt.rendezvous and attempt.number > helped:
-            helped = attempt.number
-            _lend(paths, attempt, command(attempt), environment)
-            since = time.monotonic()
-        elif attempt.status is not None and not attempt.transient:
-            break
-        else:
-            time.sleep(POLL_SECONDS)
-    return attempts.state(paths.root)
-
-
-def _lend(paths: TrialPaths, attempt: Attempt, command: list[str], environment: dict[str, str]) -> None:
-    with paths.node_log(os.environ.get("SLURM_NODEID", "0")).open("ab") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=environment
-        )
-        try:
-            while process.poll() is None:
-                now = attempts.last(paths.root)
-                if now is not None and (now.number > attempt.number or now.status in (names.FAILED, names.KILLED)):
-                    break
-                time.sleep(POLL_SECONDS)
-        finally:
-            process.terminate()
-            process.wait()

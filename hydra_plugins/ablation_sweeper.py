@@ -16,11 +16,13 @@ class AblationSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
-        from experiments import jobs, plan, sweep
+        from experiments import calibration, jobs, plan, sweep
 
         loader = self.hydra_context.config_loader
         planned = plan.make(sweep.requests(arguments, loader), partial(loader.load_sweep_config, self.config))
         if planned.settings["dry_run"]:
+            if planned.settings["calibrate"]:
+                calibration.fill(planned)
             plan.show(planned)
             print(plan.write(planned))
             return

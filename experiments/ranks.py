@@ -1,0 +1,75 @@
+"""The processes that train a trial: torchrun and its ranks, how they are started and how none of them stays."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from experiments import nodes, resources
+from experiments.attempts import Attempt
+from experiments.paths import TrialPaths
+
+GRACE_SECONDS = 10  # for torchrun to end its ranks when asked to; a cluster that ends a job leaves some 30
+# Slurm says with USR2, to every process of a job, that its time is nearly over: that is for the job's own process.
+DEAF = ("sh", "-c", 'trap "" USR2; exec "$@"', "sh")
+
+
+def start(paths: TrialPaths, config: dict[str, Any], attempt: Attempt, log: IO[bytes]) -> subprocess.Popen:
+    """Starts this machine's ranks of an attempt, and torchrun over them."""
+    return subprocess.Popen(
+        command(paths, config, attempt),
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env=_environment(config),
+    )
+
+
+def command(paths: TrialPaths, config: dict[str, Any], attempt: Attempt) -> list[str]:
+    """Returns what to type for this machine's ranks; folder and number at its end tell whose processes they are."""
+    count = resources.ranks_per_node(config)
+    # In-place restarts of ranks often hang with gloo: a failed attempt is followed by a new one.
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--max-restarts=0", f"--nproc-per-node={count}"]
+    worker = ["-m", "experiments.worker", str(paths.root), str(attempt.number)]
+    return [*DEAF, *torchrun, *nodes.meeting(config, attempt), *worker]
+
+
+def _environment(config: dict[str, Any]) -> dict[str, str]:
+    # Threads that wait give their core away: on a shared CPU a spinning team takes several times as long.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": with_our_code()}
+    if config["resources"]["gpus"] == 0:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    return environment
+
+
+def with_our_code() -> str:
+    """Returns PYTHONPATH with this repository first: processes find it in whatever folder they start."""
+    return os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH"))))
+
+
+def end(process: subprocess.Popen, paths: TrialPaths) -> None:
+    """Ends torchrun if it still runs, politely, so that it ends its ranks, then by force; and all that it left."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    end_leftovers(paths)
+
+
+def end_leftovers(paths: TrialPaths) -> None:
+    """Kills what still runs of a trial on this machine: each rank has a session of its own and outlives torchrun."""
+    for process in psutil.process_iter():
+        try:
+            arguments = process.cmdline()
+            if arguments[-2:-1] == [str(paths.root)] and arguments[-1].isdigit() and process.pid != os.getpid():
+                process.kill()
+                process.wait(GRACE_SECONDS)
+        except psutil.Error:  # ended meanwhile, or not ours
+            continue
