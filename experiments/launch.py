@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +36,14 @@ def run_trial(folder: Path, launch: Path) -> str:
     """
     paths = TrialPaths(folder)
     config = yaml.safe_load(paths.config.read_text())
-    if nodes.is_helper(config):
-        return helper.run(paths, config)
+    with nodes.ended_by_cluster():
+        if nodes.is_helper(config):
+            return helper.run(paths, config)
+        return _run(paths, config, launch)
+
+
+def _run(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str:
+    folder = paths.root
     for _ in range(config["retry"]["attempts"]):
         if stopping.asked(paths.root, launch):
             break
@@ -66,6 +73,9 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         display = TrialDisplay(description, config["schedule"]["epochs"])
         lacking = resources.lacking_space(config)
         outcome = Outcome(names.FAILED, lacking) if lacking else _supervise(claim, paths, config, launch, run, display)
+    except SystemExit:
+        outcome = Outcome(names.KILLED, "ended by the cluster: cancelled, out of time, or pushed out by another job")
+        raise
     finally:
         if not claim.lost:
             if outcome.status == names.FINISHED:
@@ -121,8 +131,9 @@ def _told(paths: TrialPaths) -> Outcome:
     if paths.ending.exists():
         return Outcome(**json.loads(paths.ending.read_text()))
     last = paths.log.read_text(errors="replace").rpartition("--- attempt")[2]
-    signals = re.findall(r"Signal \d+ \((SIG\w+)\)|got signal: \d+|died with <Signals\.(SIG\w+)", last)
-    found = next((name for pair in reversed(signals) for name in pair if name), None)
+    signals = re.findall(r"Signal \d+ \((SIG\w+)\)", last)  # of a rank
+    signals += [signal.Signals(int(number)).name for number in re.findall(r"got signal: (\d+)", last)]  # torchrun's own
+    found = signals[-1] if signals else None
     if found in ("SIGTERM", "SIGINT", "SIGHUP"):
         return Outcome(names.KILLED, f"its processes were ended by {found} from outside")
     if found:

@@ -1,7 +1,12 @@
 """A trial on several machines, a job on each: the first has the trial, the others lend it their devices."""
 
 import os
+import signal
 import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from experiments.attempts import Attempt
@@ -12,6 +17,27 @@ def job() -> str | None:
     """Returns the cluster's number of the job that this process is in, another after each requeue; None without."""
     number = os.environ.get("SLURM_JOB_ID")
     return f"{number}.{os.environ.get('SLURM_RESTART_COUNT', 0)}" if number else None
+
+
+@contextmanager
+def ended_by_cluster() -> Iterator[None]:
+    """Has SIGTERM, by which a cluster ends a job, raise SystemExit: more than a result, which would end the waiting.
+
+    Elsewhere nothing changes: there, whoever gave the command handles signals.
+    """
+    if job() is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb what is being settled
+        sys.exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def is_helper(config: dict[str, Any]) -> bool:
