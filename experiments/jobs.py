@@ -13,9 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.plugins.launcher import Launcher
 
-from experiments import attempts, names
+from experiments import attempts, names, nodes, resources
 from experiments.display import console
 from experiments.errors import UserError
 from experiments.plan import Plan
@@ -30,6 +31,14 @@ def folder(plan: Plan) -> Path:
     """Returns a folder for what is started together, another each time and on each machine."""
     moment = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     return plan.outputs.launches / f"{moment}_{socket.gethostname()}_{os.getpid()}"
+
+
+def check_here(plan: Plan, launcher: Launcher) -> None:
+    """Raises UserError where the trials are to run on this machine and it lacks what they ask for."""
+    if isinstance(launcher, BasicLauncher):
+        for entry in plan.to_run:
+            nodes.is_helper(entry.trial.config)
+            resources.ranks_per_node(entry.trial.config)
 
 
 def run(plan: Plan, launcher: Launcher, where: Path) -> bool:

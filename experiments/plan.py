@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +17,7 @@ from experiments import attempts, checks, datasets, estimate, files, journal, na
 from experiments.attempts import Attempt
 from experiments.compose import Compose, Composer
 from experiments.display import console
-from experiments.errors import UserError
+from experiments.errors import UserError, explain
 from experiments.paths import OutputPaths
 from experiments.sweep import Request
 from experiments.trial import Trial
@@ -71,7 +73,7 @@ def make(requests: Sequence[Request], compose: Compose) -> Plan:
     entries: dict[str, Entry] = {}
     rows = set()
     for request in requests:
-        trial = Trial(composer(request.overrides), request.overrides)
+        trial = _trial(request, composer)
         entry = entries.setdefault(trial.trial_id, Entry(trial))
         rows.add((request.row.sweep, request.row.name) if request.row else trial.variant_id)
         for sweep, row in request.memberships.items():
@@ -84,6 +86,19 @@ def make(requests: Sequence[Request], compose: Compose) -> Plan:
     plan = Plan(tuple(entries.values()), tuple(dict.fromkeys(request.sweep for request in requests)), len(rows))
     _look(plan)
     return plan
+
+
+def _trial(request: Request, composer: Composer) -> Trial:
+    """Composes a trial and checks its values; UserError, which names the row of a declared sweep."""
+    try:
+        trial = Trial(composer(request.overrides), request.overrides)
+        resources.check(trial.config)
+        return trial
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        if request.row is None:
+            raise
+        reason = error if isinstance(error, UserError) else explain(error)
+        raise UserError(f"sweeps/{request.row.sweep}.yaml, row {request.row.name!r}: {reason}") from error
 
 
 def _look(plan: Plan) -> None:

@@ -18,12 +18,19 @@ def ranks_per_node(config: dict[str, Any]) -> int:
     there = torch.cuda.device_count()
     wanted = there if resources["gpus"] == "auto" else resources["gpus"]
     if wanted > there:
-        raise UserError(
-            f"resources.gpus={wanted} but {there} GPUs are visible here; choose 0 to {there}, or auto for all of them"
-        )
+        fewer = f"0 to {there}, or auto for all of them" if there else "0, which trains on the CPU"
+        raise UserError(f"resources.gpus={wanted} but {there} GPUs are visible here; choose {fewer}")
     ranks = wanted or resources["cpu_processes"]
     share_batch(resources["nodes"] * ranks, config["schedule"]["batch_size"])
     return ranks
+
+
+def check(config: dict[str, Any]) -> None:
+    """Raises UserError where the number of ranks is given, not left to the machine, and cannot share the batch."""
+    resources = config["resources"]
+    if resources["gpus"] != "auto":
+        ranks = resources["gpus"] or resources["cpu_processes"]
+        share_batch(resources["nodes"] * ranks, config["schedule"]["batch_size"])
 
 
 def share_batch(ranks: int, images: int) -> None:

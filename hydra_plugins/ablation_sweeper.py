@@ -32,6 +32,7 @@ class AblationSweeper(Sweeper):
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
         )
+        jobs.check_here(planned, launcher)
         plan.freeze(planned)
         plan.show(planned)
         plan.write(planned)
