@@ -84,6 +84,7 @@ def _outlast(todo: list[Path]) -> None:
         if names.RUNNING in states:
             since = time.monotonic()
         time.sleep(POLL_SECONDS)
+    console.print("what still waits in the cluster's queue goes on by itself: python -m experiments status")
 
 
 @contextmanager
