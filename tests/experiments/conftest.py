@@ -66,7 +66,8 @@ class Preloaded:
         self.server = subprocess.Popen(
             [sys.executable, str(HERE / "preloaded.py")],
             cwd=harness.ROOT,
-            env={**harness.environment(), "PYTHONPATH": str(harness.ROOT)},
+            # The second as for the processes of a trial: it is read when torch is imported.
+            env={**harness.environment(), "PYTHONPATH": str(harness.ROOT), "OMP_WAIT_POLICY": "PASSIVE"},
             stdin=subprocess.PIPE,
             stdout=(folder / "server.log").open("w"),
             stderr=subprocess.STDOUT,
@@ -85,14 +86,26 @@ class Preloaded:
 
         The fake is started by torchrun only where that is asked for, too.
         """
+        worker = str(HERE / "fake_worker.py") if fake_training else None
+        return self._begin(
+            program="run.py", cwd=str(cwd), arguments=arguments, ignored=ignored, worker=worker, torchrun=torchrun
+        )
+
+    def start_rank(self, trial: Path, attempt: int, accident: tuple[str, int] | None = None) -> Command:
+        """Starts the only rank of a trial, as torchrun does; see accidents.py for what may happen to it."""
+        environment = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+        arguments = (str(trial), str(attempt))
+        return self._begin(
+            program="experiments/worker.py", arguments=arguments, environment=environment, accident=accident
+        )
+
+    def _begin(self, **job: Any) -> Command:
         self.count += 1
         folder = self.folder / str(self.count)
         folder.mkdir()
-        worker = str(HERE / "fake_worker.py") if fake_training else None
-        job = {"folder": str(folder), "cwd": str(cwd), "arguments": arguments, "ignored": ignored}
-        job |= {"worker": worker, "torchrun": torchrun}
+        defaults = {"cwd": str(harness.ROOT), "environment": {}, "ignored": (), "worker": None, "accident": None}
         assert self.server.stdin is not None
-        self.server.stdin.write(json.dumps(job) + "\n")
+        self.server.stdin.write(json.dumps({**defaults, **job, "folder": str(folder)}) + "\n")
         self.server.stdin.flush()
         wait_for((folder / "pid").exists)
         return Command(folder, int((folder / "pid").read_text()))

@@ -1,4 +1,4 @@
-"""Runs `run.py` in forks of a process that has imported already what takes seconds to import: the same program, sooner.
+"""Runs programs of the project in forks of a process that has imported already what takes seconds to import.
 
 Reads jobs from stdin, one JSON object a line. A job's folder gets stdout, stderr, its process id and exit code.
 """
@@ -16,11 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import accidents
 import mmdet.datasets
 import mmdet.models  # noqa: F401
-import mmengine.runner  # noqa: F401
+import mmengine.config.config
+import mmengine.runner
 
-from experiments import build, checks, evaluation, hooks, jobs, launch, plan, sweep, tracking  # noqa: F401
+from experiments import build, checks, evaluation, hooks, jobs, launch, plan, ranks, sweep, tracking  # noqa: F401
 
 
 def main() -> None:
@@ -46,17 +48,22 @@ def _watch(job: dict) -> None:
 
 
 def _become(job: dict, folder: Path) -> None:
-    """Becomes `python run.py`: its streams, folder and arguments."""
+    """Becomes `python PROGRAM`: its streams, folder, environment and arguments."""
     for descriptor, path in ((0, Path(os.devnull)), (1, folder / "stdout"), (2, folder / "stderr")):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), descriptor)
     for number in job["ignored"]:  # as nohup does
         signal.signal(number, signal.SIG_IGN)
     os.chdir(job["cwd"])
     os.environ.pop("PYTHONPATH")  # this server's, by which it found the project
-    program = str(Path(__file__).parents[2] / "run.py")
+    os.environ.update(job["environment"])
+    program = str(Path(__file__).parents[2] / job["program"])
     sys.argv = [program, *job["arguments"]]
     if job["worker"]:  # in place of the training
-        launch._command = partial(_fake_command, launch._command, job["worker"], job["torchrun"])
+        ranks.command = partial(_fake_command, ranks.command, job["worker"], job["torchrun"])
+    if job["program"].endswith("worker.py"):
+        mmengine.config.config.FormatCode = lambda text, **_: (text, False)  # a second each time, for looks alone
+    if job["accident"]:
+        accidents.prepare(*job["accident"])
     code = 0
     try:
         runpy.run_path(program, run_name="__main__")
