@@ -3,7 +3,7 @@
 from mmengine.config import Config
 from mmengine.hub import get_config
 
-from experiments.datasets import Split, classes
+from experiments.datasets import Split
 from experiments.detector import Settings, customize
 from experiments.paths import TrialPaths
 
@@ -18,7 +18,7 @@ def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPath
         processes: ranks that share the batch; divides `schedule.batch_size`.
     """
     cfg = get_config(f"mmdet::{config['architecture']['base']}")
-    customize(cfg.model, config, len(classes(splits["train"].annotations)))
+    customize(cfg.model, config, len(splits["train"].classes))
     _set_data(cfg, config, splits, processes)
     _set_schedule(cfg, config)
     cfg.default_hooks.checkpoint = None  # the trial's hook saves, after the evaluation and in one step
@@ -38,7 +38,7 @@ def _set_data(cfg: Config, config: Settings, splits: dict[str, Split], processes
         dataset.data_root = ""
         dataset.ann_file = str(splits[split].annotations)
         dataset.data_prefix = dict(img=str(splits[split].images))
-        dataset.metainfo = dict(classes=classes(splits["train"].annotations))
+        dataset.metainfo = dict(classes=splits["train"].classes)
         for step in dataset.pipeline:
             if step.type == "Resize":
                 step.scale = tuple(config["profile"]["image_scale"])

@@ -1,11 +1,15 @@
-"""What is refused before anything starts: keys that nobody reads, values out of range, modules that do not fit."""
+"""What is refused of a composed configuration: keys that nobody reads, other kinds of values, values out of range."""
 
 import json
+import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from experiments import names
-from experiments.errors import CONF, UserError, unknown
+from experiments import datasets, names
+from experiments.errors import UserError, unknown
+from experiments.rehearsal import detectors as modules  # noqa: F401
+from experiments.rehearsal import optimizers  # noqa: F401
 from experiments.trial import override_key
 
 # Below these, keys are handed on to a constructor or to MMDetection, which refuse what they do not know.
@@ -13,19 +17,41 @@ OPEN = ("aggregation.", "pre.", "post.", "schedule.optimizer.", "profile.model."
 
 GROUPS = (*names.FACTORS, "resources", "tracking")
 
-# Least and largest value of each whole number that a user is likely to set.
+# Least and largest value of each whole number.
 WHOLE_NUMBERS: dict[str, tuple[int, int | None]] = {
     "seed": (0, 2**32 - 1),  # NumPy's limit
     "schedule.epochs": (1, None),
     "schedule.batch_size": (1, None),
     "schedule.lr_batch_size": (1, None),
     "schedule.warmup_iters": (0, None),
+    "profile.channels": (1, None),
+    "recipe.sampling_ratio": (0, None),
+    "recipe.single_sampling_ratio": (0, None),
+    "recipe.gcnet_bbox_heads": (1, None),
+    "recipe.proposals": (1, None),
+    "aggregation.sampling_ratio": (0, None),
     "resources.nodes": (1, None),
     "resources.cpu_processes": (1, None),
     "resources.loader_workers": (0, None),
     "resources.patience": (1, None),
     "retry.attempts": (1, None),
 }
+# Each other number is above 0; this is the largest.
+NUMBERS: dict[str, float | None] = {
+    "schedule.optimizer.lr": None,
+    "recipe.grad_clip": None,
+    "recipe.warmup_ratio": 1,
+    "architecture.grad_clip": None,
+    "profile.finest_scale": None,
+    "profile.proposals": None,
+}
+# What may be null: MMDetection's own, or nothing.
+NULLABLE = (
+    *("sweep", "trial_dir", "launch_dir", "dataset.root", "architecture.grad_clip"),
+    *(f"recipe.{key}" for key in ("gcnet_bbox_heads", "boxes", "box_loss", "proposals", "match_low_quality")),
+    *("recipe.grad_clip", "recipe.warmup_ratio"),
+)
+LEAST_SIDE = 32  # pixels of an image after resizing: below, the coarsest level pooled from has no cell
 CHOICES = {"recipe.boxes": ("legacy", None), "recipe.box_loss": ("smooth_l1", None)}
 
 
@@ -36,15 +62,6 @@ def additions(overrides: Sequence[str]) -> None:
         if override.startswith("+") and not key.startswith(OPEN):
             places = ", ".join(place.rstrip(".") for place in OPEN)
             raise UserError(f"{override} adds a key that nothing reads; keys may be added below {places}")
-
-
-def options(overrides: Sequence[str]) -> None:
-    """Raises UserError where a group is left without an option: `~pre`, `pre=null`."""
-    for override in overrides:
-        group, _, option = override.partition("=")
-        if group.startswith("~") or option in ("null", ""):
-            valid = sorted(path.stem for path in (CONF / group.lstrip("~+")).glob("*.yaml"))
-            raise unknown(f"{group.lstrip('~+')}: option", option or "nothing", valid)
 
 
 def form(config: dict[str, Any], reference: dict[str, Any], where: str = "") -> None:
@@ -59,12 +76,15 @@ def form(config: dict[str, Any], reference: dict[str, Any], where: str = "") -> 
         value = config[key]
         if isinstance(expected, dict) and isinstance(value, dict):
             form(value, expected, f"{path}.")
-        elif (
-            path not in (*WHOLE_NUMBERS, "resources.gpus")
-            and _kind(value) != _kind(expected)
-            and None not in (value, expected)
-        ):
+        elif value is None or expected is None:
+            if value != expected and expected is not None and not _may_be_null(path):
+                raise UserError(f"{path}=null is refused; give {_kind(expected)}, as in {path}={_shown(expected)}")
+        elif path not in (*WHOLE_NUMBERS, *NUMBERS, "resources.gpus") and _kind(value) != _kind(expected):
             raise UserError(f"{path}={value} is refused; give {_kind(expected)}, as in {path}={_shown(expected)}")
+
+
+def _may_be_null(path: str) -> bool:
+    return path in NULLABLE or path.startswith((*OPEN, "profile.by_architecture.")) or path.endswith(".attention_heads")
 
 
 def _kind(value: object) -> str:
@@ -73,13 +93,26 @@ def _kind(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    return json.dumps(value).replace('"', "").replace(" ", "")
+    text = json.dumps(value).replace('"', "").replace(" ", "")
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def values(config: dict[str, Any]) -> None:
     """Raises UserError for a value out of range, and for an argument where there is no module to take it."""
     for key, (least, most) in WHOLE_NUMBERS.items():
-        _require_whole(key, _at(config, key), least, most)
+        if _at(config, key) is not None or key not in NULLABLE:
+            _require_whole(key, _at(config, key), least, most)
+    for key, largest in NUMBERS.items():
+        if _at(config, key) is not None or key not in NULLABLE:
+            _require_positive(key, _at(config, key), largest)
+    _require_lists(config)
+    _require_extractors(config["architecture"]["extractors"])
+    for group in names.FACTORS:
+        name = config[group]["name"]
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.+-]{0,39}", name):
+            raise UserError(f"{group}.name={name} is refused; give up to 40 letters, digits and . _ + -")
+    if config["dataset"]["kind"] == "shapes":
+        datasets.shapes_of(config["dataset"])
     for key, valid in CHOICES.items():
         if _at(config, key) not in valid:
             raise unknown(key, _at(config, key), ["null" if choice is None else choice for choice in valid])
@@ -101,47 +134,36 @@ def _require_whole(key: str, value: object, least: int, most: int | None, other:
         raise UserError(f"{key}={value} is refused; give a whole number, {least} or more{limit}{other}")
 
 
+def _require_positive(key: str, value: Any, most: float | None) -> None:
+    if type(value) not in (int, float) or not 0 < value < math.inf or (most is not None and value > most):
+        limit = f" and at most {most}" if most is not None else ""
+        raise UserError(f"{key}={_shown(value)} is refused; give a number above 0{limit}")
+
+
+def _require_lists(config: dict[str, Any]) -> None:
+    scale = config["profile"]["image_scale"]
+    if len(scale) != 2 or not all(type(side) is int and side >= LEAST_SIDE for side in scale):
+        raise UserError(
+            f"profile.image_scale={_shown(scale)} is refused; "
+            f"give width and height, whole numbers of {LEAST_SIDE} or more"
+        )
+    milestones = config["schedule"]["milestones"]
+    if not all(type(epoch) is int and epoch >= 1 for epoch in milestones):
+        raise UserError(f"schedule.milestones={_shown(milestones)} is refused; give epochs, whole numbers of 1 or more")
+    wanted = config["architecture"]["iou_types"]
+    if "bbox" not in wanted or any(kind not in names.IOU_TYPES for kind in wanted):
+        raise UserError(f"architecture.iou_types={_shown(wanted)} is refused; give [bbox] or [bbox,segm]")
+
+
+def _require_extractors(extractors: dict[str, dict[str, Any]]) -> None:
+    for place, settings in extractors.items():
+        for key, value in settings.items():
+            if key == "output_size" or value is not None:
+                _require_whole(f"architecture.extractors.{place}.{key}", value, 1, None)
+
+
 def _at(config: dict[str, Any], key: str) -> Any:
     node: Any = config
     for part in key.split("."):
         node = node[part]
     return node
-
-
-def optimizers(configs: Sequence[dict[str, Any]]) -> None:
-    """Raises UserError for an optimizer that MMEngine does not know: it would say only that None cannot be called."""
-    from mmengine.optim import OPTIMIZERS
-
-    for name in {config["schedule"]["optimizer"]["type"] for config in configs}:
-        if OPTIMIZERS.get(name) is None:
-            raise unknown("schedule.optimizer.type", name, sorted(OPTIMIZERS.module_dict))
-
-
-def modules(configs: Sequence[dict[str, Any]]) -> None:
-    """Builds the extractor of every distinct choice of modules; UserError with what its constructor says."""
-    import torch
-    from mmdet.registry import MODELS
-
-    import groie  # noqa: F401  (registers the modules)
-    from experiments import detector
-
-    seen = set()
-    for config in configs:
-        extractor = detector.extractor(config, {"output_size": 7})
-        text = json.dumps(extractor, sort_keys=True)
-        if text in seen:
-            continue
-        seen.add(text)
-        try:
-            with torch.device("meta"):
-                MODELS.build(extractor)
-        except (ValueError, TypeError, KeyError, RuntimeError) as error:
-            choice = " ".join(f"{group}={config[group]['name']}" for group in ("aggregation", "pre", "post"))
-            raise UserError(f"{choice} cannot be built: {_innermost(error)}") from error
-
-
-def _innermost(error: BaseException) -> str:
-    """Returns the message of the first cause: MMEngine's registry wraps each error in its own."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())

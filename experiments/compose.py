@@ -10,7 +10,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import checks
+from experiments import checks, output_folder, typed
 from experiments.trial import override_key
 
 Compose = Callable[[list[str]], DictConfig]
@@ -35,7 +35,7 @@ class Composer:
         """
         checks.additions(overrides)
         options = tuple(item for item in overrides if override_key(item) in checks.GROUPS)
-        checks.options(options)
+        typed.options(options)
         if options not in self.chosen:
             self.chosen[options] = Chosen.of(self.compose(list(options)))
         seeds = [item for item in overrides if override_key(item) == "seed" and not self.chosen[options].asks_for_seed]
@@ -75,7 +75,7 @@ class Chosen:
 
 def resolve(config: DictConfig) -> dict[str, Any]:
     """Returns a composed configuration as plain dicts and lists, without Hydra's own node and with whole paths."""
-    config.output_dir = str(Path(config.output_dir).expanduser().resolve())
+    config.output_dir = str(output_folder.whole(config.output_dir))
     if config.dataset.get("root"):
         config.dataset.root = str(Path(config.dataset.root).expanduser().resolve())
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]) if "hydra" in config else config

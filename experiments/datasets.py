@@ -1,17 +1,20 @@
 """Where a trial's images and annotations lie, and what they are: the same questions for drawn and for real data."""
 
 import hashlib
-import json
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from experiments import annotations, output_folder, shapes
+from experiments.annotations import Contents
 from experiments.errors import UserError, unknown
 from experiments.paths import OutputPaths
 from experiments.shapes_cache import ShapesSpec, ensure_shapes
 
 SPLITS = ("train", "val")
+KINDS = ("shapes", "coco")
 
 
 @dataclass(frozen=True)
@@ -20,77 +23,114 @@ class Split:
 
     annotations: Path
     images: Path
+    classes: tuple[str, ...]  # in the order of MMDetection's labels
 
 
 def locate(config: dict[str, Any]) -> dict[str, Split]:
-    """Returns the splits of a trial's data set, drawn first where they are drawn; UserError where they are missing."""
-    dataset = config["dataset"]
-    if dataset["kind"] == "shapes":
-        counts = {key: dataset[key] for key in ("seed", "train_images", "val_images", "image_size")}
-        root = ensure_shapes(ShapesSpec(**counts), OutputPaths(Path(config["output_dir"])).data)
-        return {split: Split(root / "annotations" / f"{split}.json", root / "images") for split in SPLITS}
-    if dataset["kind"] == "coco":
-        if not dataset["root"]:
-            raise UserError("dataset.root is not set; give the folder that holds annotations and images")
-        root = Path(dataset["root"])
-        found = {
-            split: Split(root / dataset[split]["annotations"], root / dataset[split]["images"]) for split in SPLITS
-        }
-        _require(dataset, root, found)
-        for part in found.values():
-            if not _read(part.annotations)[1]:
-                raise _no_coco(part.annotations, "it has no images or no annotations")
-        by_split = {split: classes(part.annotations) for split, part in found.items()}
-        if set(by_split["train"]) != set(by_split["val"]):
-            only = sorted(set(by_split["train"]) ^ set(by_split["val"]))
-            raise UserError(
-                f"dataset={dataset['name']} has other classes in {found['train'].annotations} than in "
-                f"{found['val'].annotations} ({', '.join(only)} in one of them only); both need the same"
-            )
-        return found
-    raise unknown("dataset.kind", dataset["kind"], ("shapes", "coco"))
+    """Returns the splits of a trial's data set, drawn first where they are drawn.
 
-
-def _require(dataset: dict[str, Any], root: Path, found: dict[str, Split]) -> None:
-    missing = [path for split in found.values() for path in (split.annotations, split.images) if not path.exists()]
-    if missing:
-        raise UserError(
-            f"dataset={dataset['name']} is incomplete: {', '.join(str(path) for path in missing)} not found "
-            f"(dataset.root={root}, sought from {Path.cwd()}); set dataset.root to a folder in COCO's format, "
-            "or use profile=demo, which draws its own images"
-        )
-
-
-def classes(annotations: Path) -> tuple[str, ...]:
-    """Returns the class names of an annotation file in its own order, which is the order of MMDetection's labels.
-
-    Raises UserError where the file has no categories in COCO's format.
+    Raises UserError where they are missing, or are not what MMDetection can train this trial's detector on.
     """
-    return _read(annotations)[0]
+    kind = config["dataset"]["kind"]
+    if kind not in KINDS:
+        raise unknown("dataset.kind", kind, KINDS)
+    return _drawn(config) if kind == "shapes" else _given(config)
 
 
-@cache  # COCO's own take many seconds to read
-def _read(annotations: Path) -> tuple[tuple[str, ...], bool]:
-    """Returns an annotation file's class names and whether it has images and a list of annotations."""
-    try:
-        content = json.loads(annotations.read_text())
-        names = tuple(str(kind["name"]) for kind in content["categories"] if kind["id"] >= 0)
-    except (ValueError, LookupError, TypeError, OSError) as error:
-        raise _no_coco(annotations, f"{type(error).__name__}: {error}") from error
-    if not names or len(set(names)) < len(names):
-        raise _no_coco(annotations, f"categories {names}")
-    return names, bool(content.get("images")) and "annotations" in content
-
-
-def _no_coco(annotations: Path, reason: str) -> UserError:
-    return UserError(
-        f"{annotations} is no annotation file in COCO's format ({reason}); it needs images, annotations and "
-        "categories, each with an id and a name of its own"
-    )
+def shapes_of(dataset: dict[str, Any]) -> ShapesSpec:
+    """Returns which shapes are to be drawn; UserError for a value out of range."""
+    return ShapesSpec(**{key: dataset[key] for key in ("seed", "train_images", "val_images", "image_size")})
 
 
 @cache
-def fingerprint(annotations: Path) -> str:
+def fingerprint(file: Path) -> str:
     """Returns the SHA-256 of an annotation file, read in blocks."""
-    with annotations.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _drawn(config: dict[str, Any]) -> dict[str, Split]:
+    spec, outputs = shapes_of(config["dataset"]), OutputPaths(Path(config["output_dir"]))
+    output_folder.mark(outputs.root)
+    root = ensure_shapes(spec, outputs.data)
+    return {split: Split(root / "annotations" / f"{split}.json", root / "images", shapes.CLASSES) for split in SPLITS}
+
+
+def _given(config: dict[str, Any]) -> dict[str, Split]:
+    dataset, outputs = config["dataset"], OutputPaths(Path(config["output_dir"]))
+    if not dataset["root"]:
+        raise UserError("dataset.root is not set; give the folder that holds annotations and images")
+    root = Path(dataset["root"])
+    places = {split: (root / dataset[split]["annotations"], root / dataset[split]["images"]) for split in SPLITS}
+    _require(dataset, [path for place in places.values() for path in place])
+    checked = outputs.data / "checked"
+    found = {split: _contents(file, checked) for split, (file, _) in places.items()}
+    for split, (file, images) in places.items():
+        _require_use(split, file, found[split], "segm" in config["architecture"]["iou_types"])
+        _require_images(dataset["name"], file, images, checked)
+    if set(found["train"].classes) != set(found["val"].classes):
+        only = sorted(set(found["train"].classes) ^ set(found["val"].classes))
+        raise UserError(
+            f"dataset={dataset['name']} has other classes in {places['train'][0]} than in {places['val'][0]} "
+            f"({', '.join(only)} in one of them only); both need the same"
+        )
+    output_folder.mark(outputs.root)
+    for split, (file, _) in places.items():
+        annotations.remember(found[split], fingerprint(file), checked)
+    return {split: Split(file, images, found[split].classes) for split, (file, images) in places.items()}
+
+
+@cache  # a sweep asks for it once per trial
+def _contents(file: Path, checked: Path) -> Contents:
+    try:
+        return annotations.contents(file, fingerprint(file), checked)
+    except OSError as error:
+        raise UserError(f"{file} cannot be read as an annotation file ({error.strerror})") from error
+
+
+def _require(dataset: dict[str, Any], paths: list[Path]) -> None:
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise UserError(
+            f"dataset={dataset['name']} is incomplete: {', '.join(missing)} not found "
+            f"(dataset.root={dataset['root']}, sought from {Path.cwd()}); set dataset.root to a folder in COCO's "
+            "format, or use profile=demo, which draws its own images"
+        )
+
+
+def _require_use(split: str, file: Path, found: Contents, masks: bool) -> None:
+    """Raises UserError for a good file that this split of this trial cannot use."""
+    if split == "train" and not found.trainable:
+        raise UserError(
+            f"{file} has no image to train on: MMDetection leaves out images without objects and those with a side "
+            f"below {annotations.LEAST_SIDE} pixels"
+        )
+    if split == "val" and found.zeroth:
+        raise UserError(
+            f"{file}: {found.zeroth} would count as missed, because pycocotools takes an annotation's id 0 for no "
+            "match; number annotations from 1"
+        )
+    if masks and found.maskless:
+        raise UserError(
+            f"{file}: {found.maskless} has no segmentation, which a detector of masks needs; choose "
+            "architecture=faster_rcnn or grid_rcnn, or annotations with masks"
+        )
+
+
+@cache
+def _require_images(name: str, file: Path, folder: Path, checked: Path) -> None:
+    """Raises UserError where image files are missing: folders are listed, which is quick, and no file is opened."""
+    found = _contents(file, checked)
+    by_folder: dict[str, set[str]] = {}
+    for path in found.file_names:
+        parent, _, last = path.rpartition("/")
+        by_folder.setdefault(parent, set()).add(last)
+    missing = []
+    for parent, files in by_folder.items():
+        place = folder / parent
+        missing += [str(place / last) for last in sorted(files - set(os.listdir(place) if place.is_dir() else ()))]
+    if missing:
+        raise UserError(
+            f"dataset={name} is incomplete: {len(missing)} of {len(found.file_names)} images of {file} are not found, "
+            f"the first is {missing[0]}"
+        )

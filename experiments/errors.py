@@ -26,7 +26,7 @@ def unknown(what: str, value: object, valid: Iterable[object]) -> UserError:
 
 def explain(error: HydraException | OmegaConfBaseException) -> UserError:
     """Returns what Hydra or OmegaConf found wrong with the command line, as one sentence that lists what is valid."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:  # of Hydra's own groups
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return unknown(f"{group}: option", option, error.options)
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
@@ -38,20 +38,13 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
     return UserError(" ".join(str(error).split()))
 
 
-def _check_plain_options(arguments: Iterable[str]) -> None:
-    """Raises UserError for `group=option` where there is no such option; Hydra breaks off at null and numbers."""
-    for argument in arguments:
-        group, _, option = argument.partition("=")
-        folder = CONF / group
-        if option.isalnum() and folder.is_dir() and not (folder / f"{option}.yaml").exists():
-            raise unknown(f"{group}: option", option, sorted(path.stem for path in folder.glob("*.yaml")))
-
-
 def report(command: Callable[[], None]) -> int:
     """Runs a Hydra command; returns its exit code: 0, 1 for a failed trial, 2 for a user's mistake, told on stderr."""
+    from experiments import typed
+
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would else print in its own words with exit code 1
     try:
-        _check_plain_options(sys.argv[1:])
+        typed.check(sys.argv[1:])
         command()
     except (HydraException, OmegaConfBaseException) as error:
         mistake = explain(error)

@@ -84,8 +84,9 @@ def annotation_file(path: Path, kinds: list[dict[str, Any]], **content: Any) -> 
 
 def splits(folder: Path, count: int = 6) -> dict[str, Split]:
     """Returns two splits without images, of `count` classes."""
-    file = annotation_file(folder / "empty.json", categories(*(f"class {number}" for number in range(count))))
-    return {split: Split(file, folder) for split in ("train", "val")}
+    classes = tuple(f"class {number}" for number in range(count))
+    file = annotation_file(folder / "empty.json", categories(*classes))
+    return {split: Split(file, folder, classes) for split in ("train", "val")}
 
 
 def store(outputs: Path) -> str:

@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from experiments import build, datasets
+from experiments import build, datasets, output_folder, randomness  # noqa: F401  (registers the training data set)
 from experiments.datasets import Split
 from experiments.errors import UserError
 from experiments.evaluation import ExactCocoMetric, coco_average_precision
@@ -44,7 +44,8 @@ def write(path: Path, order: tuple[int, ...]) -> Path:
 
 
 def built(folder: Path, train: Path, val: Path) -> Any:
-    splits = {"train": Split(train, folder), "val": Split(val, folder)}
+    classes = tuple(category["name"] for category in json.loads(train.read_text())["categories"])
+    splits = {"train": Split(train, folder, classes), "val": Split(val, folder, classes)}
     return build.detector_config(harness.composed(), splits, TrialPaths(folder), 1)
 
 
@@ -101,8 +102,11 @@ def own_data(folder: Path) -> dict[str, Any]:
 
 
 def test_own_data_is_found_below_its_root(tmp_path: Path) -> None:
-    file = write(tmp_path / "all.json", (3, 5, 7))
-    assert datasets.locate(own_data(tmp_path)) == dict.fromkeys(("train", "val"), Split(file, tmp_path))
+    """With the classes in the file's order."""
+    file = write(tmp_path / "all.json", (3, 7, 5))
+    (tmp_path / "1.png").touch()
+    found = datasets.locate({**own_data(tmp_path), "output_dir": str(tmp_path / "outputs")})
+    assert found == dict.fromkeys(("train", "val"), Split(file, tmp_path, ("dog", "cat", "cow")))
 
 
 def test_missing_data_is_named_with_the_remedy(tmp_path: Path) -> None:
@@ -113,10 +117,13 @@ def test_missing_data_is_named_with_the_remedy(tmp_path: Path) -> None:
 def test_shapes_have_the_classes_and_counts_that_were_asked_for(tmp_path: Path) -> None:
     config = {**harness.composed(*harness.TINY), "output_dir": str(tmp_path)}
     found = datasets.locate(config)
+    output_folder.accept(tmp_path)  # also if nothing more is written
     counts = {split: len(json.loads(part.annotations.read_text())["images"]) for split, part in found.items()}
     assert counts == {"train": 16, "val": 8}
-    assert len(datasets.classes(found["train"].annotations)) == 6
-    assert all(part.images.is_dir() for part in found.values())
+    for part in found.values():
+        categories = json.loads(part.annotations.read_text())["categories"]
+        assert part.classes == tuple(category["name"] for category in categories)
+        assert part.images.is_dir()
 
 
 def test_fingerprint_is_the_files_sha_256(tmp_path: Path) -> None:

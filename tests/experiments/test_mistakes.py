@@ -1,27 +1,15 @@
 """The user's mistakes at the command line: exit code 2, one sentence that helps, no traceback, nothing half-written."""
 
-import json
 from pathlib import Path
 
 import harness
 import pytest
 from conftest import Preloaded
+from mistakes import content, data, own_data, refusal, refused
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 MENU = "attention, conv, conv1, conv3, conv5, none, nonlocal"
-
-
-def refused(preloaded: Preloaded, outputs: Path, *arguments: str, cwd: Path = harness.ROOT) -> str:
-    """Returns the sentence that refuses a command before anything is written."""
-    command = preloaded.run(*arguments, f"output_dir={outputs}", cwd=cwd, fake_training=True)
-    errors = [line for line in command.stderr.splitlines() if line.startswith("error: ")]
-    assert command.code == 2, command.stdout + command.stderr
-    assert len(errors) == 1, command.stderr
-    assert "Traceback" not in command.stdout + command.stderr
-    assert not (outputs / "trials").exists()
-    assert not (outputs / "mlflow.db").exists()
-    return errors[0].removeprefix("error: ")
 
 
 TYPED = {
@@ -58,14 +46,62 @@ TYPED = {
         ["schedule.optimizer.type", "Adamm", "did you mean Adam", "SGD"],
     ),
     "name for an optimizer": (["schedule.optimizer=SGD"], ["schedule.optimizer=SGD"]),
-    "batch that cannot be shared": (["resources.processes=3"], ["resources.processes=3", "batch_size=4", "1, 2, 4"]),
-    "processes in words": (["resources.processes=two"], ["resources.processes=two", "whole number", "auto"]),
+    "batch that cannot be shared": (
+        ["resources.gpus=0", "resources.cpu_processes=3"],
+        ["3 ranks", "batch_size=4", "1, 2, 4"],
+    ),
+    "GPUs in words": (["resources.gpus=two"], ["resources.gpus=two", "whole number", "auto"]),
     "images too small": (["dataset.image_size=10"], ["dataset.image_size=10", "96"]),
     "no images": (["dataset.train_images=0"], ["dataset.train_images=0", "1"]),
     "kind of data": (["dataset.kind=voc"], ["voc", "shapes, coco"]),
     "undeclared sweep": (["-m", "sweep=tabel1"], ["sweep", "tabel1", "did you mean table1?", "table2, table3"]),
     "mistake beside a declared sweep": (["-m", "sweep=table1", "seed=abc"], ["seed=abc"]),
     "half a list": (["pre=[conv5"], ["[conv5"]),
+    "a list for one option": (["pre=[conv5,conv3]"], ["pre", "[conv5,conv3]", MENU]),
+    "no name for none in a list": (["pre=conv3,null"], ["pre", "null", MENU]),
+    "nothing for an option": (["pre="], ["pre", "nothing", MENU]),
+    "null for a list": (["schedule.milestones=null"], ["schedule.milestones=null", "[3]"]),
+    "null for settings": (["profile.model=null"], ["profile.model=null", "settings"]),
+    "null for a number": (["profile.channels=null"], ["profile.channels=null", "a number"]),
+    "fraction of an epoch in a list": (["schedule.milestones=[2.5]"], ["schedule.milestones=[2.5]", "1 or more"]),
+    "learning rate of nothing": (["schedule.optimizer.lr=0"], ["schedule.optimizer.lr=0", "above 0"]),
+    "negative learning rate": (["schedule.optimizer.lr=-0.1"], ["schedule.optimizer.lr=-0.1", "above 0"]),
+    "endless learning rate": (["schedule.optimizer.lr=.inf"], ["schedule.optimizer.lr", "above 0"]),
+    "negative weight decay": (["schedule.optimizer.weight_decay=-1"], ["weight_decay=-1", "Invalid weight_decay"]),
+    "negative clip": (["architecture.grad_clip=-3"], ["architecture.grad_clip=-3", "above 0"]),
+    "negative clip of a recipe": (["recipe.grad_clip=-3"], ["recipe.grad_clip=-3", "above 0"]),
+    "warm-up from above": (["recipe.warmup_ratio=3"], ["recipe.warmup_ratio=3", "at most 1"]),
+    "negative proposals": (["recipe.proposals=-5"], ["recipe.proposals=-5", "1 or more"]),
+    "negative share of proposals": (["profile.proposals=-1"], ["profile.proposals=-1", "above 0"]),
+    "negative samples": (["recipe.sampling_ratio=-2"], ["recipe.sampling_ratio=-2", "0 or more"]),
+    "one side of an image": (["profile.image_scale=[96]"], ["profile.image_scale=[96]", "width and height"]),
+    "no side of an image": (["profile.image_scale=[96,0]"], ["profile.image_scale=[96,0]", "32 or more"]),
+    "no box metric": (["architecture.iou_types=[segm]"], ["architecture.iou_types=[segm]", "[bbox,segm]"]),
+    "masks of a detector of boxes": (["architecture.iou_types=[bbox,segm]"], ["faster_rcnn", "no masks"]),
+    "name with a slash": (["pre=conv3", "pre.name=a/b"], ["pre.name=a/b", "letters, digits"]),
+    "name that is a folder": (["pre=conv3", "pre.name=.."], ["pre.name=..", "letters, digits"]),
+    "path for a sweep": (["-m", "sweep=../x"], ["sweep", "../x", "table1"]),
+    "no cell": (
+        ["architecture.extractors.bbox_roi_extractor.output_size=0"],
+        ["architecture.extractors.bbox_roi_extractor.output_size=0", "1 or more"],
+    ),
+    "cells that the head does not take": (
+        ["architecture.extractors.bbox_roi_extractor.output_size=8"],
+        ["bbox_roi_extractor.output_size=8", "Shared2FCBBoxHead", "7 cells"],
+    ),
+    "no such ResNet": (["profile.model.backbone.depth=19"], ["faster_rcnn", "demo", "invalid depth 19"]),
+    "neck of another backbone": (["profile.model.backbone.depth=50"], ["faster_rcnn", "demo", "cannot be run"]),
+    "no such backbone": (["+profile.model.backbone.type=ResNett"], ["ResNett is not in the mmdet::model registry"]),
+    "no config of MMDetection's": (["architecture.base=nonsense"], ["architecture.base=nonsense", "two-stage"]),
+    "detector of one stage": (
+        ["architecture.base=retinanet/retinanet_r50_fpn_1x_coco.py"],
+        ["architecture.base=retinanet", "two-stage", "roi_head"],
+    ),
+    "argument that an optimizer does not take": (["+schedule.optimizer.foo=1"], ["foo=1", "AdamW", "argument 'foo'"]),
+    "optimizer that cannot train a detector": (
+        ["schedule.optimizer.type=Muon"],
+        ["type=Muon", "2D parameters"],
+    ),
     "no value": (["pre"], ["pre"]),
 }
 
@@ -117,47 +153,15 @@ def test_coco_nowhere_in_particular(preloaded: Preloaded, tmp_path: Path) -> Non
     assert "dataset.root" in refused(preloaded, tmp_path / "outputs", "dataset=coco", "dataset.root=null")
 
 
-GOOD = {"images": [], "annotations": [], "categories": harness.categories("cat")}
-UNREADABLE = {
-    "no JSON": "this is no JSON",
-    "JSON of something else": "[1, 2]",
-    "no categories": json.dumps({"images": [], "annotations": []}),
-    "no images": json.dumps(GOOD),
-}
-
-
-@pytest.mark.parametrize("content", UNREADABLE)
-def test_annotation_file_that_cannot_be_used(preloaded: Preloaded, tmp_path: Path, content: str) -> None:
-    (tmp_path / "images").mkdir()
-    (tmp_path / "bad.json").write_text(UNREADABLE[content])
-    arguments = own_data(tmp_path, "bad.json", "bad.json", "images")
-    assert "bad.json" in refused(preloaded, tmp_path / "outputs", *arguments)
-
-
-def own_data(root: Path, train: str, val: str, images: str) -> list[str]:
-    """Returns what to type for data of one's own."""
-    files = [f"dataset.train.annotations={train}", f"dataset.val.annotations={val}"]
-    return [
-        "dataset=coco",
-        f"dataset.root={root}",
-        *files,
-        f"dataset.train.images={images}",
-        f"dataset.val.images={images}",
-    ]
-
-
 def test_annotation_file_that_is_a_folder(preloaded: Preloaded, tmp_path: Path) -> None:
     assert str(tmp_path) in refused(preloaded, tmp_path / "outputs", *own_data(tmp_path, ".", ".", "."))
 
 
 def test_splits_of_different_classes(preloaded: Preloaded, tmp_path: Path) -> None:
     """Else a detector of the one is judged by the classes of the other."""
-    (tmp_path / "images").mkdir()
-    image = [{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}]
-    harness.annotation_file(tmp_path / "train.json", harness.categories("cat", "dog"), images=image)
-    harness.annotation_file(tmp_path / "val.json", harness.categories("cat", "cow"), images=image)
-    arguments = own_data(tmp_path, "train.json", "val.json", "images")
-    assert "val.json" in refused(preloaded, tmp_path / "outputs", *arguments)
+    other = {**content(), "categories": harness.categories("cat", "cow")}
+    sentence = refused(preloaded, tmp_path / "outputs", *data(tmp_path, content(), other))
+    assert "val.json (cow, dog in one of them only)" in sentence
 
 
 @pytest.mark.parametrize(
@@ -174,7 +178,30 @@ def test_store_that_does_not_answer(preloaded: Preloaded, tmp_path: Path, uri: s
     assert "tracking=sqlite" in sentence
 
 
-def test_output_folder_that_cannot_be_written(preloaded: Preloaded, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    outputs = tmp_path / "file" / "outputs"
-    assert str(outputs) in refused(preloaded, outputs, *harness.TINY)
+def test_command_that_would_go_round_the_plan(preloaded: Preloaded, tmp_path: Path) -> None:
+    """Hydra's own ways to run would start a job without a trial."""
+    for argument in ("hydra.mode=RUN", "++hydra.mode=RUN", "hydra/sweeper=basic"):
+        sentence = refusal(preloaded, argument, cwd=tmp_path)
+        assert argument.rpartition("=")[2] in sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("launcher", "plugin", "extra"),
+    [
+        ("ray", "hydra_ray_launcher", "ray"),
+        ("submitit_slurm", "hydra_submitit_launcher", "slurm"),
+        ("submitit_local", "hydra_submitit_launcher", "slurm"),
+    ],
+)
+def test_launcher_that_is_not_installed(tmp_path: Path, launcher: str, plugin: str, extra: str) -> None:
+    hidden = f"import sys; sys.modules['hydra_plugins.{plugin}'] = None; import runpy"
+    arguments = ["run.py", f"hydra/launcher={launcher}", f"output_dir={tmp_path}"]
+    done = harness.run("-c", f"{hidden}; sys.argv = {arguments}; runpy.run_path('run.py', run_name='__main__')")
+    sentence = f"error: hydra/launcher={launcher} needs a plugin that is not installed: pip install -e .[{extra}]\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_launcher(preloaded: Preloaded, tmp_path: Path) -> None:
+    assert "basic" in refused(preloaded, tmp_path, "hydra/launcher=basik")

@@ -1,9 +1,9 @@
 """A recipe against MMDetection's own configs: nothing but what its keys name is changed."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+import harness
 import mmdet
 import pytest
 from hydra import compose, initialize_config_dir
@@ -12,7 +12,6 @@ from mmengine.hub import get_config
 
 from experiments import build
 from experiments.compose import resolve
-from experiments.datasets import Split
 from experiments.paths import TrialPaths
 
 ROOT = Path(__file__).parents[2]
@@ -22,12 +21,9 @@ RECIPES = ("paper", "text", "upstream")
 
 def built(tmp_path: Path, *overrides: str) -> Config:
     """The MMEngine config of a trial at profile=coco with 80 classes."""
-    annotations = tmp_path / "80.json"
-    annotations.write_text(json.dumps({"categories": [{"id": i, "name": f"class {i}"} for i in range(80)]}))
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = resolve(compose("config", ["profile=coco", *overrides]))
-    splits = {split: Split(annotations, tmp_path) for split in ("train", "val")}
-    return build.detector_config(config, splits, TrialPaths(tmp_path), processes=6)
+    return build.detector_config(config, harness.splits(tmp_path, 80), TrialPaths(tmp_path), processes=6)
 
 
 def flat(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,52 @@
+"""The folder that everything is written to: which are accepted, and the mark that tells them from others."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError
+
+MARK = ".groie-ablation"
+OURS = {MARK, "trials", "mlflow.db"}  # any of them makes a folder ours
+
+
+def whole(value: object) -> Path:
+    """Returns the whole path of an `output_dir` as it was typed; UserError where it names none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
+        given = "null" if value is None else value
+        raise UserError(f"output_dir={given} is no folder; give one that is new, empty or of earlier trials")
+    return Path(str(value)).expanduser().resolve()
+
+
+def accept_of(configs: Iterable[dict[str, Any]]) -> None:
+    """Raises UserError where trials of one command have several output folders, or one that is not accepted."""
+    folders = sorted({config["output_dir"] for config in configs})
+    if len(folders) > 1:
+        raise UserError(f"output_dir={','.join(folders)} are {len(folders)} folders; one command writes to one")
+    accept(Path(folders[0]))
+
+
+def accept(folder: Path) -> None:
+    """Raises UserError where a whole path cannot be a folder, or is one that holds other things than ours."""
+    try:
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        if not nearest.is_dir():
+            raise UserError(f"output_dir={folder} cannot be a folder: {nearest} is a file; choose another")
+        present = {path.name for path in folder.iterdir()} if nearest == folder else set()
+    except OSError as error:
+        raise UserError(f"output_dir={folder} cannot be read ({error.strerror}); choose another folder") from error
+    others = sorted(name for name in present if not name.startswith("."))
+    if others and not present & OURS:
+        raise UserError(
+            f"output_dir={folder} holds files that are none of ours ({', '.join(others[:3])}); "
+            "choose a folder that is new, empty or of earlier trials"
+        )
+
+
+def mark(folder: Path) -> None:
+    """Makes the folder and marks it as ours; UserError where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).touch()
+    except OSError as error:
+        raise UserError(f"output_dir={folder} cannot be written ({error.strerror}); choose another folder") from error
