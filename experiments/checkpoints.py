@@ -80,6 +80,7 @@ def mark_best(folder: Path, epoch: int) -> None:
     part.unlink(missing_ok=True)
     os.link(folder / f"epoch_{epoch}.pth", part)
     part.replace(folder / BEST)
+    part.unlink(missing_ok=True)  # a rename between two names of one file does nothing
 
 
 def prune(folder: Path, keep: int) -> None:

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 from rich.text import Text
 
-from experiments import attempts, checks, datasets, estimate, files, journal, names, resources
+from experiments import attempts, datasets, estimate, files, journal, names, output_folder, rehearsal, resources
 from experiments.attempts import Attempt
 from experiments.compose import Compose, Composer
 from experiments.display import console
@@ -81,8 +81,9 @@ def make(requests: Sequence[Request], compose: Compose) -> Plan:
             if row is not None and row not in served:
                 served.append(row)
     configs = [entry.trial.config for entry in entries.values()]
-    checks.modules(configs)
-    checks.optimizers(configs)
+    output_folder.accept_of(configs)
+    rehearsal.detectors(configs)
+    rehearsal.optimizers(configs)
     plan = Plan(tuple(entries.values()), tuple(dict.fromkeys(request.sweep for request in requests)), len(rows))
     _look(plan)
     return plan
@@ -138,6 +139,7 @@ def freeze(plan: Plan) -> None:
     from experiments.tracking import Store
 
     data = [_fingerprints(entry) for entry in plan.entries]
+    output_folder.mark(plan.outputs.root)
     lacking = resources.lacking_space(plan.settings)
     if lacking:
         raise UserError(lacking)
@@ -197,7 +199,8 @@ def _membership(entry: Entry, asked: Sequence[str]) -> dict[str, str]:
 def write(plan: Plan) -> Path:
     """Writes the plan as JSON and returns the file."""
     path = plan.outputs.plan(names.sweep_key(plan.title).replace("/", "_"))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    output_folder.mark(plan.outputs.root)
+    path.parent.mkdir(exist_ok=True)
     trials = [
         {
             "id": entry.trial.trial_id,
