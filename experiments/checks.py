@@ -8,8 +8,6 @@ from typing import Any
 
 from experiments import datasets, names
 from experiments.errors import UserError, unknown
-from experiments.rehearsal import detectors as modules  # noqa: F401
-from experiments.rehearsal import optimizers  # noqa: F401
 from experiments.trial import override_key
 
 # Below these, keys are handed on to a constructor or to MMDetection, which refuse what they do not know.

@@ -1,0 +1,69 @@
+"""Where may be written: a new folder, an empty one, one of ours; never a folder of other things."""
+
+from pathlib import Path
+
+import harness
+import pytest
+from conftest import Preloaded
+from mistakes import present, refusal, refused
+
+from experiments import output_folder
+from experiments.errors import UserError
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.mark.parametrize("typed", ["output_dir=", "output_dir=null", "output_dir=' '", "output_dir=[a]"])
+def test_no_folder(preloaded: Preloaded, tmp_path: Path, typed: str) -> None:
+    sentence = refusal(preloaded, *harness.TINY, typed, cwd=tmp_path)
+    assert sentence.startswith("output_dir=")
+    assert "new, empty or of earlier trials" in sentence
+    assert present(tmp_path) == set()
+
+
+@pytest.mark.parametrize("below", ["", "outputs"])
+def test_file_for_a_folder(preloaded: Preloaded, tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    sentence = refused(preloaded, file / below, *harness.TINY)
+    assert sentence.startswith(f"output_dir={file / below} cannot be a folder: {file} is a file")
+    assert file.read_text() == "mine"
+
+
+def test_folder_of_other_things(preloaded: Preloaded, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    sentence = refused(preloaded, tmp_path, *harness.TINY)
+    assert f"output_dir={tmp_path}" in sentence
+    assert "thesis.tex" in sentence
+    assert present(tmp_path) == {"thesis.tex"}
+
+
+def test_folder_that_was_refused_for_the_store_is_still_ours(preloaded: Preloaded, tmp_path: Path) -> None:
+    """Its images are drawn by then."""
+    outputs = tmp_path / "outputs"
+    refused(preloaded, outputs, *harness.TINY, "tracking.uri=http://127.0.0.1:9")
+    assert present(outputs)
+    output_folder.accept(outputs)
+
+
+@pytest.mark.parametrize("present_", [(), (".DS_Store",), ("trials", "notes.txt"), ("mlflow.db",)], ids=str)
+def test_empty_or_ours(tmp_path: Path, present_: tuple[str, ...]) -> None:
+    for name in present_:
+        (tmp_path / name).touch()
+    output_folder.accept(tmp_path)
+
+
+def test_mark_makes_a_folder_ours(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match=r"notes\.txt"):
+        output_folder.accept(tmp_path)
+    output_folder.mark(tmp_path)
+    output_folder.accept(tmp_path)
+
+
+def test_home_and_relative_paths_are_made_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert output_folder.whole("a/../b") == tmp_path / "b"
+    assert output_folder.whole("~/b") == tmp_path / "home" / "b"
+    assert output_folder.whole(5) == tmp_path / "5"
