@@ -16,14 +16,17 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--sweep", default="last", help="name of a sweep, or last: the one planned last (default)")
+    which = shared.add_mutually_exclusive_group()
+    which.add_argument("number", nargs="?", metavar="NUMBER", help="table of the paper, 3 or III: its declared sweep")
+    which.add_argument("--sweep", default="last", help="name of a sweep, or last: the one asked for last (default)")
     shared.add_argument(
         "--tracking-uri",
         default=os.environ.get("MLFLOW_TRACKING_URI") or names.DEFAULT_TRACKING_URI,
         help="MLflow store (default: MLFLOW_TRACKING_URI, here %(default)s)",
     )
     shared.add_argument("--experiment", default=names.EXPERIMENT, help="MLflow experiment (default: %(default)s)")
-    table = commands.add_parser("table", parents=[shared], help="print the COCO metrics of a sweep's variants")
+    table = commands.add_parser("table", parents=[shared], help="print the COCO metrics of a sweep's rows")
+    table.add_argument("--detail", action="store_true", help="show the published numbers below each row as well")
     table.add_argument("--out", type=_path(".md", ".csv"), help="write the table to FILE.md or FILE.csv as well")
     figure = commands.add_parser("figure", parents=[shared], help="draw a metric against the epoch as PNG")
     figure.add_argument("--out", type=_path(".png"), help="FILE.png (default: outputs/figures/SWEEP.png)")
@@ -46,24 +49,30 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> None:
     # Imported only here: mlflow, pandas and matplotlib take seconds, `--help` should not.
-    from analysis import frames, store
+    from analysis import declarations, frames, store
 
+    asked = declarations.numbered(arguments.number) if arguments.number else arguments.sweep
     wanted = COCO_NAMES if arguments.command == "table" else (arguments.metric,)
     with store.reading(arguments.tracking_uri) as client:
-        from analysis import figures, render, tables
+        from analysis import figures, render, rows, tables
 
         runs = frames.experiment_runs(client, arguments.experiment, arguments.tracking_uri)
-        sweep = frames.find_sweep(runs, arguments.sweep, arguments.tracking_uri)
+        sweep = frames.find_sweep(runs, asked, arguments.tracking_uri)
+        declaration = declarations.of_sweep(sweep)
         trials = frames.trials_frame(frames.runs_frame(runs, sweep))
         with render.progress("reading MLflow", frames.count_histories(trials, wanted)) as on_read:
             metrics = frames.metrics_frame(client, trials, wanted, on_read)
+    lines = rows.rows_frame(sweep, trials, declaration)
     if arguments.command == "table":
-        table = tables.ablation_table(sweep, trials, metrics)
+        table = tables.ablation_table(sweep, lines, metrics, declaration)
+        if arguments.detail:
+            table = tables.with_published(table, declaration)
         render.print_table(table)
         written = arguments.out and render.write_table(table, arguments.out)
     else:
         path = arguments.out or Path("outputs", "figures", names.sweep_key(sweep).replace("/", "_") + ".png")
-        written = render.write_figure(figures.curves(sweep, trials, metrics, arguments.metric), path)
+        curves = figures.curves(sweep, lines, metrics, arguments.metric, declaration)
+        written = render.write_figure(curves, path)
     if written:
         print(written)
 

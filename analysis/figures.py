@@ -8,6 +8,7 @@ from analysis import wording
 from analysis.errors import AnalysisError
 from analysis.metrics import METRICS, Metric
 from experiments import names
+from experiments.declared import Declaration
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Curves:
     caption: str
     curves: tuple[Curve, ...]
     absent: tuple[str, ...]  # labels of the variants without any value
+    not_run: tuple[str, ...] = ()  # labels of the declared rows without any trial
 
     @property
     def lowest(self) -> float:
@@ -59,12 +61,17 @@ class Curves:
             kinds.append("dashed, hollow: not finished")
         if self.absent:
             kinds.append(f"no values yet: {', '.join(self.absent)}")
+        if self.not_run:
+            kinds.append(f"not run: {', '.join(self.not_run)}")
         return tuple(kinds)
 
 
-def curves(sweep: str, trials: pd.DataFrame, metrics: pd.DataFrame, name: str) -> Curves:
-    """Returns a metric against the epoch for each variant of a sweep that has recorded it.
+def curves(
+    sweep: str, lines: pd.DataFrame, metrics: pd.DataFrame, name: str, declaration: Declaration | None = None
+) -> Curves:
+    """Returns a metric against the epoch for each variant of a sweep (its `rows_frame`) that has recorded it.
 
+    A variant that serves several rows is one curve, labelled with all of them: "sum+ = conv 1x1".
     The mean is over the finished seeds, at the epochs that all of them have; where none is finished, over all seeds
     so far. Raises AnalysisError where no trial of the sweep has recorded the metric.
     """
@@ -77,13 +84,20 @@ def curves(sweep: str, trials: pd.DataFrame, metrics: pd.DataFrame, name: str) -
     if not by_trial:
         raise AnalysisError(f"no trial of sweep {sweep!r} has a value of {name} yet; try another --metric or wait")
     found, absent = [], []
-    for order, (label, of_variant) in enumerate(trials.groupby("label", sort=False)):
-        if set(of_variant[names.TRIAL_ID]) & set(by_trial):
-            found.append(_curve(str(label), order, of_variant, by_trial))
+    served = lines.loc[lines[names.VARIANT_ID] != ""]
+    for order, (_, of_variant) in enumerate(served.groupby(names.VARIANT_ID, sort=False)):
+        label = " = ".join(of_variant["label"].unique())
+        # A seed that one of the rows lacks may serve another.
+        real_first = of_variant.sort_values(names.TRIAL_ID, key=lambda trial: trial == "", kind="stable")
+        trials = real_first.drop_duplicates(names.SEED).sort_index()
+        if set(trials[names.TRIAL_ID]) & set(by_trial):
+            found.append(_curve(label, order, trials, by_trial))
         else:
-            absent.append(str(label))
+            absent.append(label)
     found.sort(key=lambda curve: curve.final, reverse=metric.better == "higher")
-    return Curves(metric, wording.caption(sweep, trials), tuple(found), tuple(absent))
+    not_run = lines.loc[lines[names.VARIANT_ID] == "", "label"].unique()
+    caption = wording.caption(sweep, lines, declaration)
+    return Curves(metric, caption, tuple(found), tuple(absent), tuple(not_run))
 
 
 def _curve(label: str, order: int, trials: pd.DataFrame, by_trial: dict[str, pd.Series]) -> Curve:

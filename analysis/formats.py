@@ -6,10 +6,17 @@ import math
 from collections.abc import Callable
 
 from analysis.metrics import KINDS, METRICS
-from analysis.tables import Row, Table
+from analysis.tables import Published, Row, Table
 from experiments import names
 
 NOTE = "AP x 100 at the last epoch, mean over the finished seeds (n); best per column bold; - means none to measure."
+OF_PUBLISHED = "Published numbers are on COCO, of one run each, and compared with none of ours."
+MEASURED = "measured"
+
+
+def note(table: Table) -> str:
+    """Returns how to read the table."""
+    return f"{NOTE} {OF_PUBLISHED}" if len(table.lines) > len(table.rows) else NOTE
 
 
 def markdown(table: Table) -> str:
@@ -17,36 +24,46 @@ def markdown(table: Table) -> str:
     parts = [f"**{table.caption}**"]
     for iou_type, block in table.blocks.items():
         head = [KINDS[iou_type], *names.COCO_METRICS, "n", "epoch", "state"]
-        rows = [
-            [row.label, *(_bold(table, row, name) for name in block), row.n, row.epoch, row.state] for row in table.rows
+        cells = [
+            [line.label, *(_bold(table, line, name) for name in block), line.n, line.epoch, line.state]
+            for line in table.lines
         ]
-        if not any(row.state for row in table.rows):
-            head, rows = head[:-1], [row[:-1] for row in rows]
+        if not any(line.state for line in table.lines):
+            head, cells = head[:-1], [line[:-1] for line in cells]
         rule = ["---", *["---:"] * (len(names.COCO_METRICS) + 2), "---"][: len(head)]
-        parts.append("\n".join(_pipes(cells) for cells in (head, rule, *rows)))
-    return "\n\n".join([*parts, NOTE]) + "\n"
+        parts.append("\n".join(_pipes(line) for line in (head, rule, *cells)))
+    return "\n\n".join(filter(None, [*parts, table.rest, note(table)])) + "\n"
 
 
 def comma_separated(table: Table) -> str:
-    """Returns a header and a line per variant: AP x 100 with four decimals, an empty cell where there is no number."""
+    """Returns a header and a line per variant: AP x 100 with four decimals, an empty cell where there is no number.
+
+    `source` is "measured" or, for published numbers, says so; these are no trials and have no profile, data or epoch.
+    """
     metrics = [name for block in table.blocks.values() for name in block]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["variant", *metrics, "n", "seeds", "epoch", "state", "sweep", *table.context])
-    for row in table.rows:
-        numbers = [row.values[name] for name in metrics]
-        cells = ["" if math.isnan(v) else f"{METRICS[m].scale * v:.4f}" for m, v in zip(metrics, numbers, strict=True)]
-        counts = [row.finished, row.trials, row.epoch, row.state]
-        writer.writerow([row.label, *cells, *counts, table.sweep, *table.context.values()])
+    writer.writerow(["row", "variant", "source", *metrics, "n", "seeds", "epoch", "state", "sweep", *table.context])
+    for line in table.lines:
+        if isinstance(line, Published):
+            cells = [f"{line.values[name]:.4f}" if name in line.values else "" for name in metrics]
+            writer.writerow(
+                [line.name, "", line.label, *cells, "", "", "", "", table.sweep, *("" for _ in table.context)]
+            )
+            continue
+        numbers = [(METRICS[name].scale, line.values[name]) for name in metrics]
+        cells = ["" if math.isnan(value) else f"{scale * value:.4f}" for scale, value in numbers]
+        counts = [line.finished, line.trials, line.epoch, line.state]
+        writer.writerow([line.name, line.label, MEASURED, *cells, *counts, table.sweep, *table.context.values()])
     return text.getvalue()
 
 
 WRITERS: dict[str, Callable[[Table], str]] = {".md": markdown, ".csv": comma_separated}
 
 
-def _bold(table: Table, row: Row, name: str) -> str:
-    text = row.shown(name)
-    return f"**{text}**" if table.is_best(row, name) else text
+def _bold(table: Table, line: Row | Published, name: str) -> str:
+    text = line.shown(name)
+    return f"**{text}**" if table.is_best(line, name) else text
 
 
 def _pipes(cells: list[str]) -> str:

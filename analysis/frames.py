@@ -1,11 +1,13 @@
 """MLflow -> tidy pandas frames: one row per sweep, per run, per trial, or per trial and epoch."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis import declarations
 from analysis.errors import AnalysisError
 from analysis.metrics import COCO_NAMES
 from analysis.store import nothing_recorded, without_password
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 LAST = "last"  # instead of a sweep's name: the one planned last
 TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.REASON)
-RUN_COLUMNS = ("run_id", "status", "started", "recorded", *TAGS, names.SEED, *names.FACTORS)
+RUN_COLUMNS = ("run_id", "status", "started", "recorded", "rows", *TAGS, names.SEED, *names.FACTORS)
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -45,7 +47,7 @@ def sweeps_frame(runs: list["Run"]) -> pd.DataFrame:
             if tag.startswith(names.SWEEP):
                 when = _moment(run.data.tags.get(names.PLANNED + tag.removeprefix(names.SWEEP), ""))
                 planned[name] = max(when, planned.get(name, NEVER))
-    newest_first = sorted(planned.items(), key=lambda item: item[1], reverse=True)
+    newest_first = sorted(sorted(planned.items()), key=lambda item: item[1], reverse=True)  # alike: by name
     return pd.DataFrame(newest_first, columns=["sweep", "planned"])
 
 
@@ -57,8 +59,9 @@ def find_sweep(runs: list["Run"], wanted: str, uri: str) -> str:
     if wanted == LAST:
         return str(known[0])
     if wanted not in known:
-        where = without_password(uri)
-        raise AnalysisError(f"no sweep {wanted!r} in {where}; known, newest first: {', '.join(known)}; or {LAST}")
+        remedy = f"`{declarations.command(wanted)}` runs it; " if declarations.of_sweep(wanted) else ""
+        listed = f"known, newest first: {', '.join(known)}; or {LAST}"
+        raise AnalysisError(f"no sweep {wanted!r} in {without_password(uri)}; {remedy}{listed}")
     return wanted
 
 
@@ -66,9 +69,11 @@ def runs_frame(runs: list["Run"], sweep: str) -> pd.DataFrame:
     """Returns one row per run of the sweep's trials, columns RUN_COLUMNS; what was not recorded is an empty string.
 
     A trial belongs to a sweep by its id, so an attempt that another sweep made at the same trial counts here too.
-    `started` is in ms since 1970; `recorded` holds the names of the metrics that the run has.
+    `started` is in ms since 1970; `recorded` holds the names of the metrics that the run has; `rows` those of the
+    declared sweep's rows that it serves, None where the run says nothing of them.
     """
-    tag = names.SWEEP + names.sweep_key(sweep)
+    key = names.sweep_key(sweep)
+    tag = names.SWEEP + key
     members = {run.data.tags[names.TRIAL_ID] for run in runs if run.data.tags.get(tag) == sweep}
     rows = [
         {
@@ -76,6 +81,7 @@ def runs_frame(runs: list["Run"], sweep: str) -> pd.DataFrame:
             "status": run.info.status,
             "started": run.info.start_time,
             "recorded": frozenset(run.data.metrics),
+            "rows": tuple(json.loads(run.data.tags.get(names.ROWS + key, "[]"))) or None,
             **{name: run.data.tags.get(name, "") for name in TAGS},
             **{name: run.data.params.get(name, "") for name in (names.SEED, *names.FACTORS)},
         }
@@ -88,6 +94,7 @@ def runs_frame(runs: list["Run"], sweep: str) -> pd.DataFrame:
 def trials_frame(runs: pd.DataFrame) -> pd.DataFrame:
     """Returns one row per trial: its latest FINISHED run, else its latest started; plus a column `label`.
 
+    What that run does not say of `rows` is taken from the trial's other runs.
     Variants come in the order in which they were first started, their seeds in numerical order. `label` is what a
     person reads for a variant; where two variants read alike, their ids tell them apart.
     """
@@ -95,6 +102,7 @@ def trials_frame(runs: pd.DataFrame) -> pd.DataFrame:
     ranked = runs.assign(
         finished=runs["status"] == names.FINISHED, first=first, replica=pd.to_numeric(runs[names.SEED], errors="coerce")
     ).sort_values(["finished", "started", "run_id"])
+    ranked["rows"] = ranked.groupby(names.TRIAL_ID)["rows"].transform("last")  # the last that is not None
     trials = ranked.drop_duplicates(names.TRIAL_ID, keep="last")
     alike = trials.groupby(names.VARIANT)[names.VARIANT_ID].transform("nunique") > 1
     label = trials[names.VARIANT].where(~alike, trials[names.VARIANT] + " [" + trials[names.VARIANT_ID] + "]")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.progress import Progress
 from rich.table import Table as Grid
@@ -16,8 +16,10 @@ from analysis import formats
 from analysis.errors import AnalysisError
 from analysis.figures import Curves
 from analysis.metrics import KINDS
-from analysis.tables import Row, Table
+from analysis.tables import Published, Row, Table
 from experiments import names
+
+INDENT = (0, 0, 0, 2)  # of what belongs to the line above
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def progress(text: str, steps: int) -> Iterator[Callable[[], None]]:
 
 
 def print_table(table: Table) -> None:
-    """Prints the table: one block for boxes, and one for masks where there are any."""
+    """Prints the table: a block of lines for boxes, for masks, or for each of both."""
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = 1000  # a file or a pipe has no edge to wrap at
@@ -39,27 +41,33 @@ def print_table(table: Table) -> None:
         console.print()
         console.print(_grid(table, iou_type))
     console.print()
-    console.print(formats.NOTE, style="dim")
+    if table.rest:
+        console.print(table.rest, style="yellow", soft_wrap=True)  # in one piece, to be copied
+    console.print(formats.note(table), style="dim")
 
 
 def _grid(table: Table, iou_type: str) -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))  # fits in 80 characters
-    widest = max(len(row.label) for row in table.rows)
+    widest = max(len(line.label) for line in table.lines)
     grid.add_column(KINDS[iou_type], max_width=max(widest, 44), overflow="fold")
     for head in (*names.COCO_METRICS, "n", "epoch"):
         grid.add_column(head, justify="right", no_wrap=True)
-    for row in table.rows:
+    for line in table.lines:
+        style = "dim" if isinstance(line, Published) else ""
         numbers = [
-            Text(row.shown(name), style="bold" if table.is_best(row, name) else "") for name in table.blocks[iou_type]
+            Text(line.shown(name), style="bold" if table.is_best(line, name) else style)
+            for name in table.blocks[iou_type]
         ]
-        grid.add_row(_what(row), *numbers, Text(row.n), Text(row.epoch))
+        grid.add_row(_what(line), *numbers, Text(line.n), Text(line.epoch))
     return grid
 
 
-def _what(row: Row) -> Group:
-    style = "red" if names.FAILED.lower() in row.state else "yellow"
-    state = textwrap.shorten(row.state, 160, placeholder=" ...")
-    return Group(Text(row.label), *([Padding(Text(state, style), (0, 0, 0, 2))] if state else []))
+def _what(line: Row | Published) -> RenderableType:
+    if isinstance(line, Published):
+        return Padding(Text(line.label, "dim"), INDENT)
+    style = "red" if names.FAILED.lower() in line.state else "yellow"
+    state = textwrap.shorten(line.state, 160, placeholder=" ...")
+    return Group(Text(line.label), *([Padding(Text(state, style), INDENT)] if state else []))
 
 
 def write_table(table: Table, path: Path) -> Path:

@@ -4,21 +4,37 @@ from collections.abc import Hashable
 
 import pandas as pd
 
+from analysis import rows
 from experiments import names
+from experiments.declared import Declaration
 
 IN_CAPTION = ("profile", "dataset", "recipe", "schedule")
 
 
-def context(trials: pd.DataFrame) -> dict[str, str]:
+def context(lines: pd.DataFrame) -> dict[str, str]:
     """Returns profile, dataset, recipe and schedule of the trials; several values of one are joined by " + "."""
+    trials = rows.recorded(lines)
     return {factor: " + ".join(str(value) for value in trials[factor].unique()) for factor in IN_CAPTION}
 
 
-def caption(sweep: str, trials: pd.DataFrame) -> str:
-    """Returns one line: sweep, profile, dataset, recipe, schedule and the number of different seeds."""
-    seeds = trials[names.SEED].nunique()
-    words = [f"{factor} {value or 'not recorded'}" for factor, value in context(trials).items()]
-    return ", ".join([f"sweep {sweep}", *words, f"{seeds} seed{'s' * (seeds != 1)}"])
+def caption(sweep: str, lines: pd.DataFrame, declaration: Declaration | None) -> str:
+    """Returns one line: sweep, profile, dataset, recipe, schedule and the number of different seeds.
+
+    The number and caption of a declared sweep come first: "Table III: Ablation on pre-processing (sweep table3, ...)".
+    """
+    seeds = lines[names.SEED].nunique()
+    words = [f"{factor} {value or 'not recorded'}" for factor, value in context(lines).items()]
+    about = ", ".join([f"sweep {sweep}", *words, f"{seeds} seed{'s' * (seeds != 1)}"])
+    if declaration is None:
+        return about
+    number = f"Table {declaration.table}: " if declaration.table else ""
+    return f"{number}{declaration.caption.rstrip('.')} ({about})"
+
+
+def rest(sweep: str, lines: pd.DataFrame) -> str:
+    """Returns what to type for the rows and seeds that are not run, "" where there are none."""
+    command = rows.what_runs_the_rest(sweep, lines)
+    return f"`{command}` runs what is not run yet." if command else ""
 
 
 def state(status: str, reason: str, last_epoch: int | None) -> str:
@@ -30,13 +46,15 @@ def state(status: str, reason: str, last_epoch: int | None) -> str:
         return "" if last_epoch is not None else "finished without metrics"
     if status in (names.FAILED, names.KILLED):
         return f"{status.lower()}: {reason}" if reason else status.lower()
+    if status == rows.NOT_RUN:
+        return status.lower()
     return f"{status.lower()}, epoch {last_epoch}" if last_epoch is not None else f"{status.lower()}, no epoch yet"
 
 
 def states(by_seed: dict[Hashable, str]) -> str:
     """Returns the states of one variant's trials in a line, equal ones together; "" where all have a result."""
     told = {seed: text for seed, text in by_seed.items() if text}
-    if len(by_seed) == 1:
+    if len(set(by_seed.values())) == 1:
         return next(iter(told.values()), "")
     together: dict[str, list[str]] = {}
     for seed, text in told.items():

@@ -1,6 +1,6 @@
 """Declared sweeps: what sweeps/*.yaml say, read alike by the plan and by analysis."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,21 +66,22 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
     except yaml.YAMLError as error:
         raise DeclarationError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     _keys(file, content, KEYS, required=("purpose",))
-    columns = tuple(content.get("columns") or ())
+    columns, include, own = (_list(file, content, key) for key in ("columns", "include", "rows"))
     _each_of(f"{file}: columns", columns, names.IOU_TYPES)
-    include = content.get("include") or []
     _each_of(f"{file}: include", include, [other for other in known() if other not in (*through, name)])
     rows = [row for other in include for row in _read(other, (*through, name)).rows]
-    rows += [_row(name, row, columns or names.IOU_TYPES) for row in content.get("rows") or []]
-    own = [row.name for row in rows if row.sweep == name]
-    for twice in sorted({row for row in own if own.count(row) > 1}):
+    rows += [_row(name, row, columns or names.IOU_TYPES) for row in own]
+    if not rows:
+        raise DeclarationError(f"{file} has no rows; list them in rows, or other files in include")
+    own_names = [row.name for row in rows if row.sweep == name]
+    for twice in sorted({row for row in own_names if own_names.count(row) > 1}):
         raise DeclarationError(f"{file} has two rows named {twice!r}; give one of them another name")
     return Declaration(
         name=name,
         purpose=content["purpose"],
         caption=content.get("caption", content["purpose"]),
-        table=str(content["table"]) if "table" in content else None,
-        columns=columns,
+        table=str(content["table"]) if content.get("table") else None,
+        columns=tuple(columns),
         # A file that is included twice gives its rows once.
         rows=tuple({(row.sweep, row.name): row for row in rows}.values()),
     )
@@ -103,12 +104,20 @@ def _row(sweep: str, content: Any, iou_types: Sequence[str]) -> Row:
 
 
 def _keys(where: str, content: Any, valid: Sequence[str], required: Sequence[str]) -> None:
-    if not isinstance(content, dict) or any(key not in content for key in required):
-        raise DeclarationError(f"{where} lacks {' or '.join(required)}; its keys are: {', '.join(valid)}")
+    lacks = [key for key in required if not isinstance(content, dict) or content.get(key) is None]
+    if lacks:
+        raise DeclarationError(f"{where} lacks {' and '.join(lacks)}; its keys are: {', '.join(valid)}")
     _each_of(where, content, valid)
 
 
-def _each_of(where: str, values: Any, valid: Sequence[str]) -> None:
+def _list(file: str, content: dict[str, Any], key: str) -> list[Any]:
+    value = content.get(key) or []
+    if not isinstance(value, list):
+        raise DeclarationError(f"{file}: {key} {value!r} is not a list; write it as [..., ...]")
+    return value
+
+
+def _each_of(where: str, values: Iterable[Any], valid: Sequence[str]) -> None:
     for value in values:
         if value not in valid:
             raise DeclarationError(f"{where}: {value!r} is unknown; choose from: {', '.join(valid)}")

@@ -2,7 +2,7 @@
 
 import pytest
 from mlflow.entities import Run
-from recorded import Recorder, record_two_sweeps
+from recorded import DECLARED, Recorder, record_declared_sweeps, record_two_sweeps
 
 from analysis import frames
 from experiments import names
@@ -20,3 +20,17 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
 def runs(recorder: Recorder) -> list[Run]:
     """Returns all runs of the store."""
     return frames.experiment_runs(recorder.client, names.EXPERIMENT, recorder.uri)
+
+
+@pytest.fixture(scope="session")
+def declared_recorder(recorder: Recorder) -> Recorder:
+    """Returns the writer of the experiment that holds runs of declared sweeps, in the same store."""
+    declared = Recorder(recorder.folder, DECLARED)
+    record_declared_sweeps(declared)
+    return declared
+
+
+@pytest.fixture(scope="session")
+def declared_runs(declared_recorder: Recorder) -> list[Run]:
+    """Returns all runs of declared sweeps."""
+    return frames.experiment_runs(declared_recorder.client, DECLARED, declared_recorder.uri)

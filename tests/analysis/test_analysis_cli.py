@@ -13,9 +13,10 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from recorded import NEWER, OLDER, Recorder
+from recorded import DECLARED, NEWER, OLDER, TYPED_MORE, Recorder
 
 from analysis.__main__ import main
+from experiments import declared
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +72,93 @@ def test_figure_prints_the_path_of_the_picture(
     assert path.parent == Path("outputs/figures")
     assert re.fullmatch(r"modules_ before _ after-[0-9a-f]{8}\.png", path.name)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def declared_sweep(recorder: Recorder, *arguments: str) -> int:
+    return main([*arguments, "--tracking-uri", recorder.uri, "--experiment", DECLARED])
+
+
+def test_a_tables_number_is_its_declared_sweep(declared_recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+    for asked in (["3"], ["III"], ["--sweep", "table3"]):
+        assert declared_sweep(declared_recorder, "table", *asked) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] == printed[2]
+    lines = [line.split() for line in printed[0].splitlines()]
+    assert printed[0].startswith("Table III: Ablation on pre-processing (sweep table3, profile demo, dataset shapes, ")
+    order = [["baseline"], ["conv", "1x1"], ["conv", "3x3"], ["conv", "5x5"], ["non-local"], ["attention"]]
+    places = [next(i for i, line in enumerate(lines) if line[: len(row)] == row) for row in order]
+    assert places == sorted(places)
+    assert lines.count(["not", "run"]) == 4
+    assert "`python run.py -m sweep=table3 seed=0,1` runs what is not run yet.\n" in printed[0]
+    assert "published" not in printed[0]
+
+
+def test_last_is_what_was_asked_for_by_name_not_the_tables_in_it(
+    declared_recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert declared_sweep(declared_recorder, "table") == 0
+    assert f"(sweep {TYPED_MORE}, " in capsys.readouterr().out.splitlines()[0]
+
+
+def test_detail_adds_published_lines_to_what_is_printed_and_written(
+    declared_recorder: Recorder, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for ending in (".md", ".csv"):
+        out = tmp_path / f"table{ending}"
+        assert declared_sweep(declared_recorder, "table", "5", "--detail", "--out", str(out)) == 0
+        printed = capsys.readouterr().out
+        assert ["published", "(COCO,", "1", "run)", "38.4", "59.9", "41.7", "22.9", "42.1", "49.7"] in [
+            line.split() for line in printed.splitlines()
+        ]
+        count = 16 if ending == ".md" else 8  # eight rows, in two blocks or in one line each
+        assert out.read_text().count("published (COCO, 1 run)") == count
+
+
+def test_a_declared_sweep_without_runs_says_what_runs_it(
+    declared_recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert declared_sweep(declared_recorder, "table", "--sweep", "fidelity") == 2
+    known = f"known, newest first: {TYPED_MORE}, paper, "
+    told = f"error: no sweep 'fidelity' in {declared_recorder.uri}; `python run.py -m sweep=fidelity` runs it; {known}"
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_a_number_without_a_table_is_one_sentence(
+    declared_recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert declared_sweep(declared_recorder, "figure", "6") == 2
+    assert capsys.readouterr().err.startswith("error: no file in sweeps/ declares table '6'; declared: I (table1), ")
+
+
+def test_a_sweep_whose_file_is_gone_is_shown_by_the_rows_that_were_recorded(
+    declared_recorder: Recorder, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(declared, "FOLDER", tmp_path)
+    assert declared_sweep(declared_recorder, "table", "--sweep", "table2", "--detail") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("sweep table2, profile demo, ")
+    shown = [line.split()[0] for line in printed.splitlines() if " 2" in line and "." in line]
+    assert [row for row in shown if row in ("baseline", "sum", "sum+", "concat")] == ["baseline", "sum", "sum+"]
+    out = tmp_path / "figure.png"
+    assert declared_sweep(declared_recorder, "figure", "--sweep", "table2", "--out", str(out)) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_renamed_row_is_told_of_in_the_terminal(
+    declared_recorder: Recorder, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "sweeps" / "table2.yaml").read_text()
+    (tmp_path / "table2.yaml").write_text(text.replace("{name: sum+,", "{name: sum and conv,"))
+    monkeypatch.setattr(declared, "FOLDER", tmp_path)
+    assert declared_sweep(declared_recorder, "table", "2") == 0
+    lines = capsys.readouterr().out.splitlines()
+    named = [
+        i for i, line in enumerate(lines) if line.startswith(("baseline ", "sum ", "sum and conv ", "concat ", "sum+ "))
+    ]
+    assert [lines[i].split("  ")[0] for i in named] == ["baseline", "sum", "sum and conv", "concat", "sum+"]
+    assert lines[named[2] + 1].strip() == "not run"
+    assert lines[named[4] + 1].strip() == "not in sweeps/table2.yaml any more"
 
 
 def test_a_store_that_does_not_exist_is_one_sentence_and_stays_absent(tmp_path: Path) -> None:
@@ -143,6 +231,7 @@ def test_an_error_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
         (["figure", "--metric", "box/AP"], ["'box/AP'", "bbox/AP50", "segm/APl", "train/loss"]),
         (["table", "--out", "table.txt"], ["'table.txt'", ".md or .csv"]),
         (["figure", "--out", "figure.jpg"], ["'figure.jpg'", ".png"]),
+        (["table", "3", "--sweep", "paper"], ["argument --sweep: not allowed with argument NUMBER"]),
     ],
 )
 def test_a_wrong_option_lists_the_valid_ones(
@@ -164,10 +253,10 @@ def test_analysis_needs_neither_training_code_nor_mlflow_for_its_help(tmp_path: 
         "for module in pkgutil.iter_modules(analysis.__path__): importlib.import_module('analysis.' + module.name)\n"
         "import mlflow\n"
         "ours = {name for name in sys.modules if name.startswith(('experiments.', 'groie'))}\n"
-        "print(slow, ours, {'torch', 'mmdet', 'mmcv', 'mmengine', 'hydra', 'omegaconf'} & set(sys.modules))\n"
+        "print(slow, sorted(ours), {'torch', 'mmdet', 'mmcv', 'mmengine', 'hydra', 'omegaconf'} & set(sys.modules))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, text=True,
         capture_output=True, check=True,
     )  # fmt: skip
-    assert done.stdout.splitlines()[-1] == "set() {'experiments.names'} set()"
+    assert done.stdout.splitlines()[-1] == "set() ['experiments.declared', 'experiments.names'] set()"

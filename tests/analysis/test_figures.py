@@ -10,13 +10,16 @@ from matplotlib.text import Text
 from mlflow.entities import Run
 from recorded import NEWER, OLDER, Recorder
 
-from analysis import drawing, figures, frames, render
+from analysis import declarations, drawing, figures, frames, render, rows
 from analysis.errors import AnalysisError
+from experiments import declared
 
 
 def curves(recorder: Recorder, runs: list[Run], sweep: str, name: str) -> figures.Curves:
     trials = frames.trials_frame(frames.runs_frame(runs, sweep))
-    return figures.curves(sweep, trials, frames.metrics_frame(recorder.client, trials, (name,)), name)
+    declaration = declarations.of_sweep(sweep)
+    lines = rows.rows_frame(sweep, trials, declaration)
+    return figures.curves(sweep, lines, frames.metrics_frame(recorder.client, trials, (name,)), name, declaration)
 
 
 def assert_apart(axes: Axes) -> None:
@@ -103,3 +106,51 @@ def test_a_place_that_cannot_be_written_is_a_sentence(older: figures.Curves, tmp
     (tmp_path / "file").write_text("")
     with pytest.raises(AnalysisError, match=r"cannot write .*figure.png \(.*\); name another place with --out"):
         render.write_figure(older, tmp_path / "file" / "figure.png")
+
+
+def test_curves_of_a_declared_sweep_have_the_names_of_its_rows(
+    declared_recorder: Recorder, declared_runs: list[Run]
+) -> None:
+    found = curves(declared_recorder, declared_runs, "table2", "bbox/AP")
+    assert [(curve.label, curve.note) for curve in found.curves] == [
+        ("sum", "1 of 2 seeds finished"),
+        ("baseline", ""),
+        ("sum+", "1 of 2 seeds finished"),
+    ]
+    assert found.caption.startswith("Table II: Ablation on aggregation (sweep table2, profile demo, ")
+    assert (found.absent, found.not_run) == ((), ("concat",))
+    assert found.remarks[-1] == "not run: concat"
+
+
+def test_a_trial_that_serves_two_rows_is_one_curve_with_both_names(
+    declared_recorder: Recorder, declared_runs: list[Run]
+) -> None:
+    found = curves(declared_recorder, declared_runs, "paper", "bbox/AP")
+    labels = [curve.label for curve in found.curves]
+    assert labels == [
+        "table1: sum = table2: sum",
+        "table1: baseline = table2: baseline = table3: baseline = table4: baseline = table5: Faster R-CNN",
+        "table2: sum+ = table4: conv 1x1",
+        "table5: Mask R-CNN",
+    ]
+    assert [len(curve.seeds) for curve in found.curves] == [2, 2, 1, 1]
+    assert found.absent == ("table3: conv 3x3",)  # it failed before its first epoch
+    assert len(found.not_run) == 27 - 5 - 2 - 2 - 1 - 1
+
+
+def test_a_row_that_lacks_a_seed_does_not_hide_it_in_the_curve_of_another(
+    declared_recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(declared, "FOLDER", tmp_path)
+    listed = "[{name: a, overrides: []}, {name: b, overrides: []}]"
+    (tmp_path / "mine.yaml").write_text(f"{{purpose: Mine., rows: {listed}}}")
+    of_seed = {0: ["b"], 1: ["a", "b"]}
+    found = [
+        declared_recorder.run("y", seed, points={"bbox/AP": [0.1, 0.2 + seed / 10]}, sweeps=(), rows={"mine": served})
+        for seed, served in of_seed.items()
+    ]
+    (curve,) = curves(
+        declared_recorder, [declared_recorder.client.get_run(run_id) for run_id in found], "mine", "bbox/AP"
+    ).curves
+    assert (curve.label, curve.note, len(curve.seeds)) == ("a = b", "", 2)
+    assert curve.mean.values == pytest.approx((10, 25))

@@ -6,11 +6,13 @@ import io
 import pandas as pd
 import pytest
 from mlflow.entities import Run
-from recorded import NEWER, OLDER, Recorder
+from recorded import BOX, MASK, NEWER, OLDER, TYPED_MORE, Recorder
 
-from analysis import formats, frames, tables, wording
+from analysis import declarations, formats, frames, rows, tables, wording
 from analysis.metrics import COCO_NAMES
 from experiments import names
+
+PUBLISHED = "published (COCO, 1 run)"
 
 
 @pytest.fixture(scope="session")
@@ -25,29 +27,34 @@ def newer(recorder: Recorder, runs: list[Run]) -> tables.Table:
 
 def table(recorder: Recorder, runs: list[Run], sweep: str) -> tables.Table:
     trials = frames.trials_frame(frames.runs_frame(runs, sweep))
-    return tables.ablation_table(sweep, trials, frames.metrics_frame(recorder.client, trials, COCO_NAMES))
+    lines = rows.rows_frame(sweep, trials, None)
+    return tables.ablation_table(sweep, lines, frames.metrics_frame(recorder.client, trials, COCO_NAMES))
+
+
+def typed(trials: pd.DataFrame) -> pd.DataFrame:
+    """Returns the lines of finished trials of a typed sweep that have these ids, labels and seeds."""
+    known = trials.assign(variant=trials["label"], variant_id=trials["label"], rows=None, status="FINISHED", reason="")
+    return rows.rows_frame("s", known.assign(**dict.fromkeys(names.FACTORS, "x")), None)
 
 
 def small_table(*values: list[float]) -> tables.Table:
     """Returns the table of one-seed variants v0, v1, ... whose last AP is given."""
-    trials = pd.DataFrame(
-        [
-            {"trial_id": f"t{i}", "label": f"v{i}", "status": "FINISHED", "reason": "", "seed": "0"}
-            | dict.fromkeys(names.FACTORS, "x")
-            for i in range(len(values))
-        ]
-    )
-    rows = [{"trial_id": f"t{i}", "epoch": e, "bbox/AP": v} for i, ap in enumerate(values) for e, v in enumerate(ap, 1)]
-    return tables.ablation_table("s", trials, pd.DataFrame(rows).reindex(columns=["trial_id", "epoch", *COCO_NAMES]))
+    lines = typed(pd.DataFrame([{"trial_id": f"t{i}", "label": f"v{i}", "seed": "0"} for i in range(len(values))]))
+    points = [
+        {"trial_id": f"t{i}", "epoch": e, "bbox/AP": v} for i, ap in enumerate(values) for e, v in enumerate(ap, 1)
+    ]
+    return tables.ablation_table("s", lines, pd.DataFrame(points).reindex(columns=["trial_id", "epoch", *COCO_NAMES]))
 
 
 def test_values_are_means_over_the_finished_seeds_at_the_last_epoch(older: tables.Table) -> None:
-    rows = {row.label: row for row in older.rows}
-    assert rows["single"].values["bbox/AP"] == pytest.approx((0.44 + 0.48 + 0.415) / 3, abs=1e-15)
-    assert rows["sum pre=conv5"].values["bbox/AP"] == pytest.approx((0.50 + 0.53) / 2, abs=1e-15)  # not the failed one
-    assert rows["sum pre=conv5"].values["bbox/AP50"] == pytest.approx((0.70 + 0.73) / 2, abs=1e-15)
-    assert [rows["single"].n, rows["single"].epoch, rows["single"].state] == ["3", "3", ""]
-    assert [rows["random"].shown("bbox/AP"), rows["random"].shown("bbox/APs")] == ["30.0", "15.0"]
+    by_label = {row.label: row for row in older.rows}
+    assert by_label["single"].values["bbox/AP"] == pytest.approx((0.44 + 0.48 + 0.415) / 3, abs=1e-15)
+    assert by_label["sum pre=conv5"].values["bbox/AP"] == pytest.approx(
+        (0.50 + 0.53) / 2, abs=1e-15
+    )  # not the failed one
+    assert by_label["sum pre=conv5"].values["bbox/AP50"] == pytest.approx((0.70 + 0.73) / 2, abs=1e-15)
+    assert [by_label["single"].n, by_label["single"].epoch, by_label["single"].state] == ["3", "3", ""]
+    assert [by_label["random"].shown("bbox/AP"), by_label["random"].shown("bbox/APs")] == ["30.0", "15.0"]
 
 
 def test_a_variant_with_some_seeds_finished_says_so(older: tables.Table) -> None:
@@ -56,12 +63,12 @@ def test_a_variant_with_some_seeds_finished_says_so(older: tables.Table) -> None
 
 
 def test_a_variant_without_results_shows_its_state_and_no_number(older: tables.Table) -> None:
-    rows = {row.label: row for row in older.rows}
-    assert [rows["sum post=attention"].state, rows["sum post=attention"].n] == ["running, epoch 2", "0 of 1"]
-    assert rows["concat"].state == "killed"
+    by_label = {row.label: row for row in older.rows}
+    assert [by_label["sum post=attention"].state, by_label["sum post=attention"].n] == ["running, epoch 2", "0 of 1"]
+    assert by_label["concat"].state == "killed"
     for label in ("sum post=attention", "concat"):
-        assert {rows[label].shown(name) for name in COCO_NAMES} == {""}
-        assert rows[label].epoch == ""
+        assert {by_label[label].shown(name) for name in COCO_NAMES} == {""}
+        assert by_label[label].epoch == ""
 
 
 def test_minus_one_shows_as_a_dash(older: tables.Table) -> None:
@@ -87,11 +94,9 @@ def test_the_last_epoch_counts_not_the_best() -> None:
 
 def test_a_mean_never_hides_a_seed_without_value() -> None:
     both = small_table([0.4], [float("nan")])
-    trials = pd.DataFrame(
-        [{"trial_id": f"t{i}", "label": "v", "status": "FINISHED", "reason": "", "seed": str(i)} for i in range(2)]
-    ).assign(**dict.fromkeys(names.FACTORS, "x"))
+    lines = typed(pd.DataFrame([{"trial_id": f"t{i}", "label": "v", "seed": str(i)} for i in range(2)]))
     metrics = pd.DataFrame({"trial_id": ["t0", "t1"], "epoch": [1, 2], "bbox/AP": [0.4, float("nan")]})
-    row = tables.ablation_table("s", trials, metrics.reindex(columns=["trial_id", "epoch", *COCO_NAMES])).rows[0]
+    row = tables.ablation_table("s", lines, metrics.reindex(columns=["trial_id", "epoch", *COCO_NAMES])).rows[0]
     assert (row.shown("bbox/AP"), row.epoch, row.n) == ("-", "1-2", "2")
     assert [row.shown("bbox/AP") for row in both.rows] == ["40.0", "-"]
 
@@ -99,10 +104,10 @@ def test_a_mean_never_hides_a_seed_without_value() -> None:
 def test_masks_are_a_second_block_only_where_runs_have_them(older: tables.Table, newer: tables.Table) -> None:
     assert list(older.blocks) == ["bbox"]
     assert list(newer.blocks) == ["bbox", "segm"]
-    rows = {row.label: row for row in newer.rows}
-    assert rows["mask_rcnn sum"].shown("segm/APl") == "25.0"  # .2 + .01 * 5
-    assert rows["single"].shown("segm/AP") == "-"
-    assert rows["sum"].shown("bbox/AP") == "55.0"
+    by_label = {row.label: row for row in newer.rows}
+    assert by_label["mask_rcnn sum"].shown("segm/APl") == "25.0"  # .2 + .01 * 5
+    assert by_label["single"].shown("segm/AP") == "-"
+    assert by_label["sum"].shown("bbox/AP") == "55.0"
 
 
 def test_the_caption_says_what_the_numbers_are_about(older: tables.Table, newer: tables.Table) -> None:
@@ -131,9 +136,148 @@ def test_markdown_names_the_state_where_one_is_to_tell(older: tables.Table) -> N
 
 
 def test_csv_can_be_computed_with(older: tables.Table) -> None:
-    rows = {row["variant"]: row for row in csv.DictReader(io.StringIO(formats.comma_separated(older)))}
-    assert float(rows["single"]["bbox/AP"]) == pytest.approx(44.5, abs=1e-4)
-    assert rows["single"]["bbox/APl"] == ""
-    assert (rows["sum pre=conv5"]["n"], rows["sum pre=conv5"]["seeds"]) == ("2", "3")
-    assert (rows["concat"]["state"], rows["concat"]["bbox/AP"]) == ("killed", "")
-    assert (rows["random"]["sweep"], rows["random"]["profile"]) == (OLDER, "demo")
+    by_label = {row["variant"]: row for row in csv.DictReader(io.StringIO(formats.comma_separated(older)))}
+    assert float(by_label["single"]["bbox/AP"]) == pytest.approx(44.5, abs=1e-4)
+    assert by_label["single"]["bbox/APl"] == ""
+    assert (by_label["sum pre=conv5"]["n"], by_label["sum pre=conv5"]["seeds"]) == ("2", "3")
+    assert (by_label["concat"]["state"], by_label["concat"]["bbox/AP"]) == ("killed", "")
+    assert (by_label["random"]["sweep"], by_label["random"]["profile"]) == (OLDER, "demo")
+
+
+def declared_table(recorder: Recorder, runs: list[Run], sweep: str) -> tables.Table:
+    """Returns the table of a declared sweep with the published numbers."""
+    trials = frames.trials_frame(frames.runs_frame(runs, sweep))
+    declaration = declarations.of_sweep(sweep)
+    lines = rows.rows_frame(sweep, trials, declaration)
+    metrics = frames.metrics_frame(recorder.client, trials, COCO_NAMES)
+    return tables.with_published(tables.ablation_table(sweep, lines, metrics, declaration), declaration)
+
+
+@pytest.fixture(scope="session")
+def table2(declared_recorder: Recorder, declared_runs: list[Run]) -> tables.Table:
+    return declared_table(declared_recorder, declared_runs, "table2")
+
+
+@pytest.fixture(scope="session")
+def table5(declared_recorder: Recorder, declared_runs: list[Run]) -> tables.Table:
+    return declared_table(declared_recorder, declared_runs, "table5")
+
+
+def test_a_declared_table_has_every_row_of_its_file(table2: tables.Table) -> None:
+    told = [(row.label, row.shown("bbox/AP"), row.n, row.state) for row in table2.rows]
+    assert told == [
+        ("baseline", "41.0", "2", ""),
+        ("sum", "46.0", "1 of 2", "seed 1 running, epoch 1"),
+        ("sum+", "39.0", "1 of 2", "seed 1 not run"),
+        ("concat", "", "0 of 2", "not run"),
+    ]
+    assert table2.rest == "`python run.py -m sweep=table2 seed=0,1` runs what is not run yet."
+
+
+def test_the_heading_is_the_files_and_says_what_the_numbers_are_about(
+    declared_recorder: Recorder, declared_runs: list[Run], table2: tables.Table
+) -> None:
+    about = "profile demo, dataset shapes, recipe paper, schedule short, 2 seeds"
+    assert table2.caption == f"Table II: Ablation on aggregation (sweep table2, {about})"
+    paper = declared_table(declared_recorder, declared_runs, "paper")
+    words = "The paper's whole study, each variant once however many tables show it"
+    assert paper.caption == f"{words} (sweep paper, {about})"
+
+
+def test_the_declared_columns_are_the_blocks_whatever_was_measured(
+    declared_recorder: Recorder, declared_runs: list[Run], table2: tables.Table, table5: tables.Table
+) -> None:
+    assert list(table2.blocks) == ["bbox"]
+    assert list(table5.blocks) == ["bbox", "segm"]
+    by_label = {row.label: row for row in table5.rows}
+    assert by_label["Faster R-CNN"].shown("segm/AP") == "-"
+    assert by_label["Mask R-CNN"].shown("segm/APl") == "25.0"
+    assert by_label["GC-Net"].shown("segm/AP") == ""
+    # Of table 5 only boxes were measured, of table 1 masks too.
+    boxes_alone = [run for run in declared_runs if not any(name in run.data.metrics for name in MASK)]
+    assert list(declared_table(declared_recorder, boxes_alone, "table5").blocks) == ["bbox", "segm"]
+    masked = declared_recorder.client.get_run(
+        declared_recorder.run("m", 0, points={name: [0.2] for name in MASK}, rows={"table1 x=y": ["sum"]}, sweeps=())
+    )
+    assert list(declared_table(declared_recorder, [masked], "table1 x=y").blocks) == ["bbox"]
+
+
+def test_published_numbers_are_lines_below_their_rows_and_no_part_of_the_comparison(table2: tables.Table) -> None:
+    labels = [line.label for line in table2.lines]
+    assert labels == [text for row in ("baseline", "sum", "sum+", "concat") for text in (row, PUBLISHED)]
+    published = [line for line in table2.lines if isinstance(line, tables.Published)]
+    assert [line.shown("bbox/AP50") for line in published] == ["58.4", "59.0", "57.9", "58.0"]
+    assert {line.n + line.epoch + line.state for line in published} == {""}
+    # Of ours one row alone has a value of APl: it has no best, though four are published.
+    assert table2.best == dict(zip(BOX[:5], ("46.0", "66.0", "46.0", "23.0", "23.0"), strict=True))
+    assert not any(table2.is_best(line, name) for line in published for name in COCO_NAMES)
+
+
+def test_a_published_number_that_equals_our_best_is_not_best() -> None:
+    ours = small_table([0.46], [0.3])
+    published = tables.Published("v0", {"bbox/AP": 46.0})
+    assert published.shown("bbox/AP") == ours.best["bbox/AP"]
+    assert not ours.is_best(published, "bbox/AP")
+
+
+def test_published_numbers_of_masks_stand_among_the_masks(table5: tables.Table) -> None:
+    published = {line.name: line for line in table5.lines if isinstance(line, tables.Published)}
+    assert [published["Mask R-CNN"].shown(name) for name in MASK] == ["34.1", "55.5", "36.1", "18.0", "37.6", "46.7"]
+    assert {published["Grid R-CNN"].shown(name) for name in MASK} == {"-"}
+
+
+def test_a_row_of_several_variants_has_its_published_numbers_once_below_them(
+    declared_recorder: Recorder, declared_runs: list[Run]
+) -> None:
+    lines = declared_table(declared_recorder, declared_runs, TYPED_MORE).lines
+    assert [line.label for line in lines] == [
+        "baseline recipe=paper", "baseline recipe=upstream", PUBLISHED,
+        "random recipe=paper", "random (1 more variant)", PUBLISHED,
+        "sum", PUBLISHED,
+    ]  # fmt: skip
+
+
+def test_one_variant_in_many_rows_is_not_the_best_of_them(
+    declared_recorder: Recorder, declared_runs: list[Run]
+) -> None:
+    alone = [run for run in declared_runs if run.data.tags[names.VARIANT] == "faster_rcnn single"]
+    paper = declared_table(declared_recorder, alone, "paper")
+    assert [row.shown("bbox/AP") for row in paper.rows].count("41.0") == 5
+    assert paper.best == {}
+
+
+def test_a_typed_sweep_has_no_published_numbers(older: tables.Table) -> None:
+    assert tables.with_published(older, None) == older
+    assert older.rest == ""
+
+
+def test_markdown_marks_published_lines_and_ends_with_the_command(table2: tables.Table) -> None:
+    text = formats.markdown(table2)
+    assert (
+        "| sum | **46.0** | **66.0** | **46.0** | **23.0** | **23.0** | - | 1 of 2 | 2 | seed 1 running, epoch 1 |"
+        in text
+    )
+    assert f"| {PUBLISHED} | 36.8 | 59.0 | 39.5 | 22.0 | 41.0 | 47.2 |  |  |  |" in text
+    assert "| concat |  |  |  |  |  |  | 0 of 2 |  | not run |" in text
+    assert f"\n\n{table2.rest}\n\n{formats.NOTE} {formats.OF_PUBLISHED}\n" in text
+
+
+def test_csv_keeps_published_lines_apart_by_their_source(table5: tables.Table) -> None:
+    found = list(csv.DictReader(io.StringIO(formats.comma_separated(table5))))
+    assert [(line["row"], line["source"]) for line in found[:3]] == [
+        ("Faster R-CNN", "measured"),
+        ("Faster R-CNN", PUBLISHED),
+        ("Faster R-CNN + GRoIE", "measured"),
+    ]
+    published = {line["row"]: line for line in found if line["source"] == PUBLISHED}
+    assert float(published["GC-Net + GRoIE"]["segm/AP"]) == 37.2
+    assert published["Faster R-CNN"]["segm/AP"] == ""
+    assert {line[column] for line in published.values() for column in ("variant", "n", "seeds", "profile")} == {""}
+    not_run = next(line for line in found if line["row"] == "GC-Net")
+    assert [not_run[column] for column in ("variant", "bbox/AP", "n", "seeds", "state")] == [
+        "GC-Net",
+        "",
+        "0",
+        "2",
+        "not run",
+    ]

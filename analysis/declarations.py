@@ -1,0 +1,39 @@
+"""Which file of sweeps/ describes a recorded sweep, which one a table's number means, and what to type to run it."""
+
+import shlex
+from collections.abc import Sequence
+
+from analysis.errors import AnalysisError
+from experiments import declared
+
+ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
+
+
+def of_sweep(sweep: str) -> declared.Declaration | None:
+    """Returns the declaration of a recorded sweep; None for a typed one and where the file is gone.
+
+    What was typed beside a declared sweep stands behind its name: "table1 recipe=paper,upstream". Raises AnalysisError
+    where the file is wrong.
+    """
+    name = sweep.partition(" ")[0]
+    try:
+        return declared.read(name) if name in declared.known() else None
+    except declared.DeclarationError as error:
+        raise AnalysisError(str(error)) from error
+
+
+def numbered(number: str) -> str:
+    """Returns the name of the sweep that is declared as a table of this number, "3" or "III"."""
+    tables = {found.table: name for name in declared.known() if (found := of_sweep(name)) and found.table}
+    roman = ROMAN[int(number) - 1] if number.isdecimal() and 0 < int(number) <= len(ROMAN) else number.upper()
+    for spelt in (number, roman):
+        if spelt in tables:
+            return tables[spelt]
+    known = ", ".join(f"{table} ({name})" for table, name in tables.items()) or "none"
+    raise AnalysisError(f"no file in sweeps/ declares table {number!r}; declared: {known}; name others with --sweep")
+
+
+def command(sweep: str, seeds: Sequence[str] = ()) -> str:
+    """Returns the command line that asks for a declared sweep, as far as it was typed, with all of its seeds."""
+    more = [f"seed={','.join(seeds)}"] if set(seeds) - {"", "0"} else []  # 0 is what no seed= means
+    return "python run.py -m " + " ".join(shlex.quote(word) for word in (*f"sweep={sweep}".split(" "), *more))
