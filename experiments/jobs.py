@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.plugins.launcher import Launcher
 
 from experiments import attempts, names, nodes, resources
@@ -35,7 +34,7 @@ def folder(plan: Plan) -> Path:
 
 def check_here(plan: Plan, launcher: Launcher) -> None:
     """Raises UserError where the trials are to run on this machine and it lacks what they ask for."""
-    if isinstance(launcher, BasicLauncher):
+    if type(launcher).__name__ == "BasicLauncher":  # Hydra loads its plugins anew: the class is another
         for entry in plan.to_run:
             nodes.is_helper(entry.trial.config)
             resources.ranks_per_node(entry.trial.config)

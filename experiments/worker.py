@@ -47,7 +47,10 @@ def train(paths: TrialPaths) -> dict[str, Any]:
 
 def failure(error: BaseException, paths: TrialPaths) -> dict[str, Any]:
     """Returns how an exception ended the trial."""
-    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+    lines = str(error).strip().splitlines() or [""]
+    # A loading process sends its exception as text, the exception itself last.
+    loading = "in DataLoader worker process" in lines[0]
+    reason = lines[-1] if loading else f"{type(error).__name__}: {lines[0]}"
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
         return {"status": names.FAILED, "reason": f"no space left in {paths.root}", "transient": False}
     return {"status": names.FAILED, "reason": reason, "transient": isinstance(error, TRANSIENT)}
