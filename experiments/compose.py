@@ -27,6 +27,7 @@ class Composer:
         self.parser = OverridesParser.create()
         self.chosen: dict[tuple[str, ...], Chosen] = {}
         self.variants: dict[tuple[str, ...], dict[str, Any]] = {}
+        self.seeds: dict[str, Any] = {}  # by override: parsing one takes a millisecond
 
     def __call__(self, overrides: Sequence[str]) -> dict[str, Any]:
         """Returns the resolved configuration, to be read only.
@@ -43,8 +44,10 @@ class Composer:
         if variant not in self.variants:
             self.variants[variant] = self._set(self.chosen[options], [item for item in variant if item not in options])
         config = dict(self.variants[variant])
-        for seed in self.parser.parse_overrides(seeds):
-            config["seed"] = seed.value()
+        for item in seeds:
+            if item not in self.seeds:
+                self.seeds[item] = self.parser.parse_override(item).value()
+            config["seed"] = self.seeds[item]
         checks.values(config)
         return config
 
