@@ -1,4 +1,4 @@
-"""`python -m experiments status`, `logs` and `cancel`: what the trials of an output folder do, and an end to it."""
+"""`python -m experiments ...`: what the trials of an output folder do, an end to it, and their record."""
 
 import argparse
 import sys
@@ -31,6 +31,10 @@ def parser() -> argparse.ArgumentParser:
     cancel = commands.add_parser("cancel", parents=[shared], help="stop a trial that runs or waits in a queue")
     cancel.add_argument("trial", nargs="+", help="a trial's id, or a part of it that no other has")
     cancel.add_argument("--drain", action="store_true", help="let it complete the epoch that runs")
+    again = commands.add_parser("reproduce", parents=[shared], help="print what to type to get a trial's result again")
+    again.add_argument("trial", help="a trial's id, or a part of it that no other has")
+    sync = commands.add_parser("sync", parents=[shared], help="bring MLflow up to date with the trials' folders")
+    sync.add_argument("--tracking-uri", help="another store than the one that the trials were given")
     return top
 
 
@@ -39,7 +43,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     outputs = OutputPaths(arguments.output_dir.expanduser().resolve())
     try:
-        {"status": _status, "logs": _logs, "cancel": _cancel}[arguments.command](arguments, outputs)
+        {"status": _status, "logs": _logs, "cancel": _cancel, "sync": _sync, "reproduce": _reproduce}[
+            arguments.command
+        ](arguments, outputs)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -87,6 +93,22 @@ def _cancel(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
         console.print(
             f"{trial.paths.root.name}: asked to stop {when}; run.py goes on with it when asked to", markup=False
         )
+
+
+def _reproduce(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
+    from experiments import reproduce  # only here: it asks torch about the machine
+
+    trial = status.find(outputs, arguments.trial)
+    for command in reproduce.commands(trial):
+        print(command)
+    for warning in reproduce.warnings(trial):
+        print(f"note: {warning}", file=sys.stderr)
+
+
+def _sync(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
+    from experiments import sync  # only here: MLflow takes seconds to import
+
+    sync.all_trials(status.read(outputs), arguments.tracking_uri)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,6 @@ class Attempt:
     born: float  # when that process started, seconds since 1970: process numbers come again
     started: float  # seconds since 1970
     device: str  # what it runs on, such as "cpu" or "2 x NVIDIA H100"
-    run_id: str | None = None  # MLflow's
     rendezvous: str | None = None  # HOST:PORT where the ranks of several nodes meet
     job: str | None = None  # of the cluster that started it
     status: str | None = None  # how it ended, one of MLflow's words; None while it has not
@@ -103,7 +102,6 @@ def claim(folder: Path, device: str, job: str | None = None) -> Claim:
         born=psutil.Process().create_time(),
         started=time.time(),
         device=device,
-        run_id=earlier.run_id if earlier else None,
         job=job,
     )
     path = _file(folder, attempt.number)
@@ -121,6 +119,12 @@ def last(folder: Path) -> Attempt | None:
     path = _file(folder, max(numbers))
     facts = json.loads(path.read_text())
     return Attempt(**facts, age=max(0.0, time.time() - path.stat().st_mtime))
+
+
+def began(folder: Path) -> float:
+    """Returns when the first attempt began, in seconds since 1970; now, where there was none."""
+    path = _file(folder, 1)
+    return float(json.loads(path.read_text())["started"]) if path.exists() else time.time()
 
 
 def state(folder: Path) -> str:

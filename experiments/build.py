@@ -20,6 +20,12 @@ def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPath
     cfg = get_config(f"mmdet::{config['architecture']['base']}")
     customize(cfg.model, config, len(splits["train"].classes))
     _set_data(cfg, config, splits, processes)
+    cfg.val_evaluator = dict(
+        type="ExactCocoMetric",
+        ann_file=str(splits["val"].annotations),
+        metric=config["architecture"]["iou_types"],
+        folder=str(paths.root),
+    )
     _set_schedule(cfg, config)
     cfg.default_hooks.checkpoint = None  # the trial's hook saves, after the evaluation and in one step
     cfg.custom_hooks = [dict(type="TrialHook", folder=str(paths.root), seed=config["seed"], priority="VERY_LOW")]
@@ -47,9 +53,6 @@ def _set_data(cfg: Config, config: Settings, splits: dict[str, Split], processes
     cfg.train_dataloader.dataset.type = "ReproducibleCocoDataset"
     cfg.train_dataloader.dataset.augmentation_seed = config["seed"]
     cfg.train_dataloader.batch_size = config["schedule"]["batch_size"] // processes
-    cfg.val_evaluator = dict(
-        type="ExactCocoMetric", ann_file=str(splits["val"].annotations), metric=config["architecture"]["iou_types"]
-    )
     cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None  # validation is the test: COCO's val2017
 
 

@@ -25,6 +25,7 @@ class TrialDisplay:
         self.title = f"{variant} s{description[names.SEED]}"
         self.epochs = epochs
         self.average_precision = ""
+        self.trouble: str | None = None
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -40,8 +41,11 @@ class TrialDisplay:
         if not console.is_terminal:
             console.print(f"{self.title}: starting", markup=False)
 
-    def update(self, records: Sequence[Record]) -> None:
-        """Shows what new journal records say."""
+    def update(self, records: Sequence[Record], trouble: str | None) -> None:
+        """Shows what new journal records say, and once in a row that the store is in trouble."""
+        if trouble and not self.trouble:
+            console.print(f"{self.title}: MLflow does not take its record now ({trouble}); it goes on", markup=False)
+        self.trouble = trouble
         for record in records:
             if "evaluating" in record:
                 self.bar.update(self.task, now=f"epoch {record['epoch']}/{self.epochs}  evaluating")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from experiments import checkpoints, journal, names, randomness, stopping
 from experiments.paths import TrialPaths
+from experiments.samples import Samples
 
 PROGRESS_SECONDS = 1.0  # at most one progress record in this time
 KEPT = 2  # checkpoints while training: the newest, and one to fall back to should it be torn
@@ -53,6 +54,7 @@ class TrialHook(Hook):
         runner.train_dataloader.dataset.epoch.fill_(runner.epoch)
         self.started = self.told = time.monotonic()
         self.losses: list[Tensor] = []
+        self.samples = Samples(len(runner.train_dataloader))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         if batch_idx == 0:  # by now the loaders have started, which draws too
@@ -63,6 +65,7 @@ class TrialHook(Hook):
     ) -> None:
         assert outputs is not None
         self.losses.append(outputs["loss"].detach())  # read at the end: reading now would wait for the GPU
+        self.samples.take(runner, batch_idx, outputs)
         if self._time_to_tell():
             self._tell(runner.epoch, batch_idx, len(runner.train_dataloader), loss=float(self.losses[-1]))
 
@@ -96,6 +99,7 @@ class TrialHook(Hook):
                 names.VALIDATION_SECONDS: time.monotonic() - self.trained,
                 **metrics,
             },
+            samples=self.samples.read(),
         )
         self.records.append(record)
         checkpoints.save(runner, self.paths.work, epoch, self.records)

@@ -1,7 +1,8 @@
 """The trial's own record: one JSON object a line, appended by the worker, read by whoever watches.
 
 Two kinds of record, told apart by their keys:
-  {"time": ms since 1970, "step": epoch, "metrics": {name: value}}       a complete epoch: MLflow gets its time and step
+  {"time": ms since 1970, "step": epoch, "metrics": {name: value},       a complete epoch: MLflow gets its metrics, and
+   "samples": [{"time": ms, "step": iteration, "metrics": {...}}, ...]}    those of some of its steps, with time and step
   {"time": ms, "epoch": 3, "iteration": 7, "iterations": 50, "loss": x}  how far the training is; or, in place of loss,
                                                                          "evaluating": true
 """

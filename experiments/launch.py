@@ -10,11 +10,23 @@ from typing import Any
 
 import yaml
 
-from experiments import attempts, checkpoints, helper, journal, names, nodes, ranks, resources, stopping
+from experiments import (
+    attempts,
+    checkpoints,
+    files,
+    helper,
+    journal,
+    names,
+    nodes,
+    provenance,
+    ranks,
+    resources,
+    stopping,
+)
 from experiments.display import TrialDisplay, console
 from experiments.journal import Reader
 from experiments.paths import TrialPaths
-from experiments.tracking import Run, Store
+from experiments.tracking import Courier
 
 POLL_SECONDS = 0.5
 
@@ -63,16 +75,19 @@ def _run(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str:
 def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], launch: Path) -> Outcome:
     description = json.loads(paths.description.read_text())
     outcome = Outcome(names.KILLED, "interrupted")
-    run = display = None
+    courier = display = None
     try:
         ranks.end_leftovers(paths)
         journal.mend(paths.journal)
         paths.ending.unlink(missing_ok=True)
-        run = Store(config).open_run(description, claim.attempt.run_id)
-        claim.update(run_id=run.run_id, rendezvous=nodes.rendezvous(config))
+        claim.update(rendezvous=nodes.rendezvous(config))
+        _note_provenance(paths, claim.attempt.number)
+        courier = Courier(config, paths)
         display = TrialDisplay(description, config["schedule"]["epochs"])
         lacking = resources.lacking_space(config)
-        outcome = Outcome(names.FAILED, lacking) if lacking else _supervise(claim, paths, config, launch, run, display)
+        outcome = (
+            Outcome(names.FAILED, lacking) if lacking else _supervise(claim, paths, config, launch, courier, display)
+        )
     except SystemExit:
         outcome = Outcome(names.KILLED, "ended by the cluster: cancelled, out of time, or pushed out by another job")
         raise
@@ -81,15 +96,28 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
             if outcome.status == names.FINISHED:
                 _keep(paths, config["resources"]["keep_checkpoints"])
             claim.update(status=outcome.status, reason=outcome.reason, transient=outcome.transient)
-            if run:
-                run.close(outcome.status, outcome.reason, paths)
+        trouble = courier.close() if courier else None
         if display:
-            display.close(outcome.status, outcome.reason, run.trouble if run else None, paths.log)
+            display.close(outcome.status, outcome.reason, trouble, paths.log)
     return outcome
 
 
+def _note_provenance(paths: TrialPaths, attempt: int) -> None:
+    gathered = provenance.gather()
+    path = paths.provenance(attempt)
+    path.parent.mkdir(exist_ok=True)
+    if gathered["source"]["difference"]:
+        files.write(paths.difference(attempt), gathered["source"]["difference"])
+    files.write(path, json.dumps(gathered, indent=2))
+
+
 def _supervise(
-    claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], launch: Path, run: Run, display: TrialDisplay
+    claim: attempts.Claim,
+    paths: TrialPaths,
+    config: dict[str, Any],
+    launch: Path,
+    courier: Courier,
+    display: TrialDisplay,
 ) -> Outcome:
     """Starts the ranks and follows them to their end."""
     reader = Reader(paths.journal)
@@ -104,8 +132,7 @@ def _supervise(
             while True:
                 ended = process.poll() is not None  # asked first: what is written until now is read below
                 records = reader.new_records()
-                run.deliver(records)
-                display.update(records)
+                display.update(records, courier.trouble)
                 if ended:
                     return _told(paths)
                 claim.beat()

@@ -18,6 +18,8 @@ TRIAL_ID = "trial_id"  # one variant with one seed
 VARIANT_ID = "variant_id"  # the same without the seed
 VARIANT = "variant"  # the variant as people read it: "sum pre=conv5 post=attention"
 OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial again
+RECORD = "record"  # of one folder of a trial: by this its run is found again
+SETTLED = "settled"  # the attempt that the run's status and files are of, and its state; empty while one runs
 REASON = "reason"  # why a run is FAILED or KILLED, one line
 # A run may belong to several sweeps. KEY is `sweep_key(name)`: MLflow's tag keys allow few characters.
 SWEEP = "sweep."  # SWEEP + KEY -> name of the sweep
@@ -29,9 +31,15 @@ ROWS = "rows."  # ROWS + KEY -> the rows of this declared sweep that the run ser
 # Metrics: IOU_TYPE/METRIC at step = epoch, counted from 1; fractions in full precision, -1 where COCO has no objects.
 IOU_TYPES = ("bbox", "segm")
 COCO_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
-EPOCH_LOSS = "train/loss"  # mean total loss of an epoch, step = epoch
-EPOCH_SECONDS = "train/epoch_seconds"  # wall seconds of an epoch's training, step = epoch
-VALIDATION_SECONDS = "val/epoch_seconds"  # wall seconds of an epoch's evaluation, step = epoch
+EPOCH_LOSS = "epoch/loss"  # mean total loss of an epoch's training, step = epoch
+EPOCH_SECONDS = "epoch/train_seconds"  # wall seconds of an epoch's training, step = epoch
+VALIDATION_SECONDS = "epoch/val_seconds"  # wall seconds of an epoch's evaluation, step = epoch
+# Samples of single training steps, step = iteration, counted from 1 over the whole training.
+TRAIN = "train/"  # TRAIN + the name of a loss of MMDetection: loss, loss_cls, loss_rpn_bbox, ...
+LEARNING_RATE = "train/lr"
+IMAGES_PER_SECOND = "train/images_per_second"  # of all ranks
+MEMORY = "system/memory_gib"  # resident, of the first rank's process
+GPU_MEMORY = "system/gpu_memory_gib"  # highest so far, of the first rank's GPU
 
 
 def coco_metric(iou_type: str, metric: str) -> str:

@@ -69,6 +69,19 @@ class TrialPaths:
         return self.root / "journal.jsonl"
 
     @property
+    def kept(self) -> tuple[Path, ...]:
+        """The files that MLflow keeps of a trial that has ended."""
+        return (self.config, self.detector_config, self.journal, self.log, self.detections, self.by_class)
+
+    def provenance(self, attempt: int) -> Path:
+        """Source, packages and machine of an attempt (JSON)."""
+        return self.root / "provenance" / f"{attempt:04d}.json"
+
+    def difference(self, attempt: int) -> Path:
+        """What differed from the commit in the source that an attempt ran, as git tells it; absent where nothing."""
+        return self.root / "provenance" / f"{attempt:04d}.diff"
+
+    @property
     def ending(self) -> Path:
         """How the last attempt's processes say that they ended (JSON); absent where they could not."""
         return self.root / "ending.json"
@@ -77,6 +90,16 @@ class TrialPaths:
     def stop(self) -> Path:
         """A wish that the trial stop: `drain`, after this epoch, or `now`."""
         return self.root / "stop"
+
+    @property
+    def detections(self) -> Path:
+        """What the last evaluation detected (`experiments.detections`)."""
+        return self.root / "detections.npz"
+
+    @property
+    def by_class(self) -> Path:
+        """COCO's figures of the last evaluation for each class (JSON, by IoU type)."""
+        return self.root / "by_class.json"
 
     @property
     def log(self) -> Path:

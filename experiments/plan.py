@@ -1,6 +1,7 @@
 """From override lists to unique trials, and for each what is to be done: nothing is written before all can be run."""
 
 import json
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -136,7 +137,7 @@ def freeze(plan: Plan) -> None:
     Data sets are made or looked for first, and devices, space and the store asked for, so that what is missing stops
     the sweep before it starts.
     """
-    from experiments.tracking import Store
+    from experiments.tracking import Run, Store
 
     data = [_fingerprints(entry) for entry in plan.entries]
     output_folder.mark(plan.outputs.root)
@@ -150,14 +151,15 @@ def freeze(plan: Plan) -> None:
             _replace(plan, trial)
         earlier = json.loads(paths.description.read_text()) if paths.description.exists() else {}
         tags = {**earlier.get("sweeps", {}), **_membership(entry, plan.sweeps)}
-        description = {**trial.describe(), "data": fingerprints, "sweeps": tags}
+        record = earlier.get(names.RECORD, uuid.uuid4().hex)
+        description = {**trial.describe(), names.RECORD: record, "data": fingerprints, "sweeps": tags}
         paths.root.mkdir(parents=True, exist_ok=True)
         files.write(paths.description, json.dumps(description, indent=2))
         if entry.runs:
             paths.stop.unlink(missing_ok=True)
             files.write(paths.config, yaml.dump(trial.config, Dumper=yaml.CSafeDumper, sort_keys=False))
-        else:
-            store.join(description, paths)
+        elif entry.state != names.RUNNING:  # else whoever runs it reads the description
+            Run(store, paths).update()
 
 
 def _fingerprints(entry: Entry) -> dict[str, str]:

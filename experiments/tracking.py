@@ -1,9 +1,13 @@
-"""The only writer of MLflow: one run per trial, its metrics copied from the journal, its status true."""
+"""The only writer of MLflow: makes a trial's run say what the trial's folder says, as often as one likes.
 
-import contextlib
+The folder is the record; the run is its copy. Nothing is kept in memory that would be lost with a process or a store.
+"""
+
+import json
 import logging
 import os
-from collections.abc import Callable, Iterable
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +26,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from experiments import names
+from experiments import attempts, names, provenance
 from experiments.errors import UserError
-from experiments.journal import Reader, Record
+from experiments.journal import Reader
 from experiments.paths import OutputPaths, TrialPaths
+
+SECONDS, LONGEST_SECONDS = 1.0, 60.0  # between two updates of a run; doubled while the store is in trouble
+CLOSING_SECONDS = 30.0  # for the last one
 
 logging.getLogger("alembic").setLevel(logging.ERROR)  # else a first use prints some sixty lines of migrations
 
@@ -58,85 +65,119 @@ class Store:
                 f"the MLflow store tracking.uri={self.uri} does not answer ({reason}); start it or use tracking=sqlite"
             ) from error
 
-    def open_run(self, description: dict[str, Any], run_id: str | None = None) -> "Run":
-        """Returns the run of a trial that `description` (its folder's trial.json) tells of, RUNNING.
-
-        It is the run `run_id` of an earlier attempt, where the store has it, else a new one.
-        """
-        if run_id is not None:
-            with contextlib.suppress(MlflowException):  # another store, or one that was lost
-                self.client.update_run(run_id, status=names.RUNNING)
-                self._tag(run_id, description["sweeps"])
-                return Run(self.client, run_id)
-        tags = {key: description[key] for key in (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT)}
-        tags[names.OVERRIDES] = " ".join(description[names.OVERRIDES])
-        tags["mlflow.runName"] = f"{description[names.VARIANT]} s{description[names.SEED]}"
-        tags |= description["sweeps"]
-        run = self.client.create_run(self.experiment_id, tags=tags)
-        params = {**description["factors"], names.SEED: description[names.SEED]}
-        self.client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
-        return Run(self.client, run.info.run_id)
-
-    def _tag(self, run_id: str, tags: dict[str, str]) -> None:
-        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-
-    def join(self, description: dict[str, Any], paths: TrialPaths) -> None:
-        """Makes the runs of a finished trial members of its sweeps; a store that has none gets one from the journal."""
-        query = f"tags.{names.TRIAL_ID} = '{description[names.TRIAL_ID]}' and status = '{names.FINISHED}'"
-        runs = self.client.search_runs([self.experiment_id], query)
-        for run in runs:
-            self._tag(run.info.run_id, description["sweeps"])
-        if not runs:
-            anew = self.open_run(description)
-            anew.deliver(Reader(paths.journal).new_records())
-            anew.close(names.FINISHED, None, paths)
-
 
 class Run:
-    """An MLflow run being written."""
+    """The MLflow run of a trial, made to say what the trial's folder says."""
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self.client = client
-        self.run_id = run_id
-        self.pending: list[Metric] = []  # what the store has not taken yet
-        self.trouble: str | None = None  # why it did not, at the last try
+    def __init__(self, store: Store, paths: TrialPaths) -> None:
+        self.client, self.experiment_id = store.client, store.experiment_id
+        self.paths = paths
+        self.reader = Reader(paths.journal)
+        self.pending: list[Metric] = []  # read, but not yet taken by the store
+        self.run_id = ""  # not yet known
+        self.tags: dict[str, str] = {}  # as the store has them
 
-    def deliver(self, records: Iterable[Record]) -> None:
-        """Copies the journal's metrics, with their own times and steps: the same record twice adds nothing.
+    def update(self) -> None:
+        """Brings the run up to date; a second time in a row changes nothing. Raises what the store raises."""
+        description = json.loads(self.paths.description.read_text())
+        attempt = attempts.last(self.paths.root)
+        if not self.run_id:
+            self._find_or_create(description)
+        self._deliver()
+        ended = attempt is not None and not attempt.alive
+        settled = f"{attempt.number} {attempt.state}" if attempt and ended else ""
+        anew = settled != self.tags.get(names.SETTLED)
+        if anew and attempt and ended:
+            self._keep_files()
+        reason = (attempt.reason or "") if attempt and ended else ""
+        self._tag({**_tags(description), **self._origin(attempt), names.REASON: reason, names.SETTLED: settled})
+        if anew and attempt and ended:
+            heard = int(1000 * (time.time() - attempt.age))
+            self.client.set_terminated(self.run_id, attempt.status or names.KILLED, end_time=heard)
+        elif anew:
+            self.client.update_run(self.run_id, status=names.RUNNING)
 
-        What a store in trouble does not take is tried again at the next call; training goes on meanwhile.
-        """
-        self.pending += [
-            Metric(name, value, record["time"], record["step"])
-            for record in records
-            for name, value in record.get("metrics", {}).items()
-        ]
-        if self.pending:
-            self._try(self._log_pending)
-
-    def _log_pending(self) -> None:
-        self.client.log_batch(self.run_id, metrics=self.pending)
-        self.pending = []
-
-    def _try(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-            self.trouble = None
-        except (MlflowException, OSError) as error:
-            self.trouble = str(error).partition("\n")[0]
-
-    def close(self, status: str, reason: str | None, paths: TrialPaths) -> None:
-        """Ends the run with its true status and keeps what is needed to repeat and to understand the trial.
-
-        A store in trouble leaves the run as it is and says why in `trouble`; the journal has everything.
-        """
-        self.deliver([])
-        self._try(lambda: self._settle(status, reason, paths))
-
-    def _settle(self, status: str, reason: str | None, paths: TrialPaths) -> None:
-        if reason or names.REASON in self.client.get_run(self.run_id).data.tags:
-            self.client.set_tag(self.run_id, names.REASON, reason or "")
-        for path in (paths.config, paths.detector_config, paths.log):
+    def _keep_files(self) -> None:
+        """Copies what is needed to repeat and to understand the trial."""
+        for path in self.paths.kept:
             if path.exists():
                 self.client.log_artifact(self.run_id, str(path))
-        self.client.set_terminated(self.run_id, status)
+        folder = self.paths.provenance(1).parent
+        if folder.exists():
+            self.client.log_artifacts(self.run_id, str(folder), folder.name)
+
+    def _origin(self, attempt: attempts.Attempt | None) -> dict[str, str]:
+        path = self.paths.provenance(attempt.number) if attempt else None
+        return provenance.tags(json.loads(path.read_text())) if path and path.exists() else {}
+
+    def _find_or_create(self, description: dict[str, Any]) -> None:
+        record = description[names.RECORD]
+        found = self.client.search_runs([self.experiment_id], f"tags.{names.RECORD} = '{record}'")
+        if found:
+            self.run_id, self.tags = found[0].info.run_id, found[0].data.tags
+            return
+        self.tags = _tags(description)
+        began = int(1000 * attempts.began(self.paths.root))
+        self.run_id = self.client.create_run(self.experiment_id, start_time=began, tags=self.tags).info.run_id
+        params = {**description["factors"], names.SEED: description[names.SEED]}
+        self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+
+    def _deliver(self) -> None:
+        """Copies the journal's metrics with their own times and steps, by which a second time adds nothing."""
+        self.pending += [
+            Metric(name, value, point["time"], point["step"])
+            for record in self.reader.new_records()
+            for point in (record, *record.get("samples", ()))
+            for name, value in point.get("metrics", {}).items()
+        ]
+        if self.pending:
+            self.client.log_batch(self.run_id, metrics=self.pending)
+            self.pending = []
+
+    def _tag(self, tags: dict[str, str]) -> None:
+        changed = {key: value for key, value in tags.items() if self.tags.get(key, "") != value}
+        if changed:
+            self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in changed.items()])
+            self.tags = {**self.tags, **changed}
+
+
+def _tags(description: dict[str, Any]) -> dict[str, str]:
+    tags = {key: description[key] for key in (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.RECORD)}
+    tags[names.OVERRIDES] = " ".join(description[names.OVERRIDES])
+    tags["mlflow.runName"] = f"{description[names.VARIANT]} s{description[names.SEED]}"
+    return tags | description["sweeps"]
+
+
+class Courier:
+    """Keeps a trial's run up to date from a thread of its own: a store that hangs or is gone delays nothing else."""
+
+    def __init__(self, config: dict[str, Any], paths: TrialPaths) -> None:
+        self.config, self.paths = config, paths
+        self.trouble: str | None = None  # why the store did not take everything, at the last try
+        self.closing = threading.Event()
+        self.thread = threading.Thread(target=self._work, daemon=True)
+        self.thread.start()
+
+    def _work(self) -> None:
+        run: Run | None = None
+        delay = SECONDS
+        while True:
+            closing = self.closing.is_set()  # asked first: what was written until then is delivered below
+            try:
+                run = run or Run(Store(self.config), self.paths)
+                run.update()
+                self.trouble, delay = None, SECONDS
+            except (MlflowException, OSError, UserError) as error:
+                self.trouble = str(error).partition("\n")[0]
+                delay = min(2 * delay, LONGEST_SECONDS)
+            if closing:
+                return
+            self.closing.wait(delay)
+
+    def close(self) -> str | None:
+        """Delivers what is left, within `CLOSING_SECONDS`; returns why not everything was, if so."""
+        self.closing.set()
+        self.thread.join(CLOSING_SECONDS)
+        if self.thread.is_alive():
+            return self.trouble or "the store does not answer"
+        return self.trouble

@@ -70,7 +70,7 @@ class Trial:
             names.TRIAL_ID: self.trial_id,
             names.VARIANT_ID: self.variant_id,
             names.VARIANT: self.variant,
-            names.OVERRIDES: list(self.overrides),
+            names.OVERRIDES: [item for item in self.overrides if _tells_what(override_key(item))],
             names.SEED: self.seed,
             "factors": self.factors,
             "epochs": self.config["schedule"]["epochs"],
@@ -102,6 +102,11 @@ def override_key(override: str) -> str:
 def is_about_the_work(key: str) -> bool:
     """Returns whether an override of this key says only where and how to run: Hydra's own, or one of `EXCLUDED`."""
     return key.startswith(("hydra.", "hydra/")) or any(key == name or key.startswith(name + ".") for name in EXCLUDED)
+
+
+def _tells_what(key: str) -> bool:
+    """Returns whether somebody who wants this trial again, in a place of his own, must type an override of this key."""
+    return key == "dataset.root" or not is_about_the_work(key)
 
 
 def _told_by_name(key: str) -> bool:

@@ -1,0 +1,59 @@
+"""What to type to get a trial's result again, and what differs today from when it was made."""
+
+import json
+import shlex
+from typing import Any
+
+import yaml
+
+from experiments import datasets, names, provenance
+from experiments.errors import UserError
+from experiments.status import Progress
+
+
+def commands(trial: Progress) -> list[str]:
+    """Returns the commands, in order; UserError where nothing was recorded of how the trial ran."""
+    known = _provenance(trial)
+    assert trial.attempt is not None
+    overrides = [shlex.quote(item) for item in trial.description[names.OVERRIDES]]
+    commit = known["source"]["commit"]
+    lines = [f"git checkout {commit}"] if commit else []
+    if known["source"]["difference"]:
+        lines.append(f"git apply {shlex.quote(str(trial.paths.difference(trial.attempt.number)))}")
+    return [*lines, "make setup", f".venv/bin/python run.py {' '.join(overrides)} output_dir=outputs/again"]
+
+
+def warnings(trial: Progress) -> list[str]:
+    """Returns a sentence for everything of today that differs from then."""
+    then = _provenance(trial)
+    now = provenance.gather()
+    found = []
+    if then["source"]["commit"] != now["source"]["commit"]:
+        found.append(f"the commit was {then['source']['commit']}, now it is {now['source']['commit']}")
+    if then["source"]["untracked"]:
+        found.append(f"files that git did not know lay in the tree: {', '.join(then['source']['untracked'])}")
+    if then["source"]["difference"] != now["source"]["difference"]:
+        found.append("files in the tree differ from those then")
+    for name in sorted({*then["packages"], *now["packages"]}):
+        versions = then["packages"].get(name), now["packages"].get(name)
+        if versions[0] != versions[1]:
+            found.append(f"{name} was {versions[0] or 'absent'}, now it is {versions[1] or 'absent'}")
+    if then["machine"]["gpus"] != now["machine"]["gpus"]:
+        found.append(f"GPUs were {then['machine']['gpus'] or 'none'}, now they are {now['machine']['gpus'] or 'none'}")
+    return found + _data(trial)
+
+
+def _data(trial: Progress) -> list[str]:
+    config: dict[str, Any] = yaml.safe_load(trial.paths.config.read_text())
+    try:
+        now = {split: datasets.fingerprint(part.annotations) for split, part in datasets.locate(config).items()}
+    except UserError as error:
+        return [f"its data cannot be read: {error}"]
+    return [] if now == trial.description["data"] else ["its annotation files have changed since"]
+
+
+def _provenance(trial: Progress) -> dict[str, Any]:
+    if trial.attempt is None or not (path := trial.paths.provenance(trial.attempt.number)).exists():
+        raise UserError(f"{trial.paths.root.name} was never started; nothing is known of how it would have run")
+    known: dict[str, Any] = json.loads(path.read_text())
+    return known

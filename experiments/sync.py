@@ -1,0 +1,30 @@
+"""Makes MLflow say what the trials' folders say: for what a store missed, and for runs whose process died."""
+
+from typing import Any
+
+import yaml
+from rich.progress import track
+
+from experiments import names
+from experiments.display import console
+from experiments.status import Progress
+from experiments.tracking import Run, Store
+
+
+def all_trials(trials: list[Progress], uri: str | None) -> None:
+    """Brings the run of every trial up to date, but for those that are running, whose own process does so.
+
+    Args:
+        trials: of one output folder.
+        uri: another store than the trials' own.
+    """
+    stores: dict[tuple[str, str], Store] = {}
+    still = [one for one in trials if one.attempt is not None and one.state != names.RUNNING]
+    for one in track(still, "to MLflow", console=console, disable=not console.is_terminal):
+        config: dict[str, Any] = yaml.safe_load(one.paths.config.read_text())
+        tracking = config["tracking"] | ({"uri": uri} if uri else {})
+        key = (tracking["uri"], tracking["experiment"])
+        stores[key] = stores.get(key) or Store({**config, "tracking": tracking})
+        Run(stores[key], one.paths).update()
+    where = ", ".join(uri for uri, _ in stores)
+    console.print(f"{len(still)} trials are in MLflow as their folders have them: {where}", markup=False)
