@@ -5,10 +5,10 @@ endif
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix ui
+.PHONY: help setup demo test test-engines check fix ui
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: ## Set up .venv and nothing else
 	@test -n "$(PYTHON)" || { echo "error: there is no Python: install Python 3.11 (Debian, Ubuntu: apt-get install python3.11 python3.11-venv python3.11-dev)" >&2; exit 2; }
@@ -22,6 +22,10 @@ demo: setup ## Train two variants of the RoI extractor on drawn shapes, then pri
 
 test: setup ## Run the tests
 	$(VENV_PYTHON) -m pytest
+
+test-engines: setup ## Run the tests on a real Slurm and a real Ray, which it installs and starts (Debian, as root)
+	@$(VENV_PYTHON) -m setup.engines
+	$(VENV_PYTHON) -m pytest tests/engines
 
 check: setup ## Lint, check the format and the types
 	$(VENV_PYTHON) -m ruff check

@@ -32,8 +32,10 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("command", commands())
 def test_command_plans(command: str) -> None:
     """Every combination of every command is composed, checked and its extractor built; nothing is run."""
-    arguments = [word for word in shlex.split(command) if not word.startswith("-") and word != "job"]
+    words = [word for word in shlex.split(command) if not word.startswith("-") and word != "job"]
+    arguments = [word for word in words if not word.startswith("hydra")]  # as Hydra's sweepers get them
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        compose("config", [word for word in words if word not in arguments], return_hydra_config=True)
         planned = plan.make(sweep.requests(arguments), lambda overrides: compose("config", overrides))
     assert planned.trials
 

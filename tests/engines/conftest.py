@@ -1,0 +1,60 @@
+"""The servers, started once and stopped at the end, and folders to work in."""
+
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import harness
+import pytest
+from cluster import PROGRAMS, Cluster
+from commands import Command
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if missing or os.getuid():
+        pytest.skip("a Slurm of our own needs root and the packages that `make test-engines` installs")
+    started = Cluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        started.start()
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store as MLflow makes it, which takes seconds."""
+    folder = tmp_path_factory.mktemp("empty_store")
+    harness.client(folder).search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def output_folder(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Makes an output folder in which nothing was run, only MLflow's store is there."""
+
+    def make() -> Path:
+        folder = tmp_path_factory.mktemp("outputs")
+        shutil.copy(empty_store, folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def clean_up() -> Iterator[list[Command]]:
+    """Commands that are ended, with what they started, when a test breaks off."""
+    commands: list[Command] = []
+    yield commands
+    for command in commands:
+        if command.running():
+            command.process.kill()
+            command.process.wait()
+        for process in harness.processes_of(command.outputs):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
