@@ -2,7 +2,7 @@
 
 Two kinds of record, told apart by their keys:
   {"time": ms since 1970, "step": epoch, "metrics": {name: value},       a complete epoch: MLflow gets its metrics, and
-   "samples": [{"time": ms, "step": iteration, "metrics": {...}}, ...]}    of some of its steps, with their time and step
+   "samples": [{"time": ms, "step": iteration, "metrics": {...}}, ...]}    of some of its steps, with time and step
   {"time": ms, "epoch": 3, "iteration": 7, "iterations": 50, "loss": x}  how far the training is; or, in place of loss,
                                                                          "evaluating": true
 """
