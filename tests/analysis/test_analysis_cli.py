@@ -228,7 +228,7 @@ def test_an_error_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["figure", "--metric", "box/AP"], ["'box/AP'", "bbox/AP50", "segm/APl", "train/loss"]),
+        (["figure", "--metric", "box/AP"], ["'box/AP'", "bbox/AP50", "segm/APl", "epoch/loss"]),
         (["table", "--out", "table.txt"], ["'table.txt'", ".md or .csv"]),
         (["figure", "--out", "figure.jpg"], ["'figure.jpg'", ".png"]),
         (["table", "3", "--sweep", "paper"], ["argument --sweep: not allowed with argument NUMBER"]),
