@@ -9,7 +9,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from experiments import declared
-from experiments.errors import unknown
+from experiments.errors import UserError, unknown
 from experiments.trial import is_about_the_work, override_key
 
 
@@ -33,7 +33,7 @@ class Request:
         own = f"{self.row.sweep} {self.extra}".strip()
         if own == self.sweep:
             return {self.sweep: self.row.name}
-        return {self.sweep: f"{self.row.sweep}: {self.row.name}", own: self.row.name}
+        return {self.sweep: self.row.name_in(self.sweep), own: self.row.name}
 
 
 def requests(arguments: Sequence[str], config_loader: ConfigLoader | None = None) -> list[Request]:
@@ -61,7 +61,10 @@ def requests(arguments: Sequence[str], config_loader: ConfigLoader | None = None
 def _declaration(name: str) -> declared.Declaration:
     if name not in declared.known():
         raise unknown("sweep", name, declared.known())
-    return declared.read(name)
+    try:
+        return declared.read(name)
+    except declared.DeclarationError as error:
+        raise UserError(str(error)) from error
 
 
 def _name(arguments: Sequence[str]) -> str:

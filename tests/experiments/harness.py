@@ -120,10 +120,16 @@ def journal_metrics(folder: Path) -> list[tuple[str, int, float, int]]:
     """Returns a journal's metrics as (name, step, value, time), sorted, read without the project's code."""
     records = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
     return sorted(
-        (name, record["step"], value, record["time"])
+        (name, point["step"], value, point["time"])
         for record in records
-        for name, value in record.get("metrics", {}).items()
+        for point in (record, *record.get("samples", ()))
+        for name, value in point.get("metrics", {}).items()
     )
+
+
+def repeatable(points: list[tuple[str, int, float, int]]) -> list[tuple[str, int, float]]:
+    """Returns metrics without their times, and without those that tell of speed and memory: never twice the same."""
+    return [point[:3] for point in points if not any(word in point[0] for word in ("second", "memory"))]
 
 
 def mlflow_metrics(outputs: Path, run: Run) -> list[tuple[str, int, float, int]]:
@@ -139,6 +145,13 @@ def mlflow_metrics(outputs: Path, run: Run) -> list[tuple[str, int, float, int]]
 def attempts(folder: Path) -> list[dict[str, Any]]:
     """Returns what a trial's files say of its attempts, oldest first, read without the project's code."""
     return [json.loads(file.read_text()) for file in sorted((folder / "attempts").glob("*.json"))]
+
+
+def set_fates(outputs: Path, fates: dict[int, str]) -> None:
+    """Decides what becomes of fake trainings in an output folder, by seed; the words are fake_worker.py's."""
+    file = outputs / "fates.json"
+    earlier = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps({**earlier, **{str(seed): fate for seed, fate in fates.items()}}))
 
 
 def processes_of(folder: Path) -> list[int]:

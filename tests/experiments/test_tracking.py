@@ -1,15 +1,20 @@
-"""The record in MLflow: nothing lost while the store is in trouble, nothing doubled, and every sweep told apart."""
+"""The record in MLflow is a copy of the trial's folder: nothing lost or doubled, status true, sweeps told apart."""
 
+import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import harness
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Metric
+from mlflow.entities import Run as Recorded
 from mlflow.exceptions import MlflowException
 
-from experiments import names, plan
-from experiments.tracking import Run, Store
+from experiments import attempts, journal, names, plan
+from experiments.errors import UserError
+from experiments.paths import TrialPaths
+from experiments.tracking import Courier, Run, Store
 from experiments.trial import Trial
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -18,57 +23,187 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 TRIAL = Trial({}, ())
 
 
-def record(step: int, value: float, time: int = 1_000) -> dict:
-    return {"time": time + step, "step": step, "metrics": {"bbox/AP": value}}
+def record(step: int, value: float, **more: object) -> dict:
+    return {"time": 1_000 + step, "step": step, "metrics": {"bbox/AP": value}, **more}
 
 
 @pytest.fixture
-def store(empty_store: Path, tmp_path: Path) -> Store:
+def config(empty_store: Path, tmp_path: Path) -> dict:
     (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
-    return Store({"output_dir": str(tmp_path), "tracking": {"uri": harness.store(tmp_path), "experiment": "groie"}})
+    return {"output_dir": str(tmp_path), "tracking": {"uri": harness.store(tmp_path), "experiment": "groie"}}
 
 
 @pytest.fixture
-def run(store: Store) -> Run:
-    return Run(store.client, store.client.create_run(store.experiment_id).info.run_id)
+def store(config: dict) -> Store:
+    return Store(config)
 
 
-def history(run: Run) -> list[tuple[int, float, int]]:
-    points = run.client.get_metric_history(run.run_id, "bbox/AP")
+@pytest.fixture
+def paths(tmp_path: Path) -> TrialPaths:
+    """A trial's folder as the plan leaves it."""
+    found = TrialPaths(tmp_path / "trials" / "a-trial")
+    found.root.mkdir(parents=True)
+    found.config.write_text("seed: 3\n")
+    description = {
+        names.TRIAL_ID: "a-trial",
+        names.VARIANT_ID: "123",
+        names.VARIANT: "faster_rcnn sum",
+        names.OVERRIDES: ["pre=none"],
+        names.RECORD: "0f0f",
+        names.SEED: 3,
+        "factors": {"pre": "none"},
+        "sweeps": {names.SWEEP + "one": "one"},
+    }
+    found.description.write_text(json.dumps(description))
+    return found
+
+
+def only_run(store: Store) -> Recorded:
+    (run,) = store.client.search_runs([store.experiment_id])
+    return run
+
+
+def history(store: Store, name: str = "bbox/AP") -> list[tuple[int, float, int]]:
+    points = store.client.get_metric_history(only_run(store).info.run_id, name)
     return sorted((point.step, point.value, point.timestamp) for point in points)
 
 
-def test_metrics_keep_their_own_time_step_and_digits(run: Run) -> None:
-    run.deliver([record(1, 0.1 + 0.2), record(2, 1 / 3), {"time": 5, "epoch": 2, "iteration": 1}])
-    assert history(run) == [(1, 0.1 + 0.2, 1001), (2, 1 / 3, 1002)]
+def write(paths: TrialPaths, *records: dict) -> None:
+    for one in records:
+        journal.append(paths.journal, one)
 
 
-def test_same_record_twice_adds_nothing(run: Run) -> None:
-    run.deliver([record(1, 0.25)])
-    run.deliver([record(1, 0.25), record(2, 0.5)])
-    assert history(run) == [(1, 0.25, 1001), (2, 0.5, 1002)]
+def test_metrics_keep_their_own_time_step_and_digits(store: Store, paths: TrialPaths) -> None:
+    sample = {"time": 900, "step": 7, "metrics": {"train/loss": 2 / 3}}
+    write(paths, record(1, 0.1 + 0.2, samples=[sample]), record(2, 1 / 3), {"time": 5, "epoch": 2, "iteration": 1})
+    Run(store, paths).update()
+    assert history(store) == [(1, 0.1 + 0.2, 1001), (2, 1 / 3, 1002)]
+    assert history(store, "train/loss") == [(7, 2 / 3, 900)]
 
 
-def test_what_a_store_in_trouble_refused_is_delivered_later(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: MlflowClient, run_id: str, metrics: list[Metric]) -> None:
+def test_update_goes_on_where_it_was(store: Store, paths: TrialPaths) -> None:
+    run = Run(store, paths)
+    for step in (1, 2, 3):
+        write(paths, record(step, step / 4))
+        run.update()
+        run.update()
+    assert history(store) == [(1, 0.25, 1001), (2, 0.5, 1002), (3, 0.75, 1003)]
+
+
+def test_another_process_adds_only_what_is_new(store: Store, paths: TrialPaths) -> None:
+    write(paths, record(1, 0.25))
+    Run(store, paths).update()
+    write(paths, record(2, 0.5))
+    Run(store, paths).update()
+    assert history(store) == [(1, 0.25, 1001), (2, 0.5, 1002)]
+
+
+def test_params_and_tags_say_who_the_trial_is(store: Store, paths: TrialPaths) -> None:
+    Run(store, paths).update()
+    run = only_run(store)
+    assert run.data.params == {"pre": "none", "seed": "3"}
+    assert run.data.tags["mlflow.runName"] == "faster_rcnn sum s3"
+    assert run.data.tags[names.OVERRIDES] == "pre=none"
+    assert run.data.tags[names.TRIAL_ID] == "a-trial"
+
+
+def test_run_of_a_folder_that_was_done_anew_is_another(store: Store, paths: TrialPaths) -> None:
+    """`rerun=true`: the same trial, another record."""
+    Run(store, paths).update()
+    description = json.loads(paths.description.read_text())
+    paths.description.write_text(json.dumps({**description, names.RECORD: "1e1e"}))
+    Run(store, paths).update()
+    assert len(store.client.search_runs([store.experiment_id])) == 2
+
+
+def test_sweeps_that_join_later_are_tagged(store: Store, paths: TrialPaths) -> None:
+    run = Run(store, paths)
+    run.update()
+    description = json.loads(paths.description.read_text())
+    description["sweeps"][names.SWEEP + "two"] = "two"
+    paths.description.write_text(json.dumps(description))
+    run.update()
+    assert harness.sweeps_of(only_run(store)) == {"one", "two"}
+
+
+@pytest.mark.parametrize(("status", "reason"), [("FINISHED", None), ("FAILED", "out of luck"), ("KILLED", "stopped")])
+def test_run_ends_as_the_attempt_did(store: Store, paths: TrialPaths, status: str, reason: str | None) -> None:
+    claim = attempts.claim(paths.root, "1 x cpu")
+    run = Run(store, paths)
+    run.update()
+    assert only_run(store).info.status == "RUNNING"
+    claim.update(status=status, reason=reason)
+    run.update()
+    ended = only_run(store)
+    assert ended.info.status == status
+    assert ended.data.tags.get(names.REASON, "") == (reason or "")
+    assert ended.info.start_time == int(1000 * claim.attempt.started)
+    assert {file.path for file in store.client.list_artifacts(ended.info.run_id)} == {"config.yaml"}
+
+
+def test_run_of_a_dead_process_is_killed_and_runs_again_when_resumed(store: Store, paths: TrialPaths) -> None:
+    claim = attempts.claim(paths.root, "1 x cpu")
+    claim.update(process=2**22 + 1)  # no process has that number
+    Run(store, paths).update()
+    assert only_run(store).info.status == "KILLED"
+    attempts.claim(paths.root, "1 x cpu").beat()
+    Run(store, paths).update()
+    assert only_run(store).info.status == "RUNNING"
+
+
+def test_files_are_copied_once_for_each_end(store: Store, paths: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts.claim(paths.root, "1 x cpu").update(status="FINISHED")
+    copied: list[str] = []
+    monkeypatch.setattr(MlflowClient, "log_artifact", lambda self, run_id, path: copied.append(path))
+    Run(store, paths).update()
+    Run(store, paths).update()
+    assert copied == [str(paths.config)]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def test_courier_delivers_what_a_store_in_trouble_refused(
+    config: dict, paths: TrialPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **more: object) -> None:
         raise MlflowException("database is locked\nand so on")
 
     with monkeypatch.context() as trouble:
         trouble.setattr(MlflowClient, "log_batch", refuse)
-        run.deliver([record(1, 0.25)])
-        run.deliver([record(2, 0.5)])
-        assert run.trouble == "database is locked"
-    assert history(run) == []
-    run.deliver([])
-    assert run.trouble is None
-    assert history(run) == [(1, 0.25, 1001), (2, 0.5, 1002)]
+        write(paths, record(1, 0.25))
+        courier = Courier(config, paths)
+        wait_for(lambda: courier.trouble)
+        assert courier.trouble == "database is locked"
+        write(paths, record(2, 0.5))
+    assert courier.close() is None
+    assert history(Store(config)) == [(1, 0.25, 1001), (2, 0.5, 1002)]
 
 
-def test_long_trainings_fit_in_a_batch(run: Run) -> None:
+def test_courier_says_what_is_wrong_and_delays_nobody(paths: TrialPaths, tmp_path: Path) -> None:
+    nowhere = {"output_dir": str(tmp_path), "tracking": {"uri": "http://127.0.0.1:9", "experiment": "groie"}}
+    began = time.monotonic()
+    courier = Courier(nowhere, paths)
+    assert time.monotonic() - began < 1
+    trouble = courier.close()
+    assert trouble is not None
+    assert "http://127.0.0.1:9 does not answer" in trouble
+
+
+def test_long_trainings_fit_in_a_batch(store: Store, paths: TrialPaths) -> None:
     """MLflow takes at most 1000 metrics at once; a lost record of many epochs is delivered in one go."""
-    run.deliver([record(step, step / 7) for step in range(1, 2501)])
-    assert run.trouble is None
-    assert len(history(run)) == 2500
+    write(paths, *(record(step, step / 7) for step in range(1, 2501)))
+    Run(store, paths).update()
+    assert len(history(store)) == 2500
+
+
+def test_store_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"tracking\.uri=http://127\.0\.0\.1:9 does not answer"):
+        Store({"output_dir": str(tmp_path), "tracking": {"uri": "http://127.0.0.1:9", "experiment": "groie"}})
 
 
 def test_runs_of_other_experiments_are_left_alone(store: Store, tmp_path: Path) -> None:
@@ -94,12 +229,12 @@ def test_different_sweeps_have_different_tags(pair: str) -> None:
     first, second = PAIRS[pair]
     assert names.sweep_key(first) != names.sweep_key(second)
     tags = plan._membership(plan.Entry(TRIAL, {first: [], second: []}), [first])
-    assert {value for tag, value in tags.items() if tag.startswith(names.SWEEP)} == {first, second}
-    assert len([tag for tag in tags if tag.startswith(names.PLANNED)]) == 1
+    assert len([tag for tag in tags if tag.startswith(names.SWEEP)]) == 2
 
 
-def test_mlflow_takes_every_sweep_as_a_tag(run: Run) -> None:
+def test_mlflow_takes_every_sweep_as_a_tag(store: Store, paths: TrialPaths) -> None:
+    run = store.client.create_run(store.experiment_id).info.run_id
     for sweep in ("pre=conv5,conv3 post=attention", "a'b\"c", LONG, "caf\u00e9", "x/y:z", "100%"):
         for key, value in plan._membership(plan.Entry(TRIAL, {sweep: ["a row"]}), [sweep]).items():
-            run.client.set_tag(run.run_id, key, value)
-    assert LONG in run.client.get_run(run.run_id).data.tags.values()
+            store.client.set_tag(run, key, value)
+    assert LONG in store.client.get_run(run).data.tags.values()

@@ -1,0 +1,391 @@
+"""A trial that goes wrong: told truthfully, tried again where that may help, at no cost to others; no process stays."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import harness
+import pytest
+from conftest import Command, Preloaded, wait_for
+from mlflow.entities import Run
+
+from experiments import names
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def command_line(process: int) -> bytes:
+    return Path(f"/proc/{process}/cmdline").read_bytes()
+
+
+def ranks_of(folder: Path) -> list[int]:
+    """Returns a trial's processes but for torchrun, oldest first; a real rank's data loaders came after it."""
+    return sorted(one for one in harness.processes_of(folder) if b"torch.distributed.run" not in command_line(one))
+
+
+@dataclass(frozen=True)
+class BadDay:
+    """A sweep of two real trials: one breaks off in its worker, one is shot after its first epoch."""
+
+    outputs: Path
+    command: Command
+    unbuilt: Run
+    shot: Run
+
+
+@pytest.fixture(scope="module")
+def bad_day(preloaded: Preloaded, output_folder: Callable[[], Path]) -> BadDay:
+    outputs = output_folder()
+    arguments = ("pre=conv1", "post=attention", *harness.TINY, f"output_dir={outputs}")
+    command = preloaded.start("-m", "+profile.model.train_cfg.rcnn.sampler.neg_pos_ub=many,-1", *arguments)
+    wait_for(lambda: list(outputs.glob("trials/*/work/epoch_1.pth")) or not command.running())
+    (shot,) = (path.parents[1] for path in outputs.glob("trials/*/work/epoch_1.pth"))
+    os.kill(ranks_of(shot)[0], signal.SIGKILL)
+    command.wait()
+    by_fate = {harness.trial_folder(outputs, run) == shot: run for run in harness.runs(outputs)}
+    return BadDay(outputs, command, by_fate[False], by_fate[True])
+
+
+def test_sweep_with_a_failed_trial_ends_with_exit_code_1(bad_day: BadDay) -> None:
+    assert bad_day.command.code == 1
+    assert "1 of 2 trials finished" in bad_day.command.stdout
+    assert "Traceback" not in bad_day.command.stderr
+    assert harness.processes_of(bad_day.outputs) == []
+
+
+def test_trial_that_breaks_off_failed_once_with_the_reason(bad_day: BadDay) -> None:
+    folder = harness.trial_folder(bad_day.outputs, bad_day.unbuilt)
+    reason = bad_day.unbuilt.data.tags[names.REASON]
+    assert bad_day.unbuilt.info.status == "FAILED"
+    assert reason == "TypeError: '>=' not supported between instances of 'str' and 'int'"
+    assert reason in (folder / "log.txt").read_text().splitlines()  # the last line of a traceback
+    (attempt,) = harness.attempts(folder)
+    assert (attempt["status"], attempt["reason"], attempt["transient"]) == ("FAILED", reason, False)
+
+
+def test_message_names_reason_and_log(bad_day: BadDay) -> None:
+    log = harness.trial_folder(bad_day.outputs, bad_day.unbuilt) / "log.txt"
+    (line,) = (line for line in bad_day.command.stdout.splitlines() if "FAILED" in line and str(log) in line)
+    assert bad_day.unbuilt.data.tags[names.REASON] in line
+
+
+def test_log_of_a_failed_trial_is_in_mlflow(bad_day: BadDay) -> None:
+    kept = harness.client(bad_day.outputs).list_artifacts(bad_day.unbuilt.info.run_id)
+    assert {"config.yaml", "log.txt"} <= {file.path for file in kept}
+
+
+def test_rank_that_was_shot_is_started_again(bad_day: BadDay) -> None:
+    first, second = harness.attempts(harness.trial_folder(bad_day.outputs, bad_day.shot))
+    assert (first["status"], first["transient"]) == ("FAILED", True)
+    assert "SIGKILL" in first["reason"]
+    assert (second["status"], second["reason"]) == ("FINISHED", None)
+    assert bad_day.shot.info.status == "FINISHED"
+    assert not bad_day.shot.data.tags.get(names.REASON)
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A real training that a signal stopped."""
+
+    outputs: Path
+    code: int
+    left: list[int]  # its processes, of which there are to be none
+    attempt: dict[str, Any]
+    status: str  # MLflow's
+
+
+@pytest.fixture(scope="module")
+def interrupted(preloaded: Preloaded, output_folder: Callable[[], Path]) -> dict[str, Interrupted]:
+    """Two real trainings, stopped by a signal in their first epochs."""
+    endless = (*harness.TINY, "schedule.epochs=1000")
+    folders = {number: output_folder() for number in (signal.SIGINT, signal.SIGTERM)}
+    commands = {number: preloaded.start(*endless, f"output_dir={folder}") for number, folder in folders.items()}
+    result = {}
+    for number, folder in folders.items():
+        wait_for(lambda folder=folder: list(folder.glob("trials/*/journal.jsonl")))
+        assert len(harness.processes_of(folder / "trials")) >= 2  # torchrun and a rank
+        commands[number].signal(number)
+        code = commands[number].wait().code
+        left = harness.processes_of(folder / "trials")
+        for process in left:
+            os.kill(process, signal.SIGKILL)
+        (run,) = harness.runs(folder)
+        (attempt,) = harness.attempts(harness.trial_folder(folder, run))
+        result[number.name] = Interrupted(folder, code, left, attempt, run.info.status)
+    return result
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_interrupted_training_is_killed_with_all_its_processes(
+    interrupted: dict[str, Interrupted], number: str
+) -> None:
+    found = interrupted[number]
+    assert (found.code, found.left, found.status, found.attempt["status"]) == (130, [], "KILLED", "KILLED")
+
+
+def test_training_stops_between_two_epochs_when_asked_to(interrupted: dict[str, Interrupted]) -> None:
+    found = interrupted["SIGINT"]
+    (work,) = found.outputs.glob("trials/*/work")
+    (run,) = harness.runs(found.outputs)
+    epochs = {step for _, step, _, _ in harness.mlflow_metrics(found.outputs, run)}
+    assert found.attempt["reason"] == f"stopped as asked after epoch {max(epochs)}"
+    assert (work / f"epoch_{max(epochs)}.pth").exists()
+
+
+@pytest.fixture(scope="module")
+def outputs(output_folder: Callable[[], Path]) -> Path:
+    """One folder for all trials with a fake training, each of another seed."""
+    return output_folder()
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays(outputs: Path) -> Iterator[None]:
+    yield
+    left = harness.processes_of(outputs)
+    told = [command_line(process) for process in left]
+    for process in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    assert told == []
+
+
+@dataclass
+class Fake:
+    """Commands whose training is fake_worker.py's."""
+
+    preloaded: Preloaded
+    outputs: Path
+
+    def start(self, fates: dict[int, str], *more: str, **options: Any) -> Command:
+        harness.set_fates(self.outputs, fates)
+        seeds = f"seed={','.join(map(str, fates))}"
+        arguments = (*harness.TINY, seeds, f"output_dir={self.outputs}", *more)
+        return self.preloaded.start("-m", *arguments, fake_training=True, **options)
+
+    def run(self, fates: dict[int, str], *more: str, **options: Any) -> Command:
+        return self.start(fates, *more, **options).wait()
+
+    def folder(self, seed: int) -> Path:
+        (found,) = self.outputs.glob(f"trials/*-s{seed}-*")
+        return found
+
+    def began(self, seed: int, attempt: int = 1) -> bool:
+        """Whether a training has made an epoch in an attempt."""
+        files = [
+            found / name for found in self.outputs.glob(f"trials/*-s{seed}-*") for name in ("began", "journal.jsonl")
+        ]
+        return all(file.exists() for file in files) and bool(files) and f"{attempt}\n" in files[0].read_text()
+
+    def runs(self, seed: int) -> list[Run]:
+        return [run for run in harness.runs(self.outputs) if run.data.params["seed"] == str(seed)]
+
+    def statuses(self, *seeds: int) -> list[tuple[int, str]]:
+        return [(seed, run.info.status) for seed in seeds for run in self.runs(seed)]
+
+    def attempts(self, seed: int) -> list[tuple[str, str]]:
+        """Returns status and reason of each attempt."""
+        return [(attempt["status"], attempt["reason"]) for attempt in harness.attempts(self.folder(seed))]
+
+    def planned(self, seed: int) -> tuple[str, bool, str]:
+        """Returns what the newest plan says of a trial: state, whether it is to run, and why."""
+        newest = max(self.outputs.glob("plans/*.json"), key=lambda path: path.stat().st_mtime)
+        (found,) = (trial for trial in json.loads(newest.read_text())["trials"] if trial["seed"] == seed)
+        return found["state"], found["to_run"], found["why"]
+
+    def assert_each_epoch_once(self, seed: int) -> None:
+        """One MLflow run has what the journal has, and no step twice."""
+        (run,) = self.runs(seed)
+        points = harness.mlflow_metrics(self.outputs, run)
+        assert points == harness.journal_metrics(self.folder(seed))
+        steps = [(name, step) for name, step, _, _ in points]
+        assert len(set(steps)) == len(steps)
+
+
+@pytest.fixture
+def fake(preloaded: Preloaded, outputs: Path) -> Fake:
+    return Fake(preloaded, outputs)
+
+
+MISTAKE = "ValueError: a mistake in the code"
+
+
+def test_error_in_the_code_is_not_tried_again_until_asked(fake: Fake) -> None:
+    """The other trial of the sweep runs; the last lines of the log and its path are on the terminal."""
+    failed = fake.run({100: "error", 101: "finish"})
+    assert failed.code == 1
+    assert fake.attempts(100) == [("FAILED", MISTAKE)]
+    assert fake.statuses(100, 101) == [(100, "FAILED"), (101, "FINISHED")]
+    lines = failed.stdout.splitlines()
+    (where,) = (number for number, line in enumerate(lines) if f"FAILED: {MISTAKE}; see" in line)
+    assert lines[where].endswith(str(fake.folder(100) / "log.txt"))
+    assert lines[where + 1 : where + 9] == [*(f"  line {number}" for number in range(13, 20)), f"  {MISTAKE}"]
+    assert "line 12" not in failed.stdout
+    assert "1 of 2 trials finished" in lines
+    assert f"  failed  {fake.folder(100).name}: {MISTAKE}" in lines
+
+    again = fake.run({100: "error", 101: "finish"})
+    assert again.code == 1
+    assert "0 to run" in again.stdout
+    assert fake.planned(100) == ("failed", False, f"{MISTAKE}; mend it and add retry.failed=true")
+    assert len(fake.attempts(100)) == 1
+    assert fake.statuses(100) == [(100, "FAILED")]
+
+    mended = fake.run({100: "finish", 101: "finish"}, "retry.failed=true")
+    assert mended.code == 0, mended.stdout
+    assert fake.attempts(100) == [("FAILED", MISTAKE), ("FINISHED", None)]
+    assert fake.statuses(100, 101) == [(100, "FINISHED"), (101, "FINISHED")]
+    fake.assert_each_epoch_once(100)
+
+
+@pytest.mark.parametrize(
+    ("seed", "fate", "reason"),
+    [
+        (110, "memory", "OutOfMemoryError: CUDA out of memory"),
+        (111, "silent", "hung: no sign of life for 1 s (resources.patience)"),
+    ],
+)
+def test_what_may_pass_is_tried_again_at_once(fake: Fake, seed: int, fate: str, reason: str) -> None:
+    done = fake.run({seed: f"{fate} until attempt 2"}, "resources.patience=1")
+    assert done.code == 0, done.stdout
+    assert fake.attempts(seed) == [("FAILED", reason), ("FINISHED", None)]
+    assert fake.statuses(seed) == [(seed, "FINISHED")]
+    fake.assert_each_epoch_once(seed)
+
+
+def test_what_does_not_pass_fails_after_the_last_attempt(fake: Fake) -> None:
+    """And is tried again by the next command, which goes on from the last epoch."""
+    failed = fake.run({112: "memory"}, "retry.attempts=2")
+    assert failed.code == 1
+    reason = "OutOfMemoryError: CUDA out of memory"
+    assert fake.attempts(112) == [("FAILED", reason)] * 2
+    again = fake.run({112: "finish"})
+    assert again.code == 0, again.stdout
+    assert fake.planned(112) == ("failed", True, f"{reason}; goes on after epoch 2")
+    fake.assert_each_epoch_once(112)
+
+
+def test_segfault_of_a_rank_is_named(fake: Fake) -> None:
+    failed = fake.run({113: "SIGSEGV"}, "retry.attempts=1", torchrun=True)
+    assert failed.code == 1
+    assert fake.attempts(113) == [("FAILED", "a process was ended by SIGSEGV")]
+    assert f"FAILED: a process was ended by SIGSEGV; see {fake.folder(113) / 'log.txt'}" in failed.stdout
+
+
+def test_torchrun_that_was_shot_is_started_again(fake: Fake) -> None:
+    """Its rank, which outlives it, is ended first."""
+    command = fake.start({114: "go on until attempt 2"}, torchrun=True)
+    wait_for(lambda: fake.began(114))
+    (rank,) = ranks_of(fake.folder(114))
+    (torchrun,) = set(harness.processes_of(fake.folder(114))) - {rank}
+    os.kill(torchrun, signal.SIGKILL)
+    wait_for(lambda: len(harness.attempts(fake.folder(114))) == 2)
+    assert command.wait().code == 0, command.stdout
+    assert not Path(f"/proc/{rank}").exists()
+    assert fake.attempts(114) == [("FAILED", "its processes ended without telling why"), ("FINISHED", None)]
+    fake.assert_each_epoch_once(114)
+
+
+def test_command_that_was_shot_is_taken_over_at_once(fake: Fake) -> None:
+    """No process of the first is left, and MLflow's run goes on as if there had been one command."""
+    first = fake.start({115: "go on until attempt 2"}, torchrun=True)
+    wait_for(lambda: fake.began(115))
+    first.signal(signal.SIGKILL)
+    assert first.wait().code == -signal.SIGKILL
+    orphans = harness.processes_of(fake.folder(115))
+    assert len(orphans) == 2  # torchrun and its rank
+    assert fake.statuses(115) == [(115, "RUNNING")]
+    second = fake.run({115: "go on until attempt 2"})
+    assert second.code == 0, second.stdout
+    state, runs, why = fake.planned(115)
+    assert (state, runs, why.rstrip("0123456789")) == ("interrupted", True, "goes on after epoch ")
+    assert not any(Path(f"/proc/{process}").exists() for process in orphans)
+    assert fake.attempts(115) == [(None, None), ("FINISHED", None)]
+    assert fake.statuses(115) == [(115, "FINISHED")]
+    fake.assert_each_epoch_once(115)
+
+
+def test_ctrl_c_stops_after_the_epoch_and_the_same_command_goes_on(fake: Fake) -> None:
+    """What was finished stays so, and what was not begun is not begun."""
+    first = fake.start({120: "finish", 121: "go on until attempt 2", 122: "finish"})
+    wait_for(lambda: fake.began(121))
+    first.signal(signal.SIGINT)
+    assert first.wait().code == 130
+    assert "stopping after the epoch that runs; Ctrl-C again stops at once" in first.stdout
+    assert "1 of 3 trials finished" in first.stdout
+    assert "the same command goes on where they stopped" in first.stdout
+    ((status, reason),) = fake.attempts(121)
+    assert (status, reason.rstrip("0123456789")) == ("KILLED", "stopped as asked after epoch ")
+    assert fake.statuses(120, 121, 122) == [(120, "FINISHED"), (121, "KILLED")]
+    second = fake.run({120: "finish", 121: "go on until attempt 2", 122: "finish"})
+    assert second.code == 0, second.stdout
+    assert "2 to run" in second.stdout
+    assert "3 of 3 trials finished" in second.stdout
+    assert fake.statuses(120, 121, 122) == [(120, "FINISHED"), (121, "FINISHED"), (122, "FINISHED")]
+    fake.assert_each_epoch_once(121)
+
+
+@pytest.mark.parametrize(
+    ("seed", "numbers"),
+    [(123, [signal.SIGINT] * 3), (124, [signal.SIGHUP]), (125, [signal.SIGTERM])],
+    ids=["Ctrl-C three times", "terminal closed", "SIGTERM"],
+)
+def test_every_way_to_stop_at_once(fake: Fake, seed: int, numbers: list[signal.Signals]) -> None:
+    """Of a training that does not heed a wish to stop after its epoch."""
+    command = fake.start({seed: "silent", seed + 10: "finish"})
+    wait_for(lambda: fake.began(seed))
+    for number in numbers:
+        if command.running():
+            command.signal(number)
+        time.sleep(0.3)
+    assert command.wait().code == 130
+    assert "stopping at once" in command.stdout
+    assert fake.attempts(seed) == [("KILLED", "stopped as asked")]
+    assert fake.statuses(seed, seed + 10) == [(seed, "KILLED")]
+
+
+def test_study_under_nohup_outlives_its_terminal(fake: Fake) -> None:
+    """What the caller chose to ignore stays ignored."""
+    command = fake.start({126: "silent"}, ignored=[signal.SIGHUP])
+    wait_for(lambda: fake.began(126))
+    command.signal(signal.SIGHUP)
+    time.sleep(2)  # longer than the fake training takes to be stopped
+    assert command.running()
+    assert fake.statuses(126) == [(126, "RUNNING")]
+    command.signal(signal.SIGTERM)
+    assert command.wait().code == 130
+    assert fake.statuses(126) == [(126, "KILLED")]
+
+
+def test_fail_fast_starts_no_other_trial(fake: Fake) -> None:
+    failed = fake.run({130: "error", 131: "finish"}, "fail_fast=true")
+    assert failed.code == 1
+    assert fake.statuses(130, 131) == [(130, "FAILED")]
+    assert f"  to do  {fake.folder(131).name}" in failed.stdout
+
+
+def test_trial_that_another_command_runs_is_left_to_it(fake: Fake) -> None:
+    first = fake.start({140: "go on"})
+    wait_for(lambda: fake.began(140))
+    second = fake.run({140: "go on"})
+    assert second.code == 1  # what was asked for is not finished
+    assert fake.planned(140) == ("running", False, f"attempt 1 on {socket.gethostname()}")
+    assert first.running()
+    assert fake.statuses(140) == [(140, "RUNNING")]
+    first.signal(signal.SIGINT)
+    assert first.wait().code == 130
+
+
+def test_run_py_works_from_any_folder(preloaded: Preloaded, empty_store: Path, tmp_path: Path) -> None:
+    """The worker is found wherever the command is typed, and outputs/ is made there."""
+    (tmp_path / "outputs").mkdir()
+    shutil.copy(empty_store, tmp_path / "outputs")
+    done = preloaded.run(*harness.TINY, "profile.model.backbone.depth=7", cwd=tmp_path)
+    assert list(tmp_path.glob("outputs/trials/*/detector.py")), done.stdout  # the worker came that far
