@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+from mlflow.entities import Run
 
 PATIENCE = 240  # seconds until something has happened that takes seconds on an idle machine
 
@@ -87,12 +88,27 @@ class TrialFolder:
         return [record["step"] for record in self.epochs]
 
     @property
+    def points(self) -> list[tuple[str, int, float, int]]:
+        """The complete epochs' metrics as (name, step, value, time), sorted."""
+        return sorted(
+            (name, record["step"], value, record["time"])
+            for record in self.epochs
+            for name, value in record["metrics"].items()
+        )
+
+    @property
     def results(self) -> list[dict[str, float]]:
         """Each epoch's metrics but for durations."""
         return [
             {name: value for name, value in record["metrics"].items() if not name.endswith("seconds")}
             for record in self.epochs
         ]
+
+
+def recorded(outputs: Path, trial: TrialFolder, run: Run) -> list[tuple[str, int, float, int]]:
+    """Returns what MLflow has of the metrics of complete epochs, in the same form as `TrialFolder.points`."""
+    found = harness.mlflow_metrics(outputs, run)
+    return [point for point in found if point[0] in {name for name, *_ in trial.points}]
 
 
 def start(

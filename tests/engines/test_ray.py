@@ -8,7 +8,7 @@ from pathlib import Path
 
 import harness
 import pytest
-from commands import Command, start, wait_for
+from commands import Command, recorded, start, wait_for
 
 pytest.importorskip("ray", reason="Ray is not installed: make test-engines")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -41,8 +41,8 @@ def test_sweep_trains_and_records_every_trial(trained: Command) -> None:
     assert "2 of 2 trials finished" in trained.text
     for run in harness.runs(trained.outputs):
         assert run.info.status == "FINISHED"
-        folder = harness.trial_folder(trained.outputs, run)
-        assert harness.mlflow_metrics(trained.outputs, run) == harness.journal_metrics(folder) != []
+        trial = trained.trial(int(run.data.params["seed"]))
+        assert recorded(trained.outputs, trial, run) == trial.points != []
 
 
 def test_two_trials_share_the_machine(trained: Command) -> None:
