@@ -110,7 +110,7 @@ class TrialHook(Hook):
     def _mark_best(self) -> None:
         box = [record["metrics"][names.coco_metric("bbox", "AP")] for record in self.records]
         if box and all(box[-1] > earlier for earlier in box[:-1]):
-            checkpoints.mark_best(self.paths.work, len(box))
+            checkpoints.mark_best(self.paths.work, self.records[-1]["step"])
 
     def _time_to_tell(self) -> bool:
         if not is_main_process() or time.monotonic() - self.told < PROGRESS_SECONDS:

@@ -33,7 +33,7 @@ def complete() -> int:
 def one_epoch() -> None:
     step = complete() + 1
     metrics = {f"bbox/{name}": step / 10 for name in ("AP", "AP50", "AP75", "APs", "APm", "APl")}
-    metrics |= {"train/loss": 1 / 3, "train/epoch_seconds": 36.0, "val/epoch_seconds": 18.0}
+    metrics |= {"epoch/loss": 1 / 3, "epoch/train_seconds": 36.0, "epoch/val_seconds": 18.0}
     with journal.open("a") as file:
         file.write(json.dumps({"time": time.time_ns() // 1_000_000, "step": step, "metrics": metrics}) + "\n")
 

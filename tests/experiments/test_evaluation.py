@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from experiments.detections import load
 from experiments.evaluation import ExactCocoMetric, coco_average_precision
 
 FIXTURE = harness.SHARED_DATA / "coco_eval_fixture"
@@ -35,10 +36,10 @@ def test_published_numbers(iou_type: str) -> None:
 
 @needs_fixture
 @pytest.mark.parametrize("iou_type", PUBLISHED)
-def test_published_numbers_from_predictions_as_mmdetection_makes_them(iou_type: str) -> None:
+def test_published_numbers_from_predictions_as_mmdetection_makes_them(iou_type: str, tmp_path: Path) -> None:
     """The whole way: boxes by corners, labels by position, masks as RLE, one sample an image."""
     path = FIXTURE / "instances_val2014_100.json"
-    metric = ExactCocoMetric(ann_file=str(path), metric=[iou_type])
+    metric = ExactCocoMetric(ann_file=str(path), metric=[iou_type], folder=str(tmp_path))
     truth = COCO(path)
     categories = truth.getCatIds()
     metric.dataset_meta = {"classes": tuple(category["name"] for category in truth.loadCats(categories))}
@@ -58,6 +59,17 @@ def test_published_numbers_from_predictions_as_mmdetection_makes_them(iou_type: 
     found = metric.compute_metrics(metric.results)
     assert [round(value, 4) for value in found.values()] == PUBLISHED[iou_type]
     assert next(iter(found)) == f"{iou_type}/AP"
+
+    # What is kept of it: the detections give the numbers again, and the classes' APs have them as their mean.
+    kept = load(tmp_path / "detections.npz")
+    assert [round(value, 4) for value in coco_average_precision(truth, kept[iou_type], iou_type).values()] == list(
+        PUBLISHED[iou_type]
+    )
+    by_class = json.loads((tmp_path / "by_class.json").read_text())[iou_type]
+    for short, whole in zip(("AP", "AP50", "AP75", "APs", "APm", "APl"), found.values(), strict=True):
+        known = [row[short] for row in by_class if row[short] is not None]
+        assert np.mean(known) == pytest.approx(whole, abs=1e-12)
+    assert [row["class"] for row in by_class] == [truth.cats[number]["name"] for number in categories]
 
 
 def detections_by_image(iou_type: str) -> dict[int, list[dict[str, Any]]]:

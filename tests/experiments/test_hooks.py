@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from experiments import checkpoints, hooks, journal
+from experiments import checkpoints, hooks, journal, samples
 from experiments.paths import TrialPaths
 
 AP = "coco/bbox/AP"  # MMEngine puts the metric's prefix before each name
@@ -22,6 +22,7 @@ class FakeLoader(list):
     """Batches, and the data set that they come from."""
 
     dataset = SimpleNamespace(epoch=torch.zeros((), dtype=torch.int64))
+    batch_sampler = SimpleNamespace(batch_size=4)
 
 
 class FakeRunner(SimpleNamespace):
@@ -31,6 +32,7 @@ class FakeRunner(SimpleNamespace):
         batches = FakeLoader([0] * iterations)
         super().__init__(epoch=epoch, iter=0, max_epochs=9, train_dataloader=batches, val_dataloader=[0])
         self.train_loop = SimpleNamespace(stop_training=False)
+        self.optim_wrapper = SimpleNamespace(get_lr=lambda: {"lr": [0.01 * (self.iter + 1)]})
 
     def save_checkpoint(self, folder: str, name: str, meta: dict[str, Any]) -> None:
         torch.save({"meta": meta}, Path(folder) / name)
@@ -42,6 +44,7 @@ def epoch(hook: hooks.TrialHook, runner: Any, losses: list[float], precision: fl
     for index, loss in enumerate(losses):
         hook.before_train_iter(runner, index)
         hook.after_train_iter(runner, index, None, {"loss": torch.tensor(loss)})
+        runner.iter += 1
     hook.after_train_epoch(runner)
     runner.epoch += 1
     hook.after_val_epoch(runner, {AP: precision, "coco/segm/APl": -1.0})
@@ -52,10 +55,23 @@ def test_each_epoch_is_one_record_under_our_names(paths: TrialPaths) -> None:
     epoch(hook, runner, [1.0, 2.0], 0.123456789)
     epoch(hook, runner, [4.0, 8.0])
     records = [record for record in journal.Reader(paths.journal).new_records() if "metrics" in record]
-    assert [(record["step"], record["metrics"]["train/loss"]) for record in records] == [(1, 1.5), (2, 6.0)]
+    assert [(record["step"], record["metrics"]["epoch/loss"]) for record in records] == [(1, 1.5), (2, 6.0)]
     assert (records[0]["metrics"]["bbox/AP"], records[0]["metrics"]["segm/APl"]) == (0.123456789, -1.0)
-    seconds = [record["metrics"][f"{phase}/epoch_seconds"] for record in records for phase in ("train", "val")]
+    seconds = [record["metrics"][f"epoch/{phase}_seconds"] for record in records for phase in ("train", "val")]
     assert all(0 <= one < 10 for one in seconds)
+
+
+def test_steps_are_sampled_with_their_epoch(paths: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 5 steps an epoch every 2nd, so that there are at most 3; step numbers run over the whole training."""
+    monkeypatch.setattr(samples, "PER_EPOCH", 3)
+    hook, runner = hooks.TrialHook(str(paths.root), 0), FakeRunner(iterations=5)
+    epoch(hook, runner, [1.0, 2.0, 3.0, 4.0, 5.0])
+    epoch(hook, runner, [6.0, 7.0, 8.0, 9.0, 10.0])
+    taken = [one for record in journal.complete_epochs(paths.journal).values() for one in record["samples"]]
+    assert [(one["step"], one["metrics"]["train/loss"]) for one in taken] == [(2, 2.0), (4, 4.0), (7, 7.0), (9, 9.0)]
+    assert [one["metrics"]["train/lr"] for one in taken] == pytest.approx([0.02, 0.04, 0.07, 0.09])
+    assert all(one["metrics"]["train/images_per_second"] > 0 for one in taken)
+    assert all(0.01 < one["metrics"]["system/memory_gib"] < 100 for one in taken)
 
 
 def test_progress_is_told_now_and_then(paths: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +106,7 @@ def test_two_checkpoints_and_the_best_are_kept(paths: TrialPaths) -> None:
     hook, runner = hooks.TrialHook(str(paths.root), 0), FakeRunner()
     for precision in (0.1, 0.3, 0.2, 0.3, 0.25):
         epoch(hook, runner, [1.0], precision)
-    assert sorted(path.name for path in paths.work.iterdir()) == ["best.pth", "epoch_4.pth", "epoch_5.pth"]
+    assert sorted(path.name for path in paths.work.glob("*.p*")) == ["best.pth", "epoch_4.pth", "epoch_5.pth"]
     assert torch.load(paths.work / checkpoints.BEST)["meta"]["epoch"] == 2
 
 

@@ -387,5 +387,5 @@ def test_run_py_works_from_any_folder(preloaded: Preloaded, empty_store: Path, t
     """The worker is found wherever the command is typed, and outputs/ is made there."""
     (tmp_path / "outputs").mkdir()
     shutil.copy(empty_store, tmp_path / "outputs")
-    done = preloaded.run(*harness.TINY, "profile.model.backbone.depth=7", cwd=tmp_path)
+    done = preloaded.run(*harness.TINY, "+profile.model.train_cfg.rcnn.sampler.neg_pos_ub=many", cwd=tmp_path)
     assert list(tmp_path.glob("outputs/trials/*/detector.py")), done.stdout  # the worker came that far
