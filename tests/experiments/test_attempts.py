@@ -1,0 +1,290 @@
+"""Claims to a trial: one owner at a time, taken over when it is gone, never half-written; and ranks end with it."""
+
+import json
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import harness
+import psutil
+import pytest
+from conftest import wait_for
+
+from experiments import attempts, files, names
+
+FORK = multiprocessing.get_context("fork")  # starts at once
+
+
+def by_hand(folder: Path, number: int = 1, age: float = 0.0, **facts: Any) -> Path:
+    """Writes an attempt of another machine, last touched `age` seconds ago."""
+    known = {"number": number, "host": "elsewhere", "process": 4, "born": 5.0, "started": 6.0, "device": "1 x cpu"}
+    path = folder / "attempts" / f"{number:04d}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({**known, **facts}))
+    touched = time.time() - age
+    os.utime(path, (touched, touched))
+    return path
+
+
+def numbers(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "attempts").iterdir())
+
+
+def race(folder: Path, together: Barrier, results: Any) -> None:
+    """Claims when all others do, and lives until all have done so."""
+    together.wait()
+    try:
+        results.put(attempts.claim(folder, "1 x cpu").attempt.number)
+    except attempts.TakenError as taken:
+        results.put(str(taken))
+    together.wait()
+
+
+def test_of_eight_processes_that_claim_at_once_one_wins(tmp_path: Path) -> None:
+    """In each round the processes of the round before are gone, so the trial is free again."""
+    for number in range(1, 7):
+        together, results = FORK.Barrier(8), FORK.Queue()
+        racers = [FORK.Process(target=race, args=(tmp_path, together, results)) for _ in range(8)]
+        for racer in racers:
+            racer.start()
+        got = [results.get(timeout=harness.PATIENCE) for _ in racers]
+        for racer in racers:
+            racer.join()
+        assert sorted(got, key=str) == [number, *["RUNNING"] * 7]
+        assert numbers(tmp_path) == [f"{one:04d}.json" for one in range(1, number + 1)]
+
+
+def claim_and_wait(folder: Path, seconds: float) -> None:
+    attempts.claim(folder, "1 x cpu")
+    time.sleep(seconds)
+
+
+def test_owner_on_this_machine_keeps_its_trial_until_it_is_gone(tmp_path: Path) -> None:
+    """At once, also while nobody has yet waited for the process: a zombie works no more."""
+    owner = FORK.Process(target=claim_and_wait, args=(tmp_path, harness.PATIENCE))
+    owner.start()
+    wait_for((tmp_path / "attempts" / "0001.json").exists)
+    assert attempts.state(tmp_path) == "RUNNING"
+    with pytest.raises(attempts.TakenError, match="RUNNING"):
+        attempts.claim(tmp_path, "1 x cpu")
+    assert owner.pid is not None
+    os.kill(owner.pid, 9)
+    wait_for(lambda: psutil.Process(owner.pid).status() == psutil.STATUS_ZOMBIE)
+    assert attempts.state(tmp_path) == "interrupted"
+    assert attempts.claim(tmp_path, "1 x cpu").attempt.number == 2
+    owner.join()
+
+
+def test_process_number_that_came_again_is_not_the_owner(tmp_path: Path) -> None:
+    by_hand(tmp_path, host=socket.gethostname(), process=os.getpid(), born=psutil.Process().create_time())
+    assert attempts.state(tmp_path) == "RUNNING"
+    by_hand(tmp_path, host=socket.gethostname(), process=os.getpid(), born=psutil.Process().create_time() - 60)
+    assert attempts.state(tmp_path) == "interrupted"
+
+
+def test_owner_on_another_machine_is_gone_when_it_was_silent_long_enough(tmp_path: Path) -> None:
+    by_hand(tmp_path, age=attempts.EXPIRY_SECONDS - 20)
+    with pytest.raises(attempts.TakenError, match="RUNNING"):
+        attempts.claim(tmp_path, "1 x cpu")
+    assert numbers(tmp_path) == ["0001.json"]
+    by_hand(tmp_path, age=attempts.EXPIRY_SECONDS + 1)
+    taken = attempts.claim(tmp_path, "2 x cpu", job="17.0")
+    attempt = attempts.last(tmp_path)
+    assert attempt is not None
+    assert (attempt.number, attempt.host, attempt.device, attempt.job) == (2, socket.gethostname(), "2 x cpu", "17.0")
+    assert taken.attempt.process == attempt.process == os.getpid()
+
+
+def test_ranks_end_before_others_may_take_over() -> None:
+    """They look twice, one beat apart, before they end themselves."""
+    assert attempts.LAPSE_SECONDS + 2 * attempts.BEAT_SECONDS < attempts.EXPIRY_SECONDS
+    assert 10 * attempts.BEAT_SECONDS <= attempts.LAPSE_SECONDS  # a busy owner may miss some
+
+
+def test_beat_keeps_a_claim_and_is_cheap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = attempts.claim(tmp_path, "1 x cpu")
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")  # from there, only the touches tell
+    os.utime(claim.path, (0, 0))
+    claim.beat()
+    assert attempts.state(tmp_path) == "interrupted"  # too soon after the last
+    claim.beaten -= attempts.BEAT_SECONDS
+    claim.beat()
+    assert attempts.state(tmp_path) == "RUNNING"
+    attempt = attempts.last(tmp_path)
+    assert attempt is not None
+    assert attempt.age < 20
+
+
+def test_who_slept_too_long_learns_that_it_lost_its_trial(tmp_path: Path) -> None:
+    claim = attempts.claim(tmp_path, "1 x cpu")
+    assert not claim.lost
+    second = by_hand(tmp_path, 2)
+    before = second.read_text()
+    assert claim.lost
+    claim.beaten -= attempts.BEAT_SECONDS
+    claim.beat()
+    assert second.read_text() == before
+    assert attempts.last(tmp_path).host == "elsewhere"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [("FINISHED", "FINISHED"), ("FAILED", "FAILED"), ("KILLED", "interrupted")]
+)
+def test_only_a_finished_trial_is_not_claimed_again(tmp_path: Path, status: str, state: str) -> None:
+    claim = attempts.claim(tmp_path, "1 x cpu")
+    claim.update(status=status, reason="so it was", transient=True)
+    attempt = attempts.last(tmp_path)
+    assert attempt is not None
+    assert (attempt.state, attempt.reason, attempt.transient, attempt.alive) == (state, "so it was", True, False)
+    if status == "FINISHED":
+        with pytest.raises(attempts.TakenError, match="FINISHED"):
+            attempts.claim(tmp_path, "1 x cpu")
+        assert numbers(tmp_path) == ["0001.json"]
+    else:
+        assert attempts.claim(tmp_path, "1 x cpu").attempt.number == 2
+        assert attempts.state(tmp_path) == names.RUNNING
+
+
+def test_trial_without_attempts_is_to_do_and_began_is_the_first(tmp_path: Path) -> None:
+    assert (attempts.last(tmp_path), attempts.state(tmp_path)) == (None, "to do")
+    assert abs(attempts.began(tmp_path) - time.time()) < 60
+    for number in (1, 2, 10):
+        by_hand(tmp_path, number, status="FAILED", started=100.0 * number)
+    assert attempts.began(tmp_path) == 100.0
+    assert attempts.last(tmp_path).number == 10  # type: ignore[union-attr]
+
+
+def update_for_ever(folder: Path) -> None:
+    claim = attempts.claim(folder, "1 x cpu")
+    while True:
+        for size in (1, 100_000):
+            claim.update(reason=str(size % 7) * size)
+
+
+def test_reader_sees_whole_attempts_only(tmp_path: Path) -> None:
+    """Of an owner that writes all the time, and is shot while it does."""
+    writer = FORK.Process(target=update_for_ever, args=(tmp_path,), daemon=True)
+    writer.start()
+    wait_for((tmp_path / "attempts" / "0001.json").exists)
+    seen = set()
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        attempt = attempts.last(tmp_path)
+        assert attempt is not None
+        assert attempt.reason is None or len(set(attempt.reason)) == 1
+        seen.add(len(attempt.reason or ""))
+    assert seen >= {1, 100_000}
+    writer.kill()
+    writer.join()
+    assert attempts.claim(tmp_path, "1 x cpu").attempt.number == 2  # whatever the writer left beside its file
+
+
+def test_file_is_made_once(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda number: files.create(path, str(number)), range(64)))
+    assert made.count(True) == 1
+    assert path.read_text() == str(made.index(True))
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+def test_file_is_written_in_place_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for text in ("long " * 1000, "short"):
+        files.write(path, text)
+        assert path.read_text() == text
+    assert not files.create(path, "other")
+    assert path.read_text() == "short"
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("function", [files.write, files.create])
+def test_nothing_is_left_of_what_cannot_be_written(tmp_path: Path, function: Callable[[Path, str], Any]) -> None:
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        function(tmp_path / "file", "\ud800")
+    with pytest.raises(FileNotFoundError):
+        function(tmp_path / "missing" / "file", "new")
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"
+
+
+RANK = """
+import sys, time
+from pathlib import Path
+from experiments import attempts
+attempts.BEAT_SECONDS, attempts.LAPSE_SECONDS = 0.1, 1.5
+attempts.end_with(Path(sys.argv[1]), 1)
+(Path(sys.argv[1]) / "began").touch()
+time.sleep(600)
+"""
+LAUNCHER = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+
+
+class Rank:
+    """A process that ends with attempt 1, started by this one or by a launcher of its own."""
+
+    def __init__(self, folder: Path, launcher: bool = False) -> None:
+        self.folder = folder
+        by_hand(folder)
+        before = [LAUNCHER, RANK] if launcher else [RANK]
+        self.process = subprocess.Popen([sys.executable, "-c", *before, str(folder)], cwd=harness.ROOT)
+        while not (folder / "began").exists():
+            self.touch()
+            time.sleep(0.02)
+
+    def touch(self) -> None:
+        os.utime(self.folder / "attempts" / "0001.json")
+
+    def touch_until(self, condition: Callable[[], object]) -> None:
+        """Is its owner until a condition holds."""
+        end = time.monotonic() + harness.PATIENCE
+        while not condition():
+            assert time.monotonic() < end
+            self.touch()
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def start_rank(tmp_path: Path) -> Iterator[Callable[..., Rank]]:
+    started = []
+
+    def start(**how: bool) -> Rank:
+        started.append(Rank(tmp_path, **how))
+        return started[-1]
+
+    yield start
+    for rank in started:
+        rank.process.kill()
+        rank.process.wait()
+
+
+def test_rank_lives_as_long_as_its_attempt_is_touched(start_rank: Callable[..., Rank]) -> None:
+    rank = start_rank()
+    end = time.monotonic() + 3  # twice as long as an attempt takes to lapse
+    rank.touch_until(lambda: time.monotonic() > end)
+    assert rank.process.poll() is None
+    assert rank.process.wait(harness.PATIENCE) == 1  # touched no more
+
+
+def test_rank_ends_when_another_attempt_has_begun(start_rank: Callable[..., Rank]) -> None:
+    rank = start_rank()
+    by_hand(rank.folder, 2)
+    rank.touch_until(lambda: rank.process.poll() is not None)
+    assert rank.process.returncode == 1
+
+
+def test_rank_ends_when_its_launcher_is_gone(start_rank: Callable[..., Rank]) -> None:
+    rank = start_rank(launcher=True)
+    assert len(harness.processes_of(rank.folder)) == 2
+    rank.process.kill()
+    rank.process.wait()
+    rank.touch_until(lambda: not harness.processes_of(rank.folder))
