@@ -37,8 +37,7 @@ def measured(outputs: OutputPaths) -> list[Measured]:
         paths = TrialPaths(folder)
         if paths.description.exists() and (epochs := journal.complete_epochs(paths.journal)):
             described = json.loads(paths.description.read_text())
-            seconds = [record["metrics"] for record in epochs.values()]
-            epoch = median(one[names.EPOCH_SECONDS] + one[names.VALIDATION_SECONDS] for one in seconds)
+            epoch = median(journal.seconds(record) for record in epochs.values())
             ranks = _ranks(folder)
             found.append(Measured(described[names.VARIANT_ID], _alike(described["factors"]), epoch * ranks))
     return found

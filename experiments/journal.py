@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from experiments import names
+
 Record = dict[str, Any]
 
 
@@ -36,6 +38,11 @@ def mend(path: Path) -> None:
 def complete_epochs(path: Path) -> dict[int, Record]:
     """Returns the records of the complete epochs, by epoch."""
     return {record["step"]: record for record in Reader(path).new_records() if "step" in record}
+
+
+def seconds(epoch: Record) -> float:
+    """Returns what a complete epoch took, training and evaluation."""
+    return float(sum(epoch["metrics"].get(name, 0.0) for name in (names.EPOCH_SECONDS, names.VALIDATION_SECONDS)))
 
 
 class Reader:

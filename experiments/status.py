@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from experiments import attempts, names
+from experiments import attempts, journal, names
 from experiments.attempts import Attempt
 from experiments.errors import UserError
 from experiments.journal import Reader
@@ -61,15 +61,15 @@ def _sweeps(progress: Progress) -> list[str]:
 
 
 def _progress(paths: TrialPaths) -> Progress:
-    complete: dict[int, dict[str, float]] = {}
+    complete: dict[int, journal.Record] = {}
     running = 0.0
     for record in Reader(paths.journal).new_records():
         if "step" in record:
-            complete[record["step"]] = record["metrics"]
+            complete[record["step"]] = record
         elif "evaluating" not in record:
             running = record["epoch"] - 1 + record["iteration"] / record["iterations"]
-    last = complete[max(complete)] if complete else {}
-    seconds = [one[names.EPOCH_SECONDS] + one[names.VALIDATION_SECONDS] for one in complete.values()]
+    last = complete[max(complete)]["metrics"] if complete else {}
+    seconds = [journal.seconds(record) for record in complete.values()]
     return Progress(
         paths=paths,
         description=json.loads(paths.description.read_text()),
