@@ -43,7 +43,8 @@ class Composer:
         typed.options(options)
         if options not in self.chosen:
             self.chosen[options] = Chosen.of(self._compose(options))
-        seeds = [item for item in overrides if override_key(item) == "seed" and not self.chosen[options].asks_for_seed]
+        made_of_it = self.chosen[options].asks_for_seed or any("${" in item for item in overrides)
+        seeds = [item for item in overrides if override_key(item) == "seed" and not made_of_it]
         variant = tuple(item for item in overrides if item not in seeds)
         if variant not in self.variants:
             self.variants[variant] = self._set(self.chosen[options], [item for item in variant if item not in options])

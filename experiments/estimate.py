@@ -54,7 +54,9 @@ def _ranks(folder: Path) -> int:
 def estimate(trial: Trial, done: list[Measured]) -> Estimate:
     """Returns what the rest of a trial takes: by its own variant's epochs, else by those of similar trials."""
     complete = len(journal.complete_epochs(trial.paths.journal))
-    left = max(0, trial.config["schedule"]["epochs"] - complete)
+    left = trial.config["schedule"]["epochs"] - complete
+    if left <= 0:  # finished, and to be done again
+        left = trial.config["schedule"]["epochs"]
     same = [one.epoch for one in done if one.variant_id == trial.variant_id]
     similar = [one.epoch for one in done if one.alike == _alike(trial.factors)]
     for epochs, source in ((same, "the same variant"), (similar, "trials of the same architecture, data and schedule")):

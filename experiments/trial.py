@@ -36,7 +36,11 @@ class Trial:
     @cached_property
     def variant_id(self) -> str:
         """Hash of the configuration without its seed: equal for the replicas of a variant."""
-        return _digest({key: value for key, value in identity(self.config).items() if key != "seed"})
+        kept = identity(self.config)
+        del kept["seed"]
+        if kept["aggregation"].get("seed") == self.seed:  # as `random` has it: the seed once more
+            del kept["aggregation"]["seed"]
+        return _digest(kept)
 
     @property
     def seed(self) -> int:
