@@ -2,8 +2,10 @@
 
 import errno
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import textwrap
 import time
 import traceback
@@ -24,6 +26,7 @@ from experiments.stopping import DRAIN, NOW, ask, asked
 
 GRACE_SECONDS = 60  # after a launcher broke off: how long to wait for jobs that it has not yet started
 POLL_SECONDS = 2.0
+LOST = ("UncompletedJobError", "RayError")  # by which submitit and Ray, not always installed, tell that a job was lost
 
 
 def folder(plan: Plan) -> Path:
@@ -33,39 +36,65 @@ def folder(plan: Plan) -> Path:
 
 
 def check_here(plan: Plan, launcher: Launcher) -> None:
-    """Raises UserError where the trials are to run on this machine and it lacks what they ask for."""
-    if type(launcher).__name__ == "BasicLauncher":  # Hydra loads its plugins anew: the class is another
+    """Raises UserError where this machine lacks what the trials ask for, or what sends them elsewhere."""
+    kind = type(launcher).__name__  # Hydra loads its plugins anew: the class is another
+    if kind == "BasicLauncher":
         for entry in plan.to_run:
             nodes.is_helper(entry.trial.config)
             resources.ranks_per_node(entry.trial.config)
+    if kind == "SlurmLauncher" and plan.to_run:
+        lacking = [program for program in ("sbatch", "srun") if shutil.which(program) is None]
+        if lacking:
+            raise UserError(
+                f"hydra/launcher=submitit_slurm needs Slurm's {' and '.join(lacking)} on the PATH; give the command on "
+                "a machine of the cluster, or leave hydra/launcher out to train here"
+            )
 
 
 def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
     """Runs the plan's trials and returns, when all have ended, whether they were asked to stop.
 
     Ctrl-C has the running trials stop after their epoch and starts no others; a second one, SIGTERM or SIGHUP stops
-    them at once.
+    them at once. Raises UserError where the launcher starts none of them.
     """
     where.mkdir(parents=True)
     os.environ["PYTHONPATH"] = with_our_code()  # jobs find it from whatever folder their machine starts them in
     todo = [entry.trial.paths.root for entry in plan.to_run]
     overrides = [[_path("trial_dir", root), _path("launch_dir", where)] for root in todo]
+    before = _attempts(todo)
     with _stopping(where):
         try:
             for job in launcher.launch(overrides, initial_job_idx=0) if todo else ():
                 _ = job.return_value  # raises what went wrong around a trial; a trial that fails is no exception
         except UserError:
             raise
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            raise UserError(f"no space left in {plan.outputs.root}; make room, then give the same command") from error
+        except SystemExit:  # Ray's own answer to SIGTERM; it would abort this process three seconds later
+            signal.alarm(0)
+            ask(where, NOW)
+            _outlast(todo, where)
         except Exception as error:  # whatever a cluster's software raises
-            (where / "error.txt").write_text("".join(traceback.format_exception(error)))
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                root = plan.outputs.root
+                raise UserError(f"no space left in {root}; make room, then give the same command") from error
             reason = textwrap.shorten(str(error), 300)
+            if _refused(error) and _attempts(todo) == before:
+                raise UserError(
+                    f"the launcher starts no job: {reason}; its settings are in docs/clusters.md"
+                ) from error
+            (where / "error.txt").write_text("".join(traceback.format_exception(error)))
             console.print(f"the launcher lost a job: {reason}; see {where / 'error.txt'}", style="red", markup=False)
-            _outlast(todo)
+            _outlast(todo, where)
     return asked(where) is not None and not plan.settings["fail_fast"]
+
+
+def _attempts(todo: list[Path]) -> list[int]:
+    return [attempt.number if (attempt := attempts.last(root)) else 0 for root in todo]
+
+
+def _refused(error: Exception) -> bool:
+    """Returns whether the launcher did not take the jobs; else one that it took was lost, perhaps before its turn."""
+    of_sbatch = isinstance(error.__cause__, subprocess.CalledProcessError)
+    return of_sbatch or not any(kind.__name__ in LOST for kind in type(error).__mro__)
 
 
 def _path(key: str, path: Path) -> str:
@@ -73,7 +102,7 @@ def _path(key: str, path: Path) -> str:
     return f"{key}='{quoted}'"
 
 
-def _outlast(todo: list[Path]) -> None:
+def _outlast(todo: list[Path], where: Path) -> None:
     """Waits for the jobs that go on although their launcher gave up at the first that was lost."""
     since = time.monotonic()
     while time.monotonic() - since < GRACE_SECONDS:
@@ -82,6 +111,8 @@ def _outlast(todo: list[Path]) -> None:
             return
         if names.RUNNING in states:
             since = time.monotonic()
+        elif asked(where):  # the others will not start
+            return
         time.sleep(POLL_SECONDS)
     console.print("what still waits in the cluster's queue goes on by itself: python -m experiments status")
 

@@ -49,7 +49,7 @@ def is_helper(config: dict[str, Any]) -> bool:
     if given != nodes:
         raise UserError(
             f"resources.nodes={nodes} but this job has {given}; choose a launcher that starts a job on each: "
-            f"hydra/launcher=submitit_slurm hydra.launcher.nodes={nodes}"
+            "hydra/launcher=submitit_slurm"
         )
     return os.environ.get("SLURM_NODEID", "0") != "0"
 

@@ -82,14 +82,38 @@ def test_same_command_finishes_what_was_lost(shot: Command, ray: tuple[str, ...]
     assert harness.processes_of(shot.outputs) == []  # not even what the killed process had started
 
 
-def test_ctrl_c_stops_trials_after_their_epoch_and_starts_no_others(
+@pytest.fixture(scope="module")
+def stopped(
     ray: tuple[str, ...], output_folder: Callable[[], Path], clean_up: list[Command]
+) -> dict[signal.Signals, Command]:
+    """Sweeps of three trials, two of which run when the terminal sends Ctrl-C, or somebody SIGTERM."""
+    commands = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        commands[number] = start(
+            output_folder(), "seed=0,1,2", *ray, environment=ENVIRONMENT, fates={0: "go on", 1: "go on"}
+        )
+        clean_up.append(commands[number])
+    for number, command in commands.items():
+        wait_for(lambda c=command: (c.trial(0).steps and c.trial(1).steps) or not c.running())
+        if number == signal.SIGINT:
+            os.killpg(command.process.pid, number)
+        else:
+            command.process.send_signal(number)
+    return {number: command.wait() for number, command in commands.items()}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_stops_the_running_trials_and_starts_no_others(
+    stopped: dict[signal.Signals, Command], number: signal.Signals
 ) -> None:
-    command = start(output_folder(), "seed=0,1,2", *ray, environment=ENVIRONMENT, fates={0: "go on", 1: "go on"})
-    clean_up.append(command)
-    wait_for(lambda: (command.trial(0).steps and command.trial(1).steps) or not command.running())
-    os.killpg(command.process.pid, signal.SIGINT)  # as a terminal does
-    assert command.wait().code == 130
+    command = stopped[number]
+    assert command.code == 130, command.text
     assert [command.trial(seed).statuses for seed in (0, 1, 2)] == [["KILLED"], ["KILLED"], []]
     assert all("stopped as asked" in command.trial(seed).attempts[0]["reason"] for seed in (0, 1))
     assert harness.processes_of(command.outputs) == []
+
+
+def test_only_ctrl_c_waits_for_the_epoch(stopped: dict[signal.Signals, Command]) -> None:
+    ends = {number: command.trial(0).attempts[0]["reason"] for number, command in stopped.items()}
+    assert "after epoch" in ends[signal.SIGINT]
+    assert "after epoch" not in ends[signal.SIGTERM]
