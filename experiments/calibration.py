@@ -48,7 +48,8 @@ def epoch_seconds(trial: Trial) -> float | None:
             try:
                 return _watch(process, claim, Reader(paths.journal))
             finally:
-                ranks.end(process, paths)
+                ranks.end(process)
+                ranks.end_leftovers(paths, claim.attempt.number)
 
 
 def _watch(process: Popen, claim: attempts.Claim, reader: Reader) -> float | None:

@@ -39,4 +39,4 @@ def _lend(paths: TrialPaths, config: dict[str, Any], attempt: Attempt) -> None:
                     break
                 time.sleep(POLL_SECONDS)
         finally:
-            ranks.end(process, paths)
+            ranks.end(process)

@@ -77,7 +77,7 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
     outcome = Outcome(names.KILLED, "interrupted")
     courier = display = None
     try:
-        ranks.end_leftovers(paths)
+        ranks.end_leftovers(paths, claim.attempt.number)
         journal.mend(paths.journal)
         paths.ending.unlink(missing_ok=True)
         claim.update(rendezvous=nodes.rendezvous(config))
@@ -133,11 +133,11 @@ def _supervise(
                 ended = process.poll() is not None  # asked first: what is written until now is read below
                 records = reader.new_records()
                 display.update(records, courier.trouble)
+                if claim.lost:
+                    return Outcome(names.KILLED, "taken over by another process while this one slept")
                 if ended:
                     return _told(paths)
                 claim.beat()
-                if claim.lost:
-                    return Outcome(names.KILLED, "taken over by another process while this one slept")
                 wish = stopping.asked(paths.root, launch)
                 if wish == stopping.NOW:
                     return Outcome(names.KILLED, "stopped as asked")
@@ -150,7 +150,8 @@ def _supervise(
                     return Outcome(names.FAILED, f"hung: no sign of life for {patience} s (resources.patience)", True)
                 time.sleep(POLL_SECONDS)
         finally:
-            ranks.end(process, paths)
+            ranks.end(process)
+            ranks.end_leftovers(paths, claim.attempt.number)
 
 
 def _told(paths: TrialPaths) -> Outcome:

@@ -59,6 +59,11 @@ class TrialPaths:
         return self.root / "trial.json"
 
     @property
+    def record(self) -> Path:
+        """By what the trial's MLflow run is found again: another in each folder, made once."""
+        return self.root / "record"
+
+    @property
     def detector_config(self) -> Path:
         """The MMDetection config built from it, runnable by MMDetection's own tools."""
         return self.root / "detector.py"

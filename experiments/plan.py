@@ -151,9 +151,10 @@ def freeze(plan: Plan) -> None:
             _replace(plan, trial)
         earlier = json.loads(paths.description.read_text()) if paths.description.exists() else {}
         tags = {**earlier.get("sweeps", {}), **_membership(entry, plan.sweeps)}
-        record = earlier.get(names.RECORD, uuid.uuid4().hex)
-        description = {**trial.describe(), names.RECORD: record, "data": fingerprints, "sweeps": tags}
         paths.root.mkdir(parents=True, exist_ok=True)
+        files.create(paths.record, uuid.uuid4().hex)  # once, however many commands plan the trial together
+        record = paths.record.read_text()
+        description = {**trial.describe(), names.RECORD: record, "data": fingerprints, "sweeps": tags}
         files.write(paths.description, json.dumps(description, indent=2))
         if entry.runs:
             paths.stop.unlink(missing_ok=True)

@@ -51,8 +51,8 @@ def with_our_code() -> str:
     return os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH"))))
 
 
-def end(process: subprocess.Popen, paths: TrialPaths) -> None:
-    """Ends torchrun if it still runs, politely, so that it ends its ranks, then by force; and all that it left."""
+def end(process: subprocess.Popen) -> None:
+    """Ends torchrun if it still runs: politely, so that it ends its ranks, then by force."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
@@ -60,15 +60,15 @@ def end(process: subprocess.Popen, paths: TrialPaths) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    end_leftovers(paths)
 
 
-def end_leftovers(paths: TrialPaths) -> None:
-    """Kills what still runs of a trial on this machine: each rank has a session of its own and outlives torchrun."""
+def end_leftovers(paths: TrialPaths, number: int) -> None:
+    """Kills what this machine still runs of attempts up to `number`: each rank has a session of its own."""
     for process in psutil.process_iter():
         try:
             arguments = process.cmdline()
-            if arguments[-2:-1] == [str(paths.root)] and arguments[-1].isdigit() and process.pid != os.getpid():
+            ours = arguments[-2:-1] == [str(paths.root)] and arguments[-1].isdigit() and int(arguments[-1]) <= number
+            if ours and process.pid != os.getpid():
                 process.kill()
                 process.wait(GRACE_SECONDS)
         except psutil.Error:  # ended meanwhile, or not ours
