@@ -1,18 +1,21 @@
 """Expensive things, made once: a sweep of two real trials, and a process that runs `run.py` without starting up."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import harness
 import pytest
+from mlflow.entities import Run
 
 HERE = Path(__file__).parent
 
@@ -168,3 +171,72 @@ def swept(preloaded: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Swe
 def copied(swept: Swept, tmp_path: Path) -> Path:
     """A copy of the two trials' output folder, without the checkpoints."""
     return Path(shutil.copytree(swept.outputs, tmp_path / "outputs", ignore=shutil.ignore_patterns("work")))
+
+
+@dataclass
+class Fake:
+    """Commands whose training is fake_worker.py's."""
+
+    preloaded: Preloaded
+    outputs: Path
+    commands: list[Command] = field(default_factory=list)
+
+    def start(self, fates: dict[int, str], *more: str, **options: Any) -> Command:
+        harness.set_fates(self.outputs, fates)
+        seeds = f"seed={','.join(map(str, fates))}"
+        arguments = (*harness.TINY, seeds, f"output_dir={self.outputs}", *more)
+        self.commands.append(self.preloaded.start("-m", *arguments, fake_training=True, **options))
+        return self.commands[-1]
+
+    def run(self, fates: dict[int, str], *more: str, **options: Any) -> Command:
+        return self.start(fates, *more, **options).wait()
+
+    def folder(self, seed: int) -> Path:
+        (found,) = self.outputs.glob(f"trials/*-s{seed}-*")
+        return found
+
+    def began(self, seed: int, attempt: int = 1) -> bool:
+        """Whether a training has made an epoch in an attempt."""
+        files = [
+            found / name for found in self.outputs.glob(f"trials/*-s{seed}-*") for name in ("began", "journal.jsonl")
+        ]
+        return all(file.exists() for file in files) and bool(files) and f"{attempt}\n" in files[0].read_text()
+
+    def runs(self, seed: int) -> list[Run]:
+        return [run for run in harness.runs(self.outputs) if run.data.params["seed"] == str(seed)]
+
+    def statuses(self, *seeds: int) -> list[tuple[int, str]]:
+        return [(seed, run.info.status) for seed in seeds for run in self.runs(seed)]
+
+    def attempts(self, seed: int) -> list[tuple[str, str]]:
+        """Returns status and reason of each attempt."""
+        return [(attempt["status"], attempt["reason"]) for attempt in harness.attempts(self.folder(seed))]
+
+    def planned(self, seed: int) -> tuple[str, bool, str]:
+        """Returns what the newest plan says of a trial: state, whether it is to run, and why."""
+        newest = max(self.outputs.glob("plans/*.json"), key=lambda path: path.stat().st_mtime)
+        (found,) = (trial for trial in json.loads(newest.read_text())["trials"] if trial["seed"] == seed)
+        return found["state"], found["to_run"], found["why"]
+
+    def assert_each_epoch_once(self, seed: int) -> None:
+        """One MLflow run has what the journal has, and no step twice."""
+        (run,) = self.runs(seed)
+        points = harness.mlflow_metrics(self.outputs, run)
+        assert points == harness.journal_metrics(self.folder(seed))
+        steps = [(name, step) for name, step, _, _ in points]
+        assert len(set(steps)) == len(steps)
+
+
+@pytest.fixture
+def fake(preloaded: Preloaded, output_folder: Callable[[], Path]) -> Iterator[Fake]:
+    """Fake trainings in an output folder of this test's; after it, no process is left."""
+    fake = Fake(preloaded, output_folder())
+    yield fake
+    for command in fake.commands:
+        if command.running():  # where the test has failed
+            command.signal(signal.SIGKILL)
+    left = harness.processes_of(fake.outputs)
+    for process in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    assert left == []

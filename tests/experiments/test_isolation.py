@@ -1,20 +1,18 @@
 """A trial that goes wrong: told truthfully, tried again where that may help, at no cost to others; no process stays."""
 
-import contextlib
-import json
 import os
 import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import harness
 import pytest
-from conftest import Command, Preloaded, Swept, wait_for
+from conftest import Command, Fake, Preloaded, Swept, wait_for
 from mlflow.entities import Run
 
 from experiments import names
@@ -151,81 +149,6 @@ def test_training_stops_between_two_epochs_when_asked_to(interrupted: dict[str, 
     epochs = {step for name, step, _, _ in harness.mlflow_metrics(found.outputs, run) if name == "bbox/AP"}
     assert found.attempt["reason"] == f"stopped as asked after epoch {max(epochs)}"
     assert (work / f"epoch_{max(epochs)}.pth").exists()
-
-
-@pytest.fixture(scope="module")
-def outputs(output_folder: Callable[[], Path]) -> Path:
-    """One folder for all trials with a fake training, each of another seed."""
-    return output_folder()
-
-
-@dataclass
-class Fake:
-    """Commands whose training is fake_worker.py's."""
-
-    preloaded: Preloaded
-    outputs: Path
-    commands: list[Command] = field(default_factory=list)
-
-    def start(self, fates: dict[int, str], *more: str, **options: Any) -> Command:
-        harness.set_fates(self.outputs, fates)
-        seeds = f"seed={','.join(map(str, fates))}"
-        arguments = (*harness.TINY, seeds, f"output_dir={self.outputs}", *more)
-        self.commands.append(self.preloaded.start("-m", *arguments, fake_training=True, **options))
-        return self.commands[-1]
-
-    def run(self, fates: dict[int, str], *more: str, **options: Any) -> Command:
-        return self.start(fates, *more, **options).wait()
-
-    def folder(self, seed: int) -> Path:
-        (found,) = self.outputs.glob(f"trials/*-s{seed}-*")
-        return found
-
-    def began(self, seed: int, attempt: int = 1) -> bool:
-        """Whether a training has made an epoch in an attempt."""
-        files = [
-            found / name for found in self.outputs.glob(f"trials/*-s{seed}-*") for name in ("began", "journal.jsonl")
-        ]
-        return all(file.exists() for file in files) and bool(files) and f"{attempt}\n" in files[0].read_text()
-
-    def runs(self, seed: int) -> list[Run]:
-        return [run for run in harness.runs(self.outputs) if run.data.params["seed"] == str(seed)]
-
-    def statuses(self, *seeds: int) -> list[tuple[int, str]]:
-        return [(seed, run.info.status) for seed in seeds for run in self.runs(seed)]
-
-    def attempts(self, seed: int) -> list[tuple[str, str]]:
-        """Returns status and reason of each attempt."""
-        return [(attempt["status"], attempt["reason"]) for attempt in harness.attempts(self.folder(seed))]
-
-    def planned(self, seed: int) -> tuple[str, bool, str]:
-        """Returns what the newest plan says of a trial: state, whether it is to run, and why."""
-        newest = max(self.outputs.glob("plans/*.json"), key=lambda path: path.stat().st_mtime)
-        (found,) = (trial for trial in json.loads(newest.read_text())["trials"] if trial["seed"] == seed)
-        return found["state"], found["to_run"], found["why"]
-
-    def assert_each_epoch_once(self, seed: int) -> None:
-        """One MLflow run has what the journal has, and no step twice."""
-        (run,) = self.runs(seed)
-        points = harness.mlflow_metrics(self.outputs, run)
-        assert points == harness.journal_metrics(self.folder(seed))
-        steps = [(name, step) for name, step, _, _ in points]
-        assert len(set(steps)) == len(steps)
-
-
-@pytest.fixture
-def fake(preloaded: Preloaded, outputs: Path) -> Iterator[Fake]:
-    """After each test, no process is left."""
-    fake = Fake(preloaded, outputs)
-    yield fake
-    for command in fake.commands:
-        if command.running():  # where the test has failed
-            command.signal(signal.SIGKILL)
-    left = {process: command_line(process) for process in harness.processes_of(outputs)}
-    for process in left:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
-    assert left == {}
 
 
 MISTAKE = "ValueError: a mistake in the code"
