@@ -69,7 +69,7 @@ def test_perfect_detections_have_an_ap_of_one(tmp_path: Path, val: tuple[int, ..
     cfg = built(tmp_path, write(tmp_path / "train.json", (3, 5, 7)), write(tmp_path / "val.json", val))
     with DefaultScope.overwrite_default_scope("mmdet"):
         (item,) = DATASETS.build({**cfg.train_dataloader.dataset, "pipeline": []}).load_data_list()
-    metric = ExactCocoMetric(ann_file=cfg.val_evaluator.ann_file, metric="bbox")
+    metric = ExactCocoMetric(ann_file=cfg.val_evaluator.ann_file, metric="bbox", folder=str(tmp_path))
     metric.dataset_meta = dict(cfg.val_dataloader.dataset.metainfo)
     predictions = {
         "bboxes": torch.tensor([instance["bbox"] for instance in item["instances"]], dtype=torch.float),
