@@ -1,0 +1,358 @@
+"""The plan: each configuration is what Hydra composes, each trial is there once, and what is to be done is decided."""
+
+import json
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import harness
+import pytest
+from conftest import Preloaded
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from mistakes import own_data, present
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments import attempts, names, plan, sweep
+from experiments.compose import Composer, resolve
+from experiments.errors import UserError
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hydra() -> Iterator[None]:
+    with initialize_config_dir(str(harness.ROOT / "conf"), version_base="1.3"):
+        yield
+
+
+def composing() -> Callable[[list[str]], Any]:
+    """Returns what the sweeper composes with."""
+    loader = GlobalHydra.instance().config_loader()
+    return partial(loader.load_sweep_config, loader.load_configuration("config", [], RunMode.MULTIRUN))
+
+
+def make(*arguments: str) -> plan.Plan:
+    return plan.make(sweep.requests(arguments), composing())
+
+
+VALUES = (
+    "schedule.epochs=7",
+    "schedule.milestones=[2,5]",
+    "schedule.milestones=[]",
+    "schedule.optimizer.lr=1e-3",
+    "++schedule.optimizer={type:SGD,momentum:0.9}",
+    "+schedule.optimizer.nesterov=true",
+    "++schedule.optimizer.weight_decay=0",
+    "schedule.batch_size=6",
+    "dataset.name=mine",
+    "dataset.name='mine'",
+    'dataset.name="a.b"',
+    "tracking.experiment='two words, and a comma'",
+    'tracking.experiment="it is \\"so\\""',
+    "tracking.uri='sqlite:///${output_dir}/other.db'",
+    "output_dir='/tmp/some where'",
+    "output_dir=relative/folder",
+    "recipe.grad_clip=35",
+    "recipe.grad_clip=null",
+    "recipe.attention_vertical_query=false",
+    "profile.image_scale=[96,128]",
+    "profile.channels=64",
+    "+profile.model.test_cfg.rcnn.score_thr=0.01",
+    "+profile.model.extra={a:[1,2.5,x],b:{c:null}}",
+    "++profile.model.extra.deep.er='1'",
+    "+profile.model.word='no number: 5'",
+    "profile.by_architecture={}",
+    "aggregation.sampling_ratio=2",
+    "resources.gpus=0",
+    "resources.keep_checkpoints=[last]",
+    "retry={failed:true,attempts:2}",
+    "rerun=true",
+    "seed=5",
+    "seed=123456",
+    "seed=0",
+)
+AWAY = ("+profile.model.away.a=1 +profile.model.away.b=2 ~profile.model.away.a", "+pre.away=1 ~pre.away")
+
+
+def random_overrides(draws: random.Random) -> list[str]:
+    """Returns some options, in any order, and some values."""
+    groups = [(group, found) for group, found in harness.options().items() if group != "hydra"]
+    options = [f"{group}={draws.choice(found)}" for group, found in groups if draws.random() < 0.4]
+    if draws.random() < 0.2:  # quoted, and once more: the last counts
+        options += ["pre='conv5'", f"pre={draws.choice(['conv1', 'attention'])}"]
+    modules = [f"{place}.kernel_size=7" for place in ("pre", "post") if f"{place}=conv" in options]
+    values = {item.partition("=")[0].lstrip("+"): item for item in draws.sample(VALUES, draws.randrange(6))}
+    chosen = [*options, *modules, *values.values()]
+    draws.shuffle(chosen)
+    if draws.random() < 0.3:
+        chosen += draws.choice(AWAY).split()
+    return chosen
+
+
+def test_configurations_are_those_that_hydra_composes() -> None:
+    """Three composers see all of many random command lines: what one has kept from before must not matter."""
+    draws = random.Random(4)
+    composers = [Composer(composing()) for _ in range(3)]
+    seen: dict[str, int] = {}
+    for number in range(45):
+        overrides = random_overrides(draws)
+        wanted = resolve(compose("config", overrides))
+        try:
+            found = composers[number % 3](overrides)
+        except UserError as error:  # of a value that its options do not have; Hydra itself would take it
+            seen[str(error)[:60]] = seen.get(str(error)[:60], 0) + 1
+            continue
+        assert found == wanted, overrides
+        reseeded = [*(item for item in overrides if not item.startswith("seed=")), "seed=9"]
+        assert composers[number % 3](reseeded) == resolve(compose("config", reseeded)), reseeded
+        assert composers[number % 3](overrides) == wanted, overrides
+    assert sum(seen.values()) < 15, seen
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["profile=coco"],
+        ["profile=coco", "schedule=demo"],
+        ["profile=coco", "dataset=shapes", "dataset.root=null"],
+        ["dataset=coco", "dataset.root=~/coco"],
+        ["recipe=upstream", "pre=attention", "post=attention"],
+        ["recipe=text", "architecture=htc"],
+        ["schedule=1x", "profile=coco", "architecture=gcnet"],
+        ["pre=conv", "pre.kernel_size=7", "pre.name=mine"],
+        ["pre=conv1", "pre=conv3"],
+        ["schedule.epochs=3", "schedule.epochs=5"],
+        ["schedule.warmup_iters=${schedule.epochs}"],
+        ["schedule.epochs=${schedule.batch_size}", "schedule.batch_size=9"],
+    ],
+    ids=" ".join,
+)
+def test_configuration_is_what_hydra_composes(overrides: list[str]) -> None:
+    try:
+        wanted = resolve(compose("config", overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        with pytest.raises(type(error)):
+            Composer(composing())(overrides)
+    else:
+        assert Composer(composing())(overrides) == wanted
+
+
+def test_value_made_from_the_seed_follows_it() -> None:
+    composer = Composer(composing())
+    for seed in (3, 4):
+        overrides = [f"seed={seed}", "schedule.warmup_iters=${seed}"]
+        assert composer(overrides) == resolve(compose("config", overrides))
+        assert composer(overrides)["schedule"]["warmup_iters"] == seed
+
+
+# What becomes of a trial with a last attempt of that kind: its state, whether it is run, and why.
+HERE = {"host": socket.gethostname()}
+ERROR = {"status": "FAILED", "reason": "ValueError: x"}
+MEMORY = {"status": "FAILED", "reason": "OutOfMemoryError: so much", "transient": True}
+DECISIONS = {
+    "to do": (None, 0, [], ("to do", True, "")),
+    "finished": ({"status": "FINISHED"}, 2, [], ("FINISHED", False, "")),
+    "finished, again": ({"status": "FINISHED"}, 2, ["rerun=true"], ("FINISHED", True, "done again")),
+    "finished, retry": ({"status": "FINISHED"}, 2, ["retry.failed=true"], ("FINISHED", False, "")),
+    "running": ({"age": 30}, 1, [], ("RUNNING", False, "attempt 3 on elsewhere")),
+    "running, again": ({"age": 30}, 1, ["rerun=true"], ("RUNNING", False, "attempt 3 on elsewhere")),
+    "silent": ({"age": 150}, 1, [], ("interrupted", True, "goes on after epoch 1")),
+    "process gone": ({**HERE, "process": 2**22 + 1}, 1, [], ("interrupted", True, "goes on after epoch 1")),
+    "stopped": ({"status": "KILLED", "reason": "asked"}, 1, [], ("interrupted", True, "goes on after epoch 1")),
+    "stopped early": ({"status": "KILLED", "reason": "x"}, 0, [], ("interrupted", True, "starts anew")),
+    "transient": (MEMORY, 1, [], ("FAILED", True, "OutOfMemoryError: so much; goes on after epoch 1")),
+    "transient early": (MEMORY, 0, [], ("FAILED", True, "OutOfMemoryError: so much; starts anew")),
+    "error": (ERROR, 1, [], ("FAILED", False, "ValueError: x; mend it and add retry.failed=true")),
+    "error, again": (ERROR, 1, ["rerun=true"], ("FAILED", False, "ValueError: x; mend it and add retry.failed=true")),
+    "error, retry": (ERROR, 1, ["retry.failed=true"], ("FAILED", True, "ValueError: x; goes on after epoch 1")),
+}  # fmt: skip
+
+
+def write_attempt(folder: Path, number: int = 3, age: float = 0.0, **facts: Any) -> None:
+    known = {"number": number, "host": "elsewhere", "process": 4, "born": 5.0, "started": 6.0, "device": "1 x cpu"}
+    path = folder / "attempts" / f"{number:04d}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**known, **facts}))
+    touched = time.time() - age
+    os.utime(path, (touched, touched))
+
+
+def write_journal(folder: Path, *seconds: tuple[float, float]) -> None:
+    """Writes complete epochs with these seconds of training and evaluation, and one more that is not complete."""
+    records = [
+        {"time": 1, "step": step, "metrics": {"epoch/train_seconds": train, "epoch/val_seconds": val}}
+        for step, (train, val) in enumerate(seconds, 1)
+    ]
+    progress = {"time": 2, "epoch": len(records) + 1, "iteration": 1, "iterations": 9, "loss": 1.0}
+    lines = [json.dumps(record) for record in (*records, progress)]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "journal.jsonl").write_text("\n".join([*lines, '{"time": 3, "st']))
+
+
+@pytest.mark.parametrize("case", DECISIONS)
+def test_what_is_done_follows_from_the_last_attempt(tmp_path: Path, case: str) -> None:
+    facts, epochs, more, (state, runs, why) = DECISIONS[case]
+    arguments = (*harness.TINY, f"output_dir={tmp_path}", *more)
+    folder = make(*arguments).trials[0].paths.root
+    if facts is not None:
+        write_attempt(folder, 2, status="FINISHED")  # earlier: of no account
+        write_attempt(folder, **facts)
+    if epochs:
+        write_journal(folder, *[(1.0, 1.0)] * epochs)
+    (entry,) = make(*arguments).entries
+    assert (entry.state, entry.runs, entry.why) == (state, runs, why)
+
+
+def describe(trial: Any, **more: Any) -> Path:
+    folder = trial.paths.root
+    folder.mkdir(parents=True)
+    (folder / "trial.json").write_text(json.dumps({**trial.describe(), "data": {}, "sweeps": {}, **more}))
+    return folder
+
+
+def test_estimates_are_medians_of_device_seconds(tmp_path: Path) -> None:
+    """By the same variant's epochs where there are any, else by trials of like cost, per rank; else unknown."""
+    asked = (*harness.TINY, "schedule.epochs=10", f"output_dir={tmp_path}")
+
+    def entry(*more: str) -> plan.Entry:
+        return make(*asked, *more).entries[0]
+
+    assert (entry().cost.device_hours, entry().cost.source) == (None, "nothing similar measured yet")
+    other = describe(entry("pre=conv5").trial)
+    write_attempt(other, 1, status="FINISHED", device="4 x NVIDIA H100")
+    write_journal(other, (10.0, 2.0), (20.0, 1.0), (11.0, 3.0))  # median 14 s on four devices: 56
+    similar = entry()
+    assert similar.cost.device_hours == pytest.approx(10 * 56 / 3600)
+    assert similar.cost.source == "1 measured: trials of the same architecture, data and schedule"
+    for seed, (device, epochs) in enumerate([("1 x cpu", [(30.0, 6.0)]), ("2 x cpu", [(20.0, 0.0), (24.0, 0.0)])], 1):
+        folder = describe(entry(f"seed={seed}").trial)
+        write_attempt(folder, 1, status="KILLED", reason="x", device=device)
+        write_journal(folder, *epochs)
+    same = entry()  # of 36 and 44: 40 device-seconds
+    assert same.cost.device_hours == pytest.approx(10 * 40 / 3600)
+    assert same.cost.source == "2 measured: the same variant"
+    assert entry("seed=2").cost.device_hours == pytest.approx(8 * 40 / 3600)  # two epochs are done
+    assert entry("architecture=mask_rcnn").cost.device_hours is None
+    both = make(*asked, "seed=1,2", "pre=none")
+    assert plan.device_hours(both) == pytest.approx((9 + 8) * 40 / 3600)
+    assert plan.device_hours(make(*asked, "architecture=faster_rcnn,mask_rcnn")) is None
+
+
+def test_trial_that_is_done_again_needs_all_its_epochs(tmp_path: Path) -> None:
+    asked = (*harness.TINY, f"output_dir={tmp_path}", "rerun=true")
+    folder = describe(make(*asked).trials[0])
+    write_attempt(folder, 1, status="FINISHED")
+    write_journal(folder, (30.0, 6.0), (30.0, 6.0))
+    (entry,) = make(*asked).entries
+    assert (entry.runs, entry.cost.device_hours) == (True, pytest.approx(2 * 36 / 3600))
+
+
+def test_nothing_is_written_where_one_trial_cannot_be_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="pre"):
+        make("recipe=text", "aggregation=sum,single", "pre=conv5", f"output_dir={tmp_path / 'new'}")
+    assert present(tmp_path) == set()
+
+
+def test_dry_run_writes_the_plan_alone(preloaded: Preloaded, tmp_path: Path) -> None:
+    """The paper: tables overlap, each variant is trained once."""
+    outputs = tmp_path / "outputs"
+    done = preloaded.run("-m", "sweep=paper", "dry_run=true", f"output_dir={outputs}")
+    assert (done.code, done.stderr) == (0, "")
+    files = {str(path.relative_to(outputs)) for path in outputs.rglob("*") if path.is_file()}
+    assert files == {"plans/paper.json", ".groie-ablation"}
+    assert done.stdout.startswith("paper: 27 rows, 21 unique trials, 21 to run")
+    assert done.stdout.splitlines()[-1] == str(outputs / "plans" / "paper.json")
+    planned = json.loads((outputs / "plans" / "paper.json").read_text())
+    assert (planned["sweeps"], planned["rows"], planned["unique_trials"]) == (["paper"], 27, 21)
+    assert len(planned["trials"]) == len({trial["id"] for trial in planned["trials"]}) == 21
+    assert all(trial["state"] == "to do" and trial["to_run"] for trial in planned["trials"])
+    assert all(trial["device_hours"] is None for trial in [*planned["trials"], planned])
+    rows = {trial["variant"]: trial["rows"] for trial in planned["trials"]}
+    baselines = ["table1: baseline", "table2: baseline", "table3: baseline", "table4: baseline", "table5: Faster R-CNN"]
+    assert rows["faster_rcnn single"]["paper"] == baselines
+    assert rows["faster_rcnn single"]["table5"] == ["Faster R-CNN"]
+    assert rows["faster_rcnn sum"]["paper"] == ["table1: sum", "table2: sum"]
+    assert rows["faster_rcnn sum post=conv1"]["paper"] == ["table2: sum+", "table4: conv 1x1"]
+    assert sum(len(served["paper"]) for served in rows.values()) == 27
+    assert sum(len(served["table5"]) for served in rows.values() if "table5" in served) == 8
+
+
+def test_seeds_multiply_trials_and_not_rows() -> None:
+    planned = make("sweep=paper", "seed=0,1")
+    assert (planned.rows, len(planned.entries), planned.title) == (27, 42, "paper")
+    assert len({trial.variant_id for trial in planned.trials}) == 21
+    assert {trial.seed for trial in planned.trials} == {0, 1}
+    assert sum(len(entry.memberships["paper"]) for entry in planned.entries) == 2 * 27
+
+
+def recorded_runs(outputs: Path) -> list[Any]:
+    """Returns all that MLflow has of each run, oldest first."""
+    return [(run.to_dictionary(), harness.mlflow_metrics(outputs, run)) for run in harness.runs(outputs)]
+
+
+def test_finished_trial_that_is_done_again(preloaded: Preloaded, output_folder: Callable[[], Path]) -> None:
+    """Its old folder is put aside whole, and it gets a run of its own beside the old one."""
+    outputs = output_folder()
+    command = (*harness.TINY, f"output_dir={outputs}")
+    assert preloaded.run(*command, fake_training=True).code == 0
+    (old,) = recorded_runs(outputs)
+    (folder,) = outputs.glob("trials/*")
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    dry = preloaded.run(*command, "rerun=true", "dry_run=true")
+    assert (dry.code, "1 unique trials, 1 to run" in dry.stdout) == (0, True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert (recorded_runs(outputs), present(outputs / "replaced")) == ([old], set())
+
+    done = preloaded.run(*command, "rerun=true", fake_training=True)
+    assert done.code == 0, done.stdout + done.stderr
+    (aside,) = outputs.glob("replaced/*")
+    assert aside.name.startswith(folder.name + ".")
+    assert {path.name: path.read_bytes() for path in aside.iterdir() if path.is_file()} == before
+    assert [one["number"] for one in harness.attempts(folder)] == [1]
+    first, second = harness.runs(outputs)
+    assert recorded_runs(outputs)[0] == old
+    assert second.info.status == "FINISHED"
+    assert second.data.tags[names.TRIAL_ID] == first.data.tags[names.TRIAL_ID]
+    assert second.data.tags[names.RECORD] != first.data.tags[names.RECORD]
+    assert harness.mlflow_metrics(outputs, second) == harness.journal_metrics(folder)
+
+    again = preloaded.run(*command, fake_training=True)  # without rerun: nothing to do
+    assert "0 to run" in again.stdout
+    assert len(harness.runs(outputs)) == 2
+
+
+def test_trial_on_other_annotations_is_refused(
+    preloaded: Preloaded, output_folder: Callable[[], Path], tmp_path: Path
+) -> None:
+    """A finished trial is reused only while its data are the same."""
+    outputs = output_folder()
+    categories = harness.categories("cat")
+    box = {"bbox": [10, 20, 30, 40], "area": 1200, "iscrowd": 0, "category_id": 1}
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.png").touch()
+    image = {"id": 1, "file_name": "1.png", "width": 96, "height": 96}
+    for split in ("train", "val"):
+        harness.annotation_file(
+            tmp_path / f"{split}.json", categories, images=[image], annotations=[{"id": 1, "image_id": 1, **box}]
+        )
+    data = [item for item in harness.TINY if not item.startswith("dataset")]
+    command = (*data, *own_data(tmp_path, "train.json", "val.json", "images"), f"output_dir={outputs}")
+    first = preloaded.run(*command, fake_training=True)
+    assert first.code == 0, first.stderr
+    more = [{"id": number, "image_id": 1, **box} for number in (1, 2)]
+    harness.annotation_file(tmp_path / "train.json", categories, images=[image], annotations=more)
+    second = preloaded.run(*command, fake_training=True)
+    assert second.code == 2
+    assert "is finished, but on other annotations than dataset=mine now has" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert attempts.state(next(outputs.glob("trials/*"))) == "FINISHED"
+    again = preloaded.run(*command, "rerun=true", fake_training=True)  # nothing of the old is reused
+    assert again.code == 0, again.stderr
