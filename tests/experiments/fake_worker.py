@@ -77,6 +77,10 @@ else:
         print("ValueError: a mistake in the code")
         end("FAILED", "ValueError: a mistake in the code", transient=False)
         sys.exit(1)
+    elif word == "half a record":
+        with journal.open("a") as file:
+            file.write('{"time": 12, "step": 2, "metr')
+        sys.exit(1)
     elif word == "memory":
         end("FAILED", "OutOfMemoryError: CUDA out of memory", transient=True)
         sys.exit(1)

@@ -186,6 +186,7 @@ def test_error_in_the_code_is_not_tried_again_until_asked(fake: Fake) -> None:
     ("seed", "fate", "reason"),
     [
         (110, "memory", "OutOfMemoryError: CUDA out of memory"),
+        (116, "half a record", "its processes ended without telling why"),
         (111, "silent", "hung: no sign of life for 1 s (resources.patience)"),
     ],
 )
