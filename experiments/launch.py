@@ -93,9 +93,9 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         raise
     finally:
         if not claim.lost:
-            if outcome.status == names.FINISHED:
-                _keep(paths, config["resources"]["keep_checkpoints"])
             claim.update(status=outcome.status, reason=outcome.reason, transient=outcome.transient)
+            if outcome.status == names.FINISHED:  # written down by now: the checkpoints may go
+                _keep(paths, config["resources"]["keep_checkpoints"])
         trouble = courier.close() if courier else None
         if display:
             display.close(outcome.status, outcome.reason, trouble, paths.log)
