@@ -48,7 +48,7 @@ VALUES = (
     "schedule.milestones=[2,5]",
     "schedule.milestones=[]",
     "schedule.optimizer.lr=1e-3",
-    "++schedule.optimizer={type:SGD,momentum:0.9}",
+    "schedule.optimizer={type:SGD,lr:0.1}",
     "+schedule.optimizer.nesterov=true",
     "++schedule.optimizer.weight_decay=0",
     "schedule.batch_size=6",
@@ -62,7 +62,6 @@ VALUES = (
     "output_dir=relative/folder",
     "recipe.grad_clip=35",
     "recipe.grad_clip=null",
-    "recipe.attention_vertical_query=false",
     "profile.image_scale=[96,128]",
     "profile.channels=64",
     "+profile.model.test_cfg.rcnn.score_thr=0.01",
@@ -86,8 +85,6 @@ def random_overrides(draws: random.Random) -> list[str]:
     """Returns some options, in any order, and some values."""
     groups = [(group, found) for group, found in harness.options().items() if group != "hydra"]
     options = [f"{group}={draws.choice(found)}" for group, found in groups if draws.random() < 0.4]
-    if draws.random() < 0.2:  # quoted, and once more: the last counts
-        options += ["pre='conv5'", f"pre={draws.choice(['conv1', 'attention'])}"]
     modules = [f"{place}.kernel_size=7" for place in ("pre", "post") if f"{place}=conv" in options]
     values = {item.partition("=")[0].lstrip("+"): item for item in draws.sample(VALUES, draws.randrange(6))}
     chosen = [*options, *modules, *values.values()]
@@ -101,20 +98,13 @@ def test_configurations_are_those_that_hydra_composes() -> None:
     """Three composers see all of many random command lines: what one has kept from before must not matter."""
     draws = random.Random(4)
     composers = [Composer(composing()) for _ in range(3)]
-    seen: dict[str, int] = {}
     for number in range(30):
         overrides = random_overrides(draws)
-        wanted = resolve(compose("config", overrides))
-        try:
-            found = composers[number % 3](overrides)
-        except UserError as error:  # of a value that its options do not have; Hydra itself would take it
-            seen[str(error)[:60]] = seen.get(str(error)[:60], 0) + 1
-            continue
+        found, wanted = composers[number % 3](overrides), resolve(compose("config", overrides))
         assert found == wanted, overrides
         reseeded = [*(item for item in overrides if not item.startswith("seed=")), "seed=9"]
         assert composers[number % 3](reseeded) == resolve(compose("config", reseeded)), reseeded
         assert composers[number % 3](overrides) == wanted, overrides
-    assert sum(seen.values()) < 10, seen
 
 
 @pytest.mark.parametrize(
