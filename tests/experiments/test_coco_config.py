@@ -34,7 +34,7 @@ DECLARED = {
     "randomness.seed": (0, None),
 }
 # Ours alone, or without meaning where only validation is run.
-OURS = ("custom_hooks", "custom_imports", "work_dir", "test_")
+OURS = ("custom_hooks", "custom_imports", "work_dir", "val_evaluator.folder", "test_")
 # Where data lies, and what their classes are: from the annotation files.
 DATA = ("ann_file", "data_root", "data_prefix", "metainfo", "backend_args")
 # Said by MMDetection and true of MMEngine's default, or the other way round.
