@@ -6,6 +6,7 @@ tells whether its owner lives: the owner touches it every few seconds. So two sw
 together, on one machine or on several that share the folder, and no server and no file lock is needed.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -143,9 +144,12 @@ def end_with(folder: Path, number: int) -> None:
 
     def watch() -> None:
         lapsed = False
+        heard = time.time()
         while os.getppid() == launcher and not _file(folder, number + 1).exists():
             time.sleep(BEAT_SECONDS)
-            lapsed_before, lapsed = lapsed, time.time() - path.stat().st_mtime > LAPSE_SECONDS
+            with contextlib.suppress(OSError):  # a shared folder that is away for a moment
+                heard = path.stat().st_mtime
+            lapsed_before, lapsed = lapsed, time.time() - heard > LAPSE_SECONDS
             if lapsed and lapsed_before:  # twice: after a machine's sleep, the owner gets time for a touch
                 break
         os._exit(1)
