@@ -1,11 +1,12 @@
 """All detections on a validation set in a small file, for statistics to come: plain arrays, nothing pickled."""
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from experiments import files
 
 Records = list[dict[str, Any]]
 
@@ -26,9 +27,7 @@ def save(path: Path, found: dict[str, Records]) -> None:
             arrays["segm/counts"] = np.frombuffer(b"".join(counts), np.uint8)
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content.getvalue())
-    os.replace(part, path)
+    files.write(path, content.getvalue())
 
 
 def load(path: Path) -> dict[str, Records]:

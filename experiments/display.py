@@ -73,8 +73,7 @@ class TrialDisplay:
             console.print(f"{self.title}: {reason}", style="yellow", markup=False)
         if status == names.FAILED:
             console.print(f"{self.title}: FAILED: {reason}; see {log}", style="red", markup=False)
-        if status == names.FAILED and log.exists():
-            for line in last_lines(log):
+            for line in last_lines(log) if log.exists() else ():
                 console.print(f"  {line}", style="dim", markup=False)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from experiments import journal, names
+from experiments import attempts, journal, names
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.trial import Trial
 
@@ -45,8 +45,6 @@ def measured(outputs: OutputPaths) -> list[Measured]:
 
 def _ranks(folder: Path) -> int:
     """Returns the ranks of the trial's newest attempt."""
-    from experiments import attempts
-
     attempt = attempts.last(folder)
     return int(attempt.device.partition(" ")[0]) if attempt else 1
 

@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, content: str | bytes) -> None:
     """Writes a file, in place of one that is there."""
-    with _whole(path, text) as part:
+    with _whole(path, content) as part:
         part.replace(path)
 
 
-def create(path: Path, text: str) -> bool:
+def create(path: Path, content: str | bytes) -> bool:
     """Makes a file; returns False and leaves it alone where it exists."""
-    with _whole(path, text) as part:
+    with _whole(path, content) as part:
         try:
             os.link(part, path)  # unlike a rename, fails where the name is taken
         except FileExistsError:
@@ -24,10 +24,10 @@ def create(path: Path, text: str) -> bool:
 
 
 @contextmanager
-def _whole(path: Path, text: str) -> Iterator[Path]:
+def _whole(path: Path, content: str | bytes) -> Iterator[Path]:
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")  # of this writer alone
     try:
-        part.write_text(text)
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
         yield part
     finally:
         part.unlink(missing_ok=True)

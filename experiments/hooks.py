@@ -32,7 +32,6 @@ class TrialHook(Hook):
     def __init__(self, folder: str, seed: int) -> None:
         self.paths = TrialPaths(Path(folder))
         self.seed = seed
-        self.stopped = False  # by request, between two epochs
         self.records: list[journal.Record] = []  # one for each complete epoch
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -86,7 +85,6 @@ class TrialHook(Hook):
         asked = [stopping.asked(self.paths.root) is not None]
         broadcast_object_list(asked)
         if asked[0] and runner.epoch < runner.max_epochs:
-            self.stopped = True
             runner.train_loop.stop_training = True
 
     def _complete(self, runner: Runner, metrics: dict[str, float]) -> None:

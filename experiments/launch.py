@@ -126,7 +126,7 @@ def _supervise(
         log.write(f"--- attempt {claim.attempt.number} on {claim.attempt.host}\n".encode())
         log.flush()  # before the ranks write there
         process = ranks.start(paths, config, claim.attempt, log)
-        sign = seen = (0, 0)
+        seen = (0, 0)
         heard = time.monotonic()
         try:
             while True:
@@ -143,9 +143,9 @@ def _supervise(
                     return Outcome(names.KILLED, "stopped as asked")
                 if wish == stopping.DRAIN:
                     stopping.ask(paths.root, stopping.DRAIN)  # where the ranks look
-                sign, seen = (reader.offset, paths.log.stat().st_size), sign
+                sign = (reader.offset, paths.log.stat().st_size)
                 if sign != seen:
-                    heard = time.monotonic()
+                    seen, heard = sign, time.monotonic()
                 elif time.monotonic() - heard > patience:
                     return Outcome(names.FAILED, f"hung: no sign of life for {patience} s (resources.patience)", True)
                 time.sleep(POLL_SECONDS)

@@ -115,9 +115,9 @@ def _look(plan: Plan) -> None:
 
 def _decide(trial: Trial, attempt: Attempt | None) -> tuple[bool, str]:
     """Returns whether a trial is to be run, and why or why not."""
-    state = attempt.state if attempt else attempts.TO_DO
-    if attempt is None or state == attempts.TO_DO:
+    if attempt is None:
         return True, ""
+    state = attempt.state
     if state == names.FINISHED:
         return trial.config["rerun"], "done again" if trial.config["rerun"] else ""
     if state == names.RUNNING:
