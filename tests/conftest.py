@@ -1,4 +1,8 @@
-"""What all tests share: third parties' warnings that no one here can act on are not shown."""
+"""What all tests share: an output folder, and third parties' warnings that no one here can act on are not shown."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -6,3 +10,25 @@ import pytest
 def pytest_configure(config: pytest.Config) -> None:
     # torch's own modules still use torch.jit, and say so once per use at import
     config.addinivalue_line("filterwarnings", "ignore:`torch.jit:DeprecationWarning")
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store as MLflow makes it, which takes seconds."""
+    folder = tmp_path_factory.mktemp("empty_store")
+    from mlflow import MlflowClient  # only here: it takes seconds, which most tests do not need
+
+    MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def output_folder(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Makes an output folder in which nothing was run, only MLflow's store is there."""
+
+    def make() -> Path:
+        folder = tmp_path_factory.mktemp("outputs")
+        shutil.copy(empty_store, folder)
+        return folder
+
+    return make

@@ -4,8 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import harness
 import pytest
@@ -24,26 +23,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield started
     finally:
         started.stop()
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store as MLflow makes it, which takes seconds."""
-    folder = tmp_path_factory.mktemp("empty_store")
-    harness.client(folder).search_experiments()
-    return folder / "mlflow.db"
-
-
-@pytest.fixture(scope="session")
-def output_folder(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Makes an output folder in which nothing was run, only MLflow's store is there."""
-
-    def make() -> Path:
-        folder = tmp_path_factory.mktemp("outputs")
-        shutil.copy(empty_store, folder)
-        return folder
-
-    return make
 
 
 @pytest.fixture(scope="module")

@@ -127,26 +127,6 @@ def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
     server.server.wait()
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store as MLflow makes it, which takes seconds."""
-    folder = tmp_path_factory.mktemp("empty_store")
-    harness.client(folder).search_experiments()
-    return folder / "mlflow.db"
-
-
-@pytest.fixture(scope="session")
-def output_folder(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Makes an output folder in which nothing was run, only MLflow's store is there."""
-
-    def make() -> Path:
-        folder = tmp_path_factory.mktemp("outputs")
-        shutil.copy(empty_store, folder)
-        return folder
-
-    return make
-
-
 @dataclass(frozen=True)
 class Swept:
     """Two trials as the first command of the README runs them, only smaller."""
