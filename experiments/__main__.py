@@ -7,10 +7,12 @@ from pathlib import Path
 
 from rich.live import Live
 
-from experiments import names, status, stopping
+from experiments import names
 from experiments.display import console
 from experiments.errors import UserError
+from experiments.jobs import stopping
 from experiments.paths import OutputPaths
+from experiments.record import status
 
 WATCH_SECONDS = 2.0
 
@@ -96,7 +98,7 @@ def _cancel(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
 
 
 def _reproduce(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
-    from experiments import reproduce  # only here: it asks torch about the machine
+    from experiments.record import reproduce  # only here: it asks torch about the machine
 
     trial = status.find(outputs, arguments.trial)
     for command in reproduce.commands(trial):
@@ -106,7 +108,7 @@ def _reproduce(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
 
 
 def _sync(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
-    from experiments import sync  # only here: MLflow takes seconds to import
+    from experiments.record import sync  # only here: MLflow takes seconds to import
 
     sync.all_trials(status.read(outputs), arguments.tracking_uri)
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from experiments import names
-from experiments.journal import Record
+from experiments.record.journal import Record
 
 LAST_LINES = 8  # of a failed trial's log that are shown
 

@@ -1,4 +1,4 @@
-"""Every name that MLflow sees: written by `experiments.tracking`, read by `analysis.frames`, spelled only here."""
+"""Every name that MLflow sees: written by `record.tracking`, read by `analysis.frames`, spelled only here."""
 
 import hashlib
 import re

@@ -16,7 +16,8 @@ class AblationSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
-        from experiments import calibration, jobs, plan, sweep
+        from experiments.jobs import submit
+        from experiments.planning import calibration, plan, sweep
 
         loader = self.hydra_context.config_loader
         planned = plan.make(sweep.requests(arguments, loader), partial(loader.load_sweep_config, self.config))
@@ -26,17 +27,17 @@ class AblationSweeper(Sweeper):
             plan.show(planned)
             print(plan.write(planned))
             return
-        folder = jobs.folder(planned)
+        folder = submit.folder(planned)
         with open_dict(self.config):
             self.config.launch_dir = str(folder)
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
         )
-        jobs.check_here(planned, launcher)
+        submit.check_here(planned, launcher)
         plan.freeze(planned)
         plan.show(planned)
         plan.write(planned)
-        stopped = jobs.run(planned, launcher, folder)
+        stopped = submit.run(planned, launcher, folder)
         finished = plan.summarize(planned)
         if stopped:
             raise KeyboardInterrupt

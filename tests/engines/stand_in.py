@@ -22,7 +22,7 @@ from experiments.errors import report  # noqa: E402
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")
 def run(config: DictConfig) -> str:
     """Does what run.py does, and notes the job's environment in the trial's folder."""
-    from experiments import ranks
+    from experiments.jobs import ranks
 
     ranks.command = lambda paths, config, attempt: [
         *(*ranks.DEAF, sys.executable, str(WORKER), str(paths.root), str(attempt.number))

@@ -9,7 +9,8 @@ from typing import Any
 
 from mmengine.fileio import LocalBackend
 
-from experiments import checkpoints, hooks, journal
+from experiments.record import journal
+from experiments.training import checkpoints, hooks
 
 
 def prepare(step: str, epoch: int) -> None:

@@ -99,7 +99,7 @@ class Preloaded:
         environment = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
         arguments = (str(trial), str(attempt))
         return self._begin(
-            program="experiments/worker.py", arguments=arguments, environment=environment, accident=accident
+            program="experiments/training/worker.py", arguments=arguments, environment=environment, accident=accident
         )
 
     def _begin(self, **job: Any) -> Command:

@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from experiments import names
-from experiments.compose import resolve
-from experiments.datasets import Split
+from experiments.data.datasets import Split
+from experiments.planning.compose import resolve
 
 ROOT = Path(__file__).parents[2]
 SHARED_DATA = ROOT.parent / "shared" / "data"  # real COCO images, beside the repository where it is developed

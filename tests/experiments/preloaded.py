@@ -22,7 +22,10 @@ import mmdet.models  # noqa: F401
 import mmengine.config.config
 import mmengine.runner
 
-from experiments import build, checks, evaluation, hooks, jobs, launch, plan, ranks, sweep, tracking  # noqa: F401
+from experiments.jobs import launch, ranks, submit  # noqa: F401
+from experiments.planning import checks, plan, sweep  # noqa: F401
+from experiments.record import tracking  # noqa: F401
+from experiments.training import build, evaluation, hooks  # noqa: F401
 
 
 def main() -> None:
@@ -81,7 +84,7 @@ def _become(job: dict, folder: Path) -> None:
 def _fake_command(real: Callable[..., list[str]], worker: str, torchrun: bool, *arguments: Any) -> list[str]:
     """Returns the command with the worker exchanged, and without torchrun, which takes seconds, unless asked for."""
     *before, module, name, folder, number = real(*arguments)
-    assert (module, name) == ("-m", "experiments.worker")
+    assert (module, name) == ("-m", "experiments.training.worker")
     return [*(before if torchrun else [sys.executable]), worker, folder, number]
 
 

@@ -13,7 +13,7 @@ from mistakes import content, data, refused
 from mmdet.datasets import CocoDataset
 from mmengine.hub import get_config
 
-from experiments import annotations, datasets
+from experiments.data import annotations, datasets
 from experiments.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore")

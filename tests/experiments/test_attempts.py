@@ -18,7 +18,8 @@ import psutil
 import pytest
 from conftest import wait_for
 
-from experiments import attempts, files, names
+from experiments import files, names
+from experiments.jobs import attempts
 
 FORK = multiprocessing.get_context("fork")  # starts at once
 
@@ -220,7 +221,7 @@ def test_nothing_is_left_of_what_cannot_be_written(tmp_path: Path, function: Cal
 RANK = """
 import sys, time
 from pathlib import Path
-from experiments import attempts
+from experiments.jobs import attempts
 attempts.BEAT_SECONDS, attempts.LAPSE_SECONDS = 0.1, 1.5
 attempts.end_with(Path(sys.argv[1]), 1)
 (Path(sys.argv[1]) / "began").touch()

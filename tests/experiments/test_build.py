@@ -10,8 +10,8 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
 import groie  # noqa: F401  (registers the modules)
-from experiments import build
 from experiments.paths import TrialPaths
+from experiments.training import build
 
 
 def built(tmp_path: Path, *overrides: str, processes: int = 1, classes: int = 6) -> Config:

@@ -7,8 +7,8 @@ import harness
 import pytest
 from mmengine.hub import get_config
 
-from experiments import build
 from experiments.paths import TrialPaths
+from experiments.training import build
 
 BASE = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
 # With recipe=upstream the model is MMDetection's own (test_recipes.py), but for whose extractor it is.

@@ -14,11 +14,13 @@ from mmengine.registry import DefaultScope
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from experiments import build, datasets, output_folder, randomness  # noqa: F401  (registers the training data set)
-from experiments.datasets import Split
+from experiments.data import datasets
+from experiments.data.datasets import Split
 from experiments.errors import UserError
-from experiments.evaluation import ExactCocoMetric, coco_average_precision
 from experiments.paths import TrialPaths
+from experiments.planning import output_folder
+from experiments.training import build, randomness  # noqa: F401  (registers the training data set)
+from experiments.training.evaluation import ExactCocoMetric, coco_average_precision
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SIDE = {7: 20, 3: 40, 5: 60}  # pixels of the one object of each category id: cat, dog, cow

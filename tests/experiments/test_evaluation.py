@@ -10,7 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from experiments.detections import load
-from experiments.evaluation import ExactCocoMetric, coco_average_precision
+from experiments.training.evaluation import ExactCocoMetric, coco_average_precision
 
 FIXTURE = harness.SHARED_DATA / "coco_eval_fixture"
 PUBLISHED = {

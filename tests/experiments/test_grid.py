@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from mmdet.registry import MODELS
 
 import groie  # noqa: F401  (registers the modules)
-from experiments import detector
-from experiments.compose import resolve
+from experiments.planning.compose import resolve
+from experiments.training import detector
 
 CONF = Path(__file__).parents[2] / "conf"
 

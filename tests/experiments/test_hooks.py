@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from experiments import checkpoints, hooks, journal, samples
 from experiments.paths import TrialPaths
+from experiments.record import journal
+from experiments.training import checkpoints, hooks, samples
 
 AP = "coco/bbox/AP"  # MMEngine puts the metric's prefix before each name
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import journal
+from experiments.record import journal
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import harness
 import pytest
 from conftest import Preloaded
 
-from experiments import names, resources
+from experiments import names
 from experiments.errors import UserError
+from experiments.planning import resources
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

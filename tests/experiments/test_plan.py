@@ -20,9 +20,11 @@ from hydra.types import RunMode
 from mistakes import own_data, present
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments import attempts, names, plan, sweep
-from experiments.compose import Composer, resolve
+from experiments import names
 from experiments.errors import UserError
+from experiments.jobs import attempts
+from experiments.planning import plan, sweep
+from experiments.planning.compose import Composer, resolve
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -12,8 +12,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, DefaultScope
 from torch.utils.data import DataLoader
 
-from experiments import build, datasets, randomness
+from experiments.data import datasets
 from experiments.paths import TrialPaths
+from experiments.training import build, randomness
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

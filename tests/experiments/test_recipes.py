@@ -10,9 +10,9 @@ from hydra import compose, initialize_config_dir
 from mmengine.config import Config
 from mmengine.hub import get_config
 
-from experiments import build
-from experiments.compose import resolve
 from experiments.paths import TrialPaths
+from experiments.planning.compose import resolve
+from experiments.training import build
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURES = sorted(path.stem for path in (ROOT / "conf" / "architecture").glob("*.yaml"))

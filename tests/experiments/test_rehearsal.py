@@ -4,8 +4,8 @@ import harness
 import pytest
 from mmdet.registry import MODELS
 
-from experiments import rehearsal
 from experiments.errors import UserError
+from experiments.planning import rehearsal
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -12,10 +12,11 @@ import torch
 from conftest import Preloaded
 from mistakes import own_data, present, refusal, refused
 
-from experiments import build, resources
 from experiments.errors import UserError
 from experiments.paths import TrialPaths
-from experiments.trial import Trial
+from experiments.planning import resources
+from experiments.planning.trial import Trial
+from experiments.training import build
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -20,9 +20,11 @@ import torch
 from conftest import Command, Preloaded
 from hydra import compose, initialize_config_dir
 
-from experiments import attempts, journal, plan
+from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.sweep import Request
+from experiments.planning import plan
+from experiments.planning.sweep import Request
+from experiments.record import journal
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

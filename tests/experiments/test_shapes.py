@@ -23,10 +23,10 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 from scipy import stats
 
-from experiments import shapes, shapes_cache
+from experiments.data import shapes, shapes_cache
+from experiments.data.shapes_cache import ShapesSpec, ensure_shapes
+from experiments.data.shapes_sheet import sheet
 from experiments.errors import UserError
-from experiments.shapes_cache import ShapesSpec, ensure_shapes
-from experiments.shapes_sheet import sheet
 
 ROOT = Path(__file__).parents[2]
 SMALL = ShapesSpec(seed=3, train_images=12, val_images=6, image_size=96)
@@ -252,7 +252,7 @@ def test_two_processes_at_once_get_one_whole_data_set(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_nothing_that_is_taken_for_whole(tmp_path: Path) -> None:
     spec = dataclasses.replace(SMALL, train_images=300)
-    code = f"from experiments.shapes_cache import *; ensure_shapes({spec}, Path({str(tmp_path)!r}))"
+    code = f"from experiments.data.shapes_cache import *; ensure_shapes({spec}, Path({str(tmp_path)!r}))"
     drawing = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     while len(list(tmp_path.rglob("*.png"))) < 20:
         assert drawing.poll() is None

@@ -7,8 +7,9 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from experiments import names, plan, sweep
+from experiments import names
 from experiments.errors import UserError
+from experiments.planning import plan, sweep
 
 ROOT = Path(__file__).parents[2]
 DECLARED = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "sweeps").glob("*.yaml"))}

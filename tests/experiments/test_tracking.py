@@ -11,11 +11,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as Recorded
 from mlflow.exceptions import MlflowException
 
-from experiments import attempts, journal, names, plan
+from experiments import names
 from experiments.errors import UserError
+from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.tracking import Courier, Run, Store
-from experiments.trial import Trial
+from experiments.planning import plan
+from experiments.planning.trial import Trial
+from experiments.record import journal
+from experiments.record.tracking import Courier, Run, Store
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

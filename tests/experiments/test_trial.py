@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.trial import Trial
+from experiments.planning.trial import Trial
 
 # A change here makes every finished trial a stranger. Where a default of conf/ was changed on purpose, pin the new id;
-# where the same configuration came to mean another computation, raise ID_VERSION in experiments/trial.py as well.
+# where the same configuration came to mean another computation, raise ID_VERSION in planning/trial.py as well.
 PINNED = {
     (): "faster_rcnn-sum-none-none-s0-50117e718b",
     ("pre=conv5", "post=attention"): "faster_rcnn-sum-conv5-attention-s0-fd1356a766",

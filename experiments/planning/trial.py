@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import names
+from experiments.data.shapes_cache import VERSION as SHAPES_VERSION
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.shapes_cache import VERSION as SHAPES_VERSION
 
 ID_VERSION = 2  # raise it when the same configuration comes to mean another computation
 # What cannot change a result: where things lie and who does the work. The data's content is checked apart (datasets).

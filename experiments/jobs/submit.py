@@ -17,12 +17,14 @@ from types import FrameType
 
 from hydra.plugins.launcher import Launcher
 
-from experiments import attempts, names, nodes, resources
+from experiments import names
 from experiments.display import console
 from experiments.errors import UserError
-from experiments.plan import Plan
-from experiments.ranks import with_our_code
-from experiments.stopping import DRAIN, NOW, ask, asked
+from experiments.jobs import attempts, nodes
+from experiments.jobs.ranks import with_our_code
+from experiments.jobs.stopping import DRAIN, NOW, ask, asked
+from experiments.planning import resources
+from experiments.planning.plan import Plan
 
 GRACE_SECONDS = 60  # after a launcher broke off: how long to wait for jobs that it has not yet started
 POLL_SECONDS = 2.0

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from experiments.attempts import Attempt
 from experiments.errors import UserError
+from experiments.jobs.attempts import Attempt
 
 
 def job() -> str | None:

@@ -26,10 +26,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from experiments import attempts, names, provenance
+from experiments import names
 from experiments.errors import UserError
-from experiments.journal import Reader
+from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
+from experiments.record import provenance
+from experiments.record.journal import Reader
 
 SECONDS, LONGEST_SECONDS = 1.0, 60.0  # between two updates of a run; doubled while the store is in trouble
 CLOSING_SECONDS = 30.0  # for the last one

@@ -6,9 +6,11 @@ from typing import Any
 
 import yaml
 
-from experiments import datasets, names, provenance
+from experiments import names
+from experiments.data import datasets
 from experiments.errors import UserError
-from experiments.status import Progress
+from experiments.record import provenance
+from experiments.record.status import Progress
 
 
 def commands(trial: Progress) -> list[str]:

@@ -7,8 +7,8 @@ from rich.progress import track
 
 from experiments import names
 from experiments.display import console
-from experiments.status import Progress
-from experiments.tracking import Run, Store
+from experiments.record.status import Progress
+from experiments.record.tracking import Run, Store
 
 
 def all_trials(trials: list[Progress], uri: str | None) -> None:

@@ -10,23 +10,15 @@ from typing import Any
 
 import yaml
 
-from experiments import (
-    attempts,
-    checkpoints,
-    files,
-    helper,
-    journal,
-    names,
-    nodes,
-    provenance,
-    ranks,
-    resources,
-    stopping,
-)
+from experiments import files, names
 from experiments.display import TrialDisplay, console
-from experiments.journal import Reader
+from experiments.jobs import attempts, helper, nodes, ranks, stopping
 from experiments.paths import TrialPaths
-from experiments.tracking import Courier
+from experiments.planning import resources
+from experiments.record import journal, provenance
+from experiments.record.journal import Reader
+from experiments.record.tracking import Courier
+from experiments.training import checkpoints
 
 POLL_SECONDS = 0.5
 

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from experiments import datasets, names
+from experiments import names
+from experiments.data import datasets
 from experiments.errors import UserError, unknown
-from experiments.trial import override_key
+from experiments.planning.trial import override_key
 
 # Below these, keys are handed on to a constructor or to MMDetection, which refuse what they do not know.
 OPEN = ("aggregation.", "pre.", "post.", "schedule.optimizer.", "profile.model.", "hydra.")

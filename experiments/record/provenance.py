@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHOWN = ("torch", "onedl-mmdetection", "onedl-mmcv", "onedl-mmengine")  # versions that a run carries as tags
 # What of the environment can change a result or tell where it ran; anything else may hold secrets.
 VARIABLES = ("SLURM_", "RAY_", "CUDA_", "NCCL_", "OMP_", "MKL_", "TORCH", "PYTHONHASHSEED", "CUBLAS_")

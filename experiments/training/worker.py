@@ -1,4 +1,4 @@
-"""One rank of a trial: `torchrun -m experiments.worker TRIAL_FOLDER ATTEMPT`. The only file with a Runner in it.
+"""One rank of a trial: `torchrun -m experiments.training.worker FOLDER ATTEMPT`. The only file with a Runner in it.
 
 Not a Hydra program: it knows the frozen configuration in its folder and nothing of the sweep.
 """
@@ -15,8 +15,11 @@ import yaml
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
-from experiments import attempts, build, checkpoints, datasets, files, names
+from experiments import files, names
+from experiments.data import datasets
+from experiments.jobs import attempts
 from experiments.paths import TrialPaths
+from experiments.training import build, checkpoints
 
 # What a machine or a network does to a program, as far as exceptions tell: it may not happen again.
 TRANSIENT = (torch.OutOfMemoryError, torch.distributed.DistError, ConnectionError, TimeoutError)

@@ -9,9 +9,10 @@ from typing import IO, Any
 
 import psutil
 
-from experiments import nodes, resources
-from experiments.attempts import Attempt
+from experiments.jobs import nodes
+from experiments.jobs.attempts import Attempt
 from experiments.paths import TrialPaths
+from experiments.planning import resources
 
 GRACE_SECONDS = 10  # for torchrun to end its ranks when asked to; a cluster that ends a job leaves some 30
 # Slurm says with USR2, to every process of a job, that its time is nearly over: that is for the job's own process.
@@ -34,7 +35,7 @@ def command(paths: TrialPaths, config: dict[str, Any], attempt: Attempt) -> list
     count = resources.ranks_per_node(config)
     # In-place restarts of ranks often hang with gloo: a failed attempt is followed by a new one.
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--max-restarts=0", f"--nproc-per-node={count}"]
-    worker = ["-m", "experiments.worker", str(paths.root), str(attempt.number)]
+    worker = ["-m", "experiments.training.worker", str(paths.root), str(attempt.number)]
     return [*DEAF, *torchrun, *nodes.meeting(config, attempt), *worker]
 
 
@@ -48,7 +49,7 @@ def _environment(config: dict[str, Any]) -> dict[str, str]:
 
 def with_our_code() -> str:
     """Returns PYTHONPATH with this repository first: processes find it in whatever folder they start."""
-    return os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH"))))
+    return os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
 
 
 def end(process: subprocess.Popen) -> None:

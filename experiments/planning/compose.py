@@ -11,9 +11,9 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import checks, output_folder, typed
 from experiments.errors import CONF
-from experiments.trial import override_key
+from experiments.planning import checks, output_folder, typed
+from experiments.planning.trial import override_key
 
 Compose = Callable[[list[str]], DictConfig]
 

@@ -1,4 +1,4 @@
-"""Draws the contact sheet of the embedded data: `python -m experiments.shapes_sheet docs/shapes.png`."""
+"""Draws the contact sheet of the embedded data: `python -m experiments.data.shapes_sheet docs/shapes.png`."""
 
 import argparse
 import math
@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from experiments import shapes
+from experiments.data import shapes
 
 COLOURS = ("#56b4e9", "#f0e442", "#ff9d1e", "#ff5ad9")  # of the FPN levels, finest first
 ROWS, COLUMNS = 2, 4

@@ -7,11 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from experiments import annotations, output_folder, shapes
-from experiments.annotations import Contents
+from experiments.data import annotations, shapes
+from experiments.data.annotations import Contents
+from experiments.data.shapes_cache import ShapesSpec, ensure_shapes
 from experiments.errors import UserError, unknown
 from experiments.paths import OutputPaths
-from experiments.shapes_cache import ShapesSpec, ensure_shapes
+from experiments.planning import output_folder
 
 SPLITS = ("train", "val")
 KINDS = ("shapes", "coco")

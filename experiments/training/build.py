@@ -3,9 +3,9 @@
 from mmengine.config import Config
 from mmengine.hub import get_config
 
-from experiments.datasets import Split
-from experiments.detector import Settings, customize
+from experiments.data.datasets import Split
 from experiments.paths import TrialPaths
+from experiments.training.detector import Settings, customize
 
 
 def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPaths, processes: int) -> Config:
@@ -30,7 +30,7 @@ def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPath
     cfg.default_hooks.checkpoint = None  # the trial's hook saves, after the evaluation and in one step
     cfg.custom_hooks = [dict(type="TrialHook", folder=str(paths.root), seed=config["seed"], priority="VERY_LOW")]
     modules = ("hooks", "evaluation", "randomness")
-    cfg.custom_imports = dict(imports=["groie", *(f"experiments.{module}" for module in modules)])
+    cfg.custom_imports = dict(imports=["groie", *(f"experiments.training.{module}" for module in modules)])
     cfg.randomness = dict(seed=config["seed"])
     cfg.work_dir = str(paths.work)
     cfg.launcher = "pytorch" if processes > 1 else "none"

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from experiments import attempts, journal, names
+from experiments import names
+from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.trial import Trial
+from experiments.planning.trial import Trial
+from experiments.record import journal
 
 
 @dataclass(frozen=True)

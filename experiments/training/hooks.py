@@ -10,9 +10,12 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from experiments import checkpoints, journal, names, randomness, stopping
+from experiments import names
+from experiments.jobs import stopping
 from experiments.paths import TrialPaths
-from experiments.samples import Samples
+from experiments.record import journal
+from experiments.training import checkpoints, randomness
+from experiments.training.samples import Samples
 
 PROGRESS_SECONDS = 1.0  # at most one progress record in this time
 KEPT = 2  # checkpoints while training: the newest, and one to fall back to should it be torn

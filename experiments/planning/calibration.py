@@ -7,13 +7,15 @@ from subprocess import Popen
 
 import yaml
 
-from experiments import attempts, files, names, ranks, resources
+from experiments import files, names
 from experiments.display import console
-from experiments.estimate import Estimate
-from experiments.journal import Reader
+from experiments.jobs import attempts, ranks
 from experiments.paths import TrialPaths
-from experiments.plan import Plan
-from experiments.trial import Trial
+from experiments.planning import resources
+from experiments.planning.estimate import Estimate
+from experiments.planning.plan import Plan
+from experiments.planning.trial import Trial
+from experiments.record.journal import Reader
 
 SECONDS = 10.0  # of training that are measured, from the first record of it
 PATIENCE_SECONDS = 300.0  # until then

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.datasets import Split
+from experiments.data.datasets import Split
 from experiments.errors import UserError, unknown
 from experiments.paths import TrialPaths
 
@@ -20,7 +20,7 @@ NOWHERE = Path("nowhere")  # nothing is read or written there
 
 def detectors(configs: Sequence[Settings]) -> None:
     """Builds what is distinct among the trials' detectors; UserError with what their constructors say."""
-    from experiments import detector
+    from experiments.training import detector
 
     skeletons: dict[str, Settings] = {}
     extractors: dict[str, tuple[Settings, Settings]] = {}
@@ -60,7 +60,7 @@ def _build_skeleton(config: Settings) -> None:
     """Builds a detector with plain extractors and runs its backbone and neck on an image without pixels."""
     import torch
 
-    from experiments import build
+    from experiments.training import build
 
     choice = _choice(config, "architecture", "recipe", "profile")
     nothing = Split(NOWHERE, NOWHERE, ("class",))

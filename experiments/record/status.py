@@ -10,11 +10,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from experiments import attempts, journal, names
-from experiments.attempts import Attempt
+from experiments import names
 from experiments.errors import UserError
-from experiments.journal import Reader
+from experiments.jobs import attempts
+from experiments.jobs.attempts import Attempt
 from experiments.paths import OutputPaths, TrialPaths
+from experiments.record import journal
+from experiments.record.journal import Reader
 
 STYLES = {names.RUNNING: "green", names.FAILED: "red", attempts.INTERRUPTED: "yellow", names.FINISHED: "dim"}
 

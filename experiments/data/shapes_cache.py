@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import Progress
 
-from experiments import shapes
+from experiments.data import shapes
 from experiments.errors import UserError
 
 VERSION = 1  # raise it whenever the same spec gives other pixels or annotations: old folders are then left alone

@@ -14,14 +14,18 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 from rich.text import Text
 
-from experiments import attempts, datasets, estimate, files, journal, names, output_folder, rehearsal, resources
-from experiments.attempts import Attempt
-from experiments.compose import Compose, Composer
+from experiments import files, names
+from experiments.data import datasets
 from experiments.display import console
 from experiments.errors import UserError, explain
+from experiments.jobs import attempts
+from experiments.jobs.attempts import Attempt
 from experiments.paths import OutputPaths
-from experiments.sweep import Request
-from experiments.trial import Trial
+from experiments.planning import estimate, output_folder, rehearsal, resources
+from experiments.planning.compose import Compose, Composer
+from experiments.planning.sweep import Request
+from experiments.planning.trial import Trial
+from experiments.record import journal
 
 SHOWN = 60  # trials in the table on the terminal; the plan's file has all
 
@@ -137,7 +141,7 @@ def freeze(plan: Plan) -> None:
     Data sets are made or looked for first, and devices, space and the store asked for, so that what is missing stops
     the sweep before it starts.
     """
-    from experiments.tracking import Run, Store
+    from experiments.record.tracking import Run, Store
 
     data = [_fingerprints(entry) for entry in plan.entries]
     output_folder.mark(plan.outputs.root)

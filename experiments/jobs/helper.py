@@ -4,8 +4,9 @@ import os
 import time
 from typing import Any
 
-from experiments import attempts, names, nodes, ranks
-from experiments.attempts import Attempt
+from experiments import names
+from experiments.jobs import attempts, nodes, ranks
+from experiments.jobs.attempts import Attempt
 from experiments.paths import TrialPaths
 
 POLL_SECONDS = 1.0

@@ -1,0 +1,1 @@
+"""From planned trials to supervised processes, on this machine or many."""

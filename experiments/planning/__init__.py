@@ -1,0 +1,1 @@
+"""From a command line to trials: requests, composition, checks, ids, the plan."""

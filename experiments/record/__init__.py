@@ -1,0 +1,1 @@
+"""What is kept of a trial: journal, provenance, and MLflow's copy."""

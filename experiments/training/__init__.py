@@ -1,0 +1,1 @@
+"""What runs in the ranks of a trial: building the detector, training, evaluating, saving."""
