@@ -22,7 +22,7 @@ from experiments.errors import report
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def run(config: DictConfig) -> str:
     """Runs the planned trial in `config.trial_dir` in processes of its own and returns its state."""
-    from experiments.launch import run_trial
+    from experiments.jobs.launch import run_trial
 
     return run_trial(Path(config.trial_dir), Path(config.launch_dir))
 

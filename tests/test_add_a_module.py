@@ -13,7 +13,7 @@ PAGE = ROOT / "docs" / "add_a_module.md"
 PLAN = """
 import sys
 from hydra import compose, initialize_config_dir
-from experiments import plan, sweep
+from experiments.planning import plan, sweep
 with initialize_config_dir(sys.argv[1] + "/conf", version_base="1.3"):
     planned = plan.make(sweep.requests(sys.argv[2:]), lambda overrides: compose("config", overrides))
 print(*(trial.variant for trial in planned.trials), sep="\\n")
