@@ -1,0 +1,115 @@
+"""What a RoI extractor costs: its parameters, and its multiply-adds, counted without computing anything.
+
+One multiply-add counts one: what MMDetection's tables and most papers call a FLOP, and torch's counter two. Counted are
+products of matrices and convolutions, whatever module they are in, as torch.utils.flop_counter does (padding too), and
+RoIAlign's interpolation: 4 pixels a sample, in each channel. Not counted are sums, means, activations, norms, softmax.
+"""
+
+import copy
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from mmcv.ops import RoIAlign
+from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtractor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+TAPS = 4  # pixels that a bilinear sample is made of
+
+
+@dataclass(frozen=True)
+class ExtractorCost:
+    """Parameters, and multiply-adds of one call."""
+
+    parameters: int
+    macs: int
+
+
+def of_extractor(extractor: BaseRoIExtractor, rois: Tensor, height: int, width: int) -> ExtractorCost:
+    """Returns the cost of pooling `rois` from one image of height x width pixels.
+
+    Args:
+        extractor: ours, MMDetection's or another's whose operations torch can run on its meta device.
+        rois: (N, 5), on the CPU: 0, x1, y1, x2, y2 in pixels. Their sizes matter only to sampling_ratio=0.
+    """
+    twin = copy.deepcopy(extractor).to("meta").eval()
+    shape = (1, extractor.out_channels)
+    feats = [
+        torch.empty(*shape, math.ceil(height / stride), math.ceil(width / stride), device="meta")
+        for stride in extractor.featmap_strides
+    ]
+    with torch.no_grad(), MultiplyAdds(twin) as count:
+        twin(feats, rois)
+    return ExtractorCost(sum(p.numel() for p in twin.parameters()), count.total)
+
+
+def squares(count: int, height: int, width: int) -> Tensor:
+    """Returns RoIs (count, 5) in the middle of an image, for counting.
+
+    Their sides are spread evenly in logarithm from 1/32 of the image's shorter side to all of it: over all FPN levels.
+    """
+    sides = min(height, width) * 2 ** torch.linspace(-5, 0, count)
+    middle = torch.tensor([width, height] * 2) / 2
+    corners = middle + sides[:, None] / 2 * torch.tensor([-1, -1, 1, 1])
+    return torch.cat([torch.zeros(count, 1), corners], dim=1)
+
+
+class MultiplyAdds(FlopCounterMode):
+    """Counts the multiply-adds that run inside `with`; RoIAlign's are those of `model`.
+
+    All but the RoIs may be on the meta device, where mmcv's RoIAlign alone could not run.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(display=False)
+        self.layers = [module for module in model.modules() if isinstance(module, RoIAlign)]
+        self.interpolation = 0
+        self.rois_stay = _RoIsStay()
+
+    @property
+    def total(self) -> int:
+        """Multiply-adds so far."""
+        return self.get_total_flops() // 2 + self.interpolation
+
+    def __enter__(self) -> "MultiplyAdds":
+        for layer in self.layers:
+            layer.forward = partial(self._pool, layer)
+        self.rois_stay.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> Any:
+        for layer in self.layers:
+            del layer.forward
+        self.rois_stay.__exit__(*error)
+        return super().__exit__(*error)
+
+    def _pool(self, layer: RoIAlign, feat: Tensor, rois: Tensor) -> Tensor:
+        self.interpolation += interpolation(layer, rois, feat.shape[1])
+        if feat.is_meta:
+            return feat.new_empty(len(rois), feat.shape[1], *layer.output_size)
+        return RoIAlign.forward(layer, feat, rois)
+
+
+class _RoIsStay(TorchFunctionMode):
+    """Keeps the values of RoIs where features have none: MMDetection gives RoIs the type and device of these."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if func is Tensor.type_as and args[1].is_meta:
+            return args[0].to(args[1].dtype)
+        return func(*args, **(kwargs or {}))
+
+
+def interpolation(layer: RoIAlign, rois: Tensor, channels: int) -> int:
+    """Returns RoIAlign's multiply-adds: RoIs x cells x samples a cell x 4 pixels x channels."""
+    rows, columns = layer.output_size
+    if layer.sampling_ratio > 0:
+        samples = len(rois) * layer.sampling_ratio**2
+    else:  # as many as keep them at most a pixel of the level apart
+        sides = (rois[:, 3:] - rois[:, 1:3]) * layer.spatial_scale
+        sides = sides if layer.aligned else sides.clamp(min=1)
+        samples = int((sides / torch.tensor([columns, rows])).ceil().prod(dim=1).sum())
+    return samples * rows * columns * TAPS * channels
