@@ -13,6 +13,8 @@ RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 FACTORS = ("aggregation", "pre", "post", "architecture", "recipe", "dataset", "schedule", "profile")
 SEED = "seed"
 
+KERNEL_SIZES = ("pre.kernel_size", "post.kernel_size")  # where the module has one
+
 # Tags.
 TRIAL_ID = "trial_id"  # one variant with one seed
 VARIANT_ID = "variant_id"  # the same without the seed
@@ -40,6 +42,9 @@ LEARNING_RATE = "train/lr"
 IMAGES_PER_SECOND = "train/images_per_second"  # of all ranks
 MEMORY = "system/memory_gib"  # resident, of the first rank's process
 GPU_MEMORY = "system/gpu_memory_gib"  # highest so far, of the first rank's GPU
+# What the trial cost. Step = attempt, counted from 1; each figure is of all attempts until then.
+WALL_SECONDS = "cost/wall_seconds"
+DEVICE_SECONDS = "cost/device_seconds"  # the same times ranks
 
 
 def coco_metric(iou_type: str, metric: str) -> str:

@@ -23,7 +23,7 @@ from experiments import files
 from experiments.display import console
 from experiments.errors import UserError
 
-VERSION = 1  # raise it when the rules change: files that passed the old ones are then read again
+VERSION = 2  # raise it when the rules change: files that passed the old ones are then read again
 LONG = 50_000_000  # bytes that take more than a second
 
 IMAGE_KEYS = ("id", "file_name", "width", "height")
@@ -40,6 +40,7 @@ class Contents:
 
     classes: tuple[str, ...]  # in the file's order, which is the order of MMDetection's labels
     file_names: tuple[str, ...]
+    objects: int
     trainable: int  # images that MMDetection trains on
     maskless: str | None  # the first annotation without a mask
     zeroth: str | None  # the annotation with id 0, which pycocotools takes for "no match"
@@ -121,7 +122,8 @@ def _judge(content: Any, file: Path) -> Contents:
         if found:
             console.print(f"note: {file}: {share}; MMDetection leaves them out of training", markup=False)
     trainable = sum(min(images[number]["width"], images[number]["height"]) >= LEAST_SIDE for number in with_objects)
-    return Contents(classes, tuple(image["file_name"] for image in images.values()), trainable, maskless, zeroth)
+    names = tuple(image["file_name"] for image in images.values())
+    return Contents(classes, names, len(annotations), trainable, maskless, zeroth)
 
 
 def _by_id(records: list[Any], name: str, keys: tuple[str, ...]) -> dict[int, dict[str, Any]]:

@@ -43,6 +43,24 @@ def shapes_of(dataset: dict[str, Any]) -> ShapesSpec:
     return ShapesSpec(**{key: dataset[key] for key in ("seed", "train_images", "val_images", "image_size")})
 
 
+def facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns what a trial's record keeps of each split: the annotation file, its SHA-256, and counts.
+
+    A split that cannot be read has the reason in their place: whoever trains on it will say so too.
+    """
+    checked = OutputPaths(Path(config["output_dir"])).data / "checked"
+    try:
+        return {split: _facts(part.annotations, checked) for split, part in locate(config).items()}
+    except UserError as error:
+        return {split: {"unreadable": str(error)} for split in SPLITS}
+
+
+def _facts(file: Path, checked: Path) -> dict[str, Any]:
+    found = _contents(file, checked)
+    counts = {"images": len(found.file_names), "objects": found.objects, "classes": len(found.classes)}
+    return {"annotations": str(file), "sha256": fingerprint(file), **counts}
+
+
 @cache
 def fingerprint(file: Path) -> str:
     """Returns the SHA-256 of an annotation file, read in blocks."""

@@ -42,7 +42,8 @@ class Attempt:
     status: str | None = None  # how it ended, one of MLflow's words; None while it has not
     reason: str | None = None
     transient: bool = False  # a failure that may not come again
-    age: float = 0.0  # seconds since the last sign of life
+    ended: float | None = None  # seconds since 1970; None where its owner could not say
+    touched: float = 0.0  # the last sign of life, seconds since 1970; kept by the file system alone
 
     @property
     def alive(self) -> bool:
@@ -52,6 +53,21 @@ class Attempt:
         if self.host == socket.gethostname() and not _lives(self.process, self.born):
             return False
         return self.age < EXPIRY_SECONDS
+
+    @property
+    def ranks(self) -> int:
+        """Returns on how many devices it works."""
+        return int(self.device.partition(" ")[0])
+
+    @property
+    def age(self) -> float:
+        """Returns the seconds since the last sign of life."""
+        return max(0.0, time.time() - self.touched)
+
+    @property
+    def heard(self) -> float:
+        """Returns when it was last alive, in seconds since 1970."""
+        return self.ended if self.ended is not None else self.touched
 
     @property
     def state(self) -> str:
@@ -102,6 +118,7 @@ def claim(folder: Path, device: str, job: str | None = None) -> Claim:
         process=os.getpid(),
         born=psutil.Process().create_time(),
         started=time.time(),
+        touched=time.time(),
         device=device,
         job=job,
     )
@@ -117,15 +134,12 @@ def last(folder: Path) -> Attempt | None:
     numbers = [int(path.stem) for path in (folder / "attempts").glob("[0-9]*.json")]
     if not numbers:
         return None
-    path = _file(folder, max(numbers))
-    facts = json.loads(path.read_text())
-    return Attempt(**facts, age=max(0.0, time.time() - path.stat().st_mtime))
+    return _read(_file(folder, max(numbers)))
 
 
-def began(folder: Path) -> float:
-    """Returns when the first attempt began, in seconds since 1970; now, where there was none."""
-    path = _file(folder, 1)
-    return float(json.loads(path.read_text())["started"]) if path.exists() else time.time()
+def every(folder: Path) -> list[Attempt]:
+    """Returns all attempts at the trial in `folder`, oldest first."""
+    return [_read(path) for path in sorted((folder / "attempts").glob("[0-9]*.json"))]
 
 
 def state(folder: Path) -> str:
@@ -157,12 +171,17 @@ def end_with(folder: Path, number: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _read(path: Path) -> Attempt:
+    facts = json.loads(path.read_text())
+    return Attempt(**facts, touched=path.stat().st_mtime)
+
+
 def _file(folder: Path, number: int) -> Path:
     return folder / "attempts" / f"{number:04d}.json"
 
 
 def _facts(attempt: Attempt) -> str:
-    return json.dumps({key: value for key, value in asdict(attempt).items() if key != "age"}, indent=2)
+    return json.dumps({key: value for key, value in asdict(attempt).items() if key != "touched"}, indent=2)
 
 
 def _lives(process: int, born: float) -> bool:

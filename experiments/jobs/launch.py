@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from experiments import files, names
+from experiments.data import datasets
 from experiments.display import TrialDisplay, console
 from experiments.jobs import attempts, helper, nodes, ranks, stopping
 from experiments.paths import TrialPaths
@@ -73,7 +74,7 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         journal.mend(paths.journal)
         paths.ending.unlink(missing_ok=True)
         claim.update(rendezvous=nodes.rendezvous(config))
-        _note_provenance(paths, claim.attempt.number)
+        _note_provenance(paths, config, claim.attempt.number)
         courier = Courier(config, paths)
         display = TrialDisplay(description, config["schedule"]["epochs"])
         lacking = resources.lacking_space(config)
@@ -85,7 +86,8 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         raise
     finally:
         if not claim.lost:
-            claim.update(status=outcome.status, reason=outcome.reason, transient=outcome.transient)
+            told = {"status": outcome.status, "reason": outcome.reason, "transient": outcome.transient}
+            claim.update(**told, ended=time.time())
             if outcome.status == names.FINISHED:  # written down by now: the checkpoints may go
                 _keep(paths, config["resources"]["keep_checkpoints"])
         trouble = courier.close() if courier else None
@@ -94,8 +96,8 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
     return outcome
 
 
-def _note_provenance(paths: TrialPaths, attempt: int) -> None:
-    gathered = provenance.gather()
+def _note_provenance(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
+    gathered = {**provenance.gather(), "data": datasets.facts(config)}
     path = paths.provenance(attempt)
     path.parent.mkdir(exist_ok=True)
     if gathered["source"]["difference"]:

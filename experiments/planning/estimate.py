@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 from experiments import names
@@ -40,15 +39,10 @@ def measured(outputs: OutputPaths) -> list[Measured]:
         if paths.description.exists() and (epochs := journal.complete_epochs(paths.journal)):
             described = json.loads(paths.description.read_text())
             epoch = median(journal.seconds(record) for record in epochs.values())
-            ranks = _ranks(folder)
+            attempt = attempts.last(folder)
+            ranks = attempt.ranks if attempt else 1
             found.append(Measured(described[names.VARIANT_ID], _alike(described["factors"]), epoch * ranks))
     return found
-
-
-def _ranks(folder: Path) -> int:
-    """Returns the ranks of the trial's newest attempt."""
-    attempt = attempts.last(folder)
-    return int(attempt.device.partition(" ")[0]) if attempt else 1
 
 
 def estimate(trial: Trial, done: list[Measured]) -> Estimate:

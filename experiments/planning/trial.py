@@ -60,6 +60,12 @@ class Trial:
         return {group: self.config[group]["name"] for group in names.FACTORS}
 
     @property
+    def kernel_sizes(self) -> dict[str, int]:
+        """The kernel sizes of the chosen modules, by configuration key; a module without one is absent."""
+        sizes = {f"{place}.kernel_size": self.config[place].get("kernel_size") for place in ("pre", "post")}
+        return {key: size for key, size in sizes.items() if size is not None}
+
+    @property
     def note(self) -> str | None:
         """What the profile does to this architecture beyond making it smaller."""
         return self.config["profile"]["notes"].get(self.config["architecture"]["name"])
@@ -77,6 +83,7 @@ class Trial:
             names.OVERRIDES: [item for item in self.overrides if _tells_what(override_key(item))],
             names.SEED: self.seed,
             "factors": self.factors,
+            "kernel_sizes": self.kernel_sizes,
             "epochs": self.config["schedule"]["epochs"],
         }
 

@@ -30,7 +30,7 @@ from experiments import names
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.record import provenance
+from experiments.record import provenance, wording
 from experiments.record.journal import Reader
 
 SECONDS, LONGEST_SECONDS = 1.0, 60.0  # between two updates of a run; doubled while the store is in trouble
@@ -82,20 +82,22 @@ class Run:
     def update(self) -> None:
         """Brings the run up to date; a second time in a row changes nothing. Raises what the store raises."""
         description = json.loads(self.paths.description.read_text())
-        attempt = attempts.last(self.paths.root)
+        tried = attempts.every(self.paths.root)
+        attempt = tried[-1] if tried else None
         if not self.run_id:
-            self._find_or_create(description)
+            self._find_or_create(description, tried)
         self._deliver()
         ended = attempt is not None and not attempt.alive
         settled = f"{attempt.number} {attempt.state}" if attempt and ended else ""
         anew = settled != self.tags.get(names.SETTLED)
         if anew and attempt and ended:
             self._keep_files()
+            self.client.log_batch(self.run_id, metrics=_spent(tried))
         reason = (attempt.reason or "") if attempt and ended else ""
         self._tag({**_tags(description), **self._origin(attempt), names.REASON: reason, names.SETTLED: settled})
         if anew and attempt and ended:
-            heard = int(1000 * (time.time() - attempt.age))
-            self.client.set_terminated(self.run_id, attempt.status or names.KILLED, end_time=heard)
+            status = attempt.status or names.KILLED
+            self.client.set_terminated(self.run_id, status, end_time=_milliseconds(attempt.heard))
         elif anew:
             self.client.update_run(self.run_id, status=names.RUNNING)
 
@@ -112,16 +114,16 @@ class Run:
         path = self.paths.provenance(attempt.number) if attempt else None
         return provenance.tags(json.loads(path.read_text())) if path and path.exists() else {}
 
-    def _find_or_create(self, description: dict[str, Any]) -> None:
+    def _find_or_create(self, description: dict[str, Any], tried: list[attempts.Attempt]) -> None:
         record = description[names.RECORD]
         found = self.client.search_runs([self.experiment_id], f"tags.{names.RECORD} = '{record}'")
         if found:
             self.run_id, self.tags = found[0].info.run_id, found[0].data.tags
             return
         self.tags = _tags(description)
-        began = int(1000 * attempts.began(self.paths.root))
+        began = _milliseconds(tried[0].started if tried else time.time())
         self.run_id = self.client.create_run(self.experiment_id, start_time=began, tags=self.tags).info.run_id
-        params = {**description["factors"], names.SEED: description[names.SEED]}
+        params = {**description["factors"], **description["kernel_sizes"], names.SEED: description[names.SEED]}
         self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
 
     def _deliver(self) -> None:
@@ -147,7 +149,20 @@ def _tags(description: dict[str, Any]) -> dict[str, str]:
     tags = {key: description[key] for key in (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.RECORD)}
     tags[names.OVERRIDES] = " ".join(description[names.OVERRIDES])
     tags["mlflow.runName"] = f"{description[names.VARIANT]} s{description[names.SEED]}"
+    tags["mlflow.note.content"] = wording.note(description)
     return tags | description["sweeps"]
+
+
+def _spent(tried: list[attempts.Attempt]) -> list[Metric]:
+    """Returns what all attempts took, at the end of the last."""
+    wall = sum(one.heard - one.started for one in tried)
+    devices = sum((one.heard - one.started) * one.ranks for one in tried)
+    when, step = _milliseconds(tried[-1].heard), tried[-1].number
+    return [Metric(names.WALL_SECONDS, wall, when, step), Metric(names.DEVICE_SECONDS, devices, when, step)]
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(1000 * seconds)
 
 
 class Courier:

@@ -133,11 +133,11 @@ def repeatable(points: list[tuple[str, int, float, int]]) -> list[tuple[str, int
 
 
 def mlflow_metrics(outputs: Path, run: Run) -> list[tuple[str, int, float, int]]:
-    """Returns the whole metric history of a run in the same form."""
+    """Returns the metric history of a run in the same form, but for what its attempts took, which no journal has."""
     reader = client(outputs)
     return sorted(
         (point.key, point.step, point.value, point.timestamp)
-        for name in run.data.metrics
+        for name in set(run.data.metrics) - {names.WALL_SECONDS, names.DEVICE_SECONDS}
         for point in reader.get_metric_history(run.info.run_id, name)
     )
 

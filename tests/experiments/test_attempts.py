@@ -154,13 +154,24 @@ def test_only_a_finished_trial_is_not_claimed_again(tmp_path: Path, status: str,
         assert attempts.state(tmp_path) == names.RUNNING
 
 
-def test_trial_without_attempts_is_to_do_and_began_is_the_first(tmp_path: Path) -> None:
-    assert (attempts.last(tmp_path), attempts.state(tmp_path)) == (None, "to do")
-    assert abs(attempts.began(tmp_path) - time.time()) < 60
-    for number in (1, 2, 10):
+def test_trial_without_attempts_is_to_do(tmp_path: Path) -> None:
+    assert (attempts.every(tmp_path), attempts.last(tmp_path), attempts.state(tmp_path)) == ([], None, "to do")
+
+
+def test_attempts_come_in_their_order(tmp_path: Path) -> None:
+    for number in (10, 1, 2):
         by_hand(tmp_path, number, status="FAILED", started=100.0 * number)
-    assert attempts.began(tmp_path) == 100.0
+    assert [(one.number, one.started) for one in attempts.every(tmp_path)] == [(1, 100.0), (2, 200.0), (10, 1000.0)]
     assert attempts.last(tmp_path).number == 10  # type: ignore[union-attr]
+
+
+def test_last_sign_of_life_is_the_end_where_its_owner_told_it(tmp_path: Path) -> None:
+    """And else its last touch, which a copy of the folder may not keep."""
+    by_hand(tmp_path, 1, status="FINISHED", started=100.0, ended=150.0)
+    assert attempts.last(tmp_path).heard == 150.0  # type: ignore[union-attr]
+    by_hand(tmp_path, 2, started=200.0)
+    os.utime(tmp_path / "attempts" / "0002.json", (260.0, 260.0))
+    assert abs(attempts.last(tmp_path).heard - 260.0) < 0.1  # type: ignore[union-attr]
 
 
 def update_for_ever(folder: Path) -> None:

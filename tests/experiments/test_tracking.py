@@ -54,7 +54,8 @@ def paths(tmp_path: Path) -> TrialPaths:
         names.OVERRIDES: ["pre=none"],
         names.RECORD: "0f0f",
         names.SEED: 3,
-        "factors": {"pre": "none"},
+        "factors": dict.fromkeys(names.FACTORS, "none"),
+        "kernel_sizes": {"post.kernel_size": 5},
         "sweeps": {names.SWEEP + "one": "one"},
     }
     found.description.write_text(json.dumps(description))
@@ -104,10 +105,33 @@ def test_another_process_adds_only_what_is_new(store: Store, paths: TrialPaths) 
 def test_params_and_tags_say_who_the_trial_is(store: Store, paths: TrialPaths) -> None:
     Run(store, paths).update()
     run = only_run(store)
-    assert run.data.params == {"pre": "none", "seed": "3"}
+    assert run.data.params == dict.fromkeys(names.FACTORS, "none") | {"post.kernel_size": "5", "seed": "3"}
     assert run.data.tags["mlflow.runName"] == "faster_rcnn sum s3"
     assert run.data.tags[names.OVERRIDES] == "pre=none"
     assert run.data.tags[names.TRIAL_ID] == "a-trial"
+
+
+def test_description_says_whom_it_serves_and_how_to_get_it_again(store: Store, paths: TrialPaths) -> None:
+    description = json.loads(paths.description.read_text())
+    description["sweeps"][names.ROWS + "one"] = json.dumps(["conv 5x5", "baseline"])
+    description[names.OVERRIDES].append("+dataset.root=/some where")
+    paths.description.write_text(json.dumps(description))
+    Run(store, paths).update()
+    text = only_run(store).data.tags["mlflow.note.content"]
+    assert "- sweep one: conv 5x5, baseline\n" in text
+    assert "\npython run.py pre=none '+dataset.root=/some where'\n" in text
+    assert "\npython -m experiments reproduce a-trial\n" in text
+
+
+def test_cost_is_of_all_attempts(store: Store, paths: TrialPaths) -> None:
+    for number, (device, started, ended) in enumerate([("1 x cpu", 100.0, 130.0), ("4 x gpu", 200.0, 210.0)], start=1):
+        claim = attempts.claim(paths.root, device)
+        claim.update(status="FAILED", started=started, ended=ended)
+        Run(store, paths).update()
+        Run(store, paths).update()
+        assert attempts.last(paths.root).number == number  # type: ignore[union-attr]
+    assert history(store, names.WALL_SECONDS) == [(1, 30.0, 130_000), (2, 40.0, 210_000)]
+    assert history(store, names.DEVICE_SECONDS) == [(1, 30.0, 130_000), (2, 70.0, 210_000)]
 
 
 def test_run_of_a_folder_that_was_done_anew_is_another(store: Store, paths: TrialPaths) -> None:
@@ -140,7 +164,7 @@ def test_run_ends_as_the_attempt_did(store: Store, paths: TrialPaths, status: st
     ended = only_run(store)
     assert ended.info.status == status
     assert ended.data.tags.get(names.REASON, "") == (reason or "")
-    assert ended.info.start_time == int(1000 * claim.attempt.started)
+    assert ended.info.start_time == round(1000 * claim.attempt.started)
     assert {file.path for file in store.client.list_artifacts(ended.info.run_id)} == {"config.yaml"}
 
 
