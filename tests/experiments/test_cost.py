@@ -1,0 +1,255 @@
+"""What variants cost: counted without values as with them, measured by MMEngine's own loop."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import harness
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.utils import register_all_modules
+from mmengine.config import ConfigDict
+from mmengine.evaluator import BaseMetric
+from mmengine.hub import get_config
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+import groie.cost
+from experiments.training import cost, detector
+
+WIDTH, HEIGHT, PROPOSALS, DETECTIONS = 150, 90, 13, 7
+SEMANTIC = "htc/htc_r50_fpn_1x_coco.py"
+ARCHITECTURES = harness.options()["architecture"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _registered() -> None:
+    register_all_modules()
+
+
+def model(*overrides: str) -> ConfigDict:
+    """Returns the MMDetection config of a variant for COCO's number of classes."""
+    config = harness.composed(*overrides)
+    wanted = get_config(f"mmdet::{config['architecture']['base']}").model
+    detector.customize(wanted, config, 80)
+    return wanted
+
+
+def fixed_numbers(wanted: ConfigDict) -> ConfigDict:
+    """Has a detector find a known number of boxes: the first of all that there are, none suppressed by another."""
+    wanted.test_cfg.rpn.update(nms=dict(type="nms", iou_threshold=1.0), max_per_img=PROPOSALS)
+    wanted.test_cfg.rcnn.update(score_thr=0.0, nms=dict(type="nms", iou_threshold=1.0), max_per_img=DETECTIONS)
+    return wanted
+
+
+def really(wanted: ConfigDict) -> tuple[int, int]:
+    """Returns the multiply-adds of a real detection, and those of its extractors, in one image with real weights."""
+    torch.manual_seed(0)
+    built = MODELS.build(wanted).eval()
+    sample = DetDataSample(metainfo=dict(img_shape=(HEIGHT, WIDTH), ori_shape=(HEIGHT, WIDTH), scale_factor=(1.0, 1.0)))
+    image = torch.randint(0, 256, (3, HEIGHT, WIDTH), dtype=torch.uint8)
+    data = built.data_preprocessor(dict(inputs=[image], data_samples=[sample]), training=False)
+    with torch.no_grad(), groie.cost.MultiplyAdds(built) as counted:
+        (found,) = built(**data, mode="predict")
+    assert len(found.pred_instances) == DETECTIONS
+    flops = {name: sum(counts.values()) for name, counts in counted.get_flop_counts().items()}  # by torch, of modules
+    of_extractors = sum(count for name, count in flops.items() if re.search(r"_roi_extractor(\.\d)?$", name))
+    return counted.total, of_extractors // 2 + counted.interpolation
+
+
+@pytest.mark.parametrize("modules", [("aggregation=single",), ("aggregation=concat", "pre=conv3", "post=attention")])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_counted_without_values_is_what_really_runs(architecture: str, modules: tuple[str, ...]) -> None:
+    wanted = fixed_numbers(model(f"architecture={architecture}", *modules))
+    found = cost.count(wanted, WIDTH, HEIGHT)
+    assert (found.gmacs, found.extractor_gmacs) == tuple(macs / 1e9 for macs in really(wanted))
+
+
+def test_semantic_branch_is_counted() -> None:
+    """HTC's, which conf/ leaves out: it costs parameters and multiply-adds, and its RoIs are pooled too."""
+    plain = ("architecture=htc", "profile=coco", "aggregation=single")
+    wanted, without = fixed_numbers(model(*plain, f"architecture.base={SEMANTIC}")), fixed_numbers(model(*plain))
+    wanted.backbone.init_cfg = None
+    wanted.roi_head.semantic_roi_extractor.roi_layer.sampling_ratio = 2  # shipped with 0: as many as a RoI has cells
+    found, less = cost.count(wanted, WIDTH, HEIGHT), cost.count(without, WIDTH, HEIGHT)
+    assert (found.gmacs, found.extractor_gmacs) == tuple(macs / 1e9 for macs in really(wanted))
+    assert found.parameters > less.parameters
+    assert found.extractor_gmacs > less.extractor_gmacs
+
+
+@pytest.mark.parametrize(
+    ("architecture", "boxes", "masks"),
+    [("faster_rcnn", 1, 0), ("grid_rcnn", 1, 1), ("cascade_mask_rcnn", 3, 3), ("htc", 3, 1)],
+)
+def test_extractors_share(architecture: str, boxes: int, masks: int) -> None:
+    """A cascade pools at each stage; HTC's masks in test are all made from one pooling, its last stage's."""
+    wanted = model(f"architecture={architecture}", "profile=coco", "pre=conv5", "post=attention")
+    found = cost.count(wanted, 1333, 800)
+    total = 0
+    for kind, times, limit in (("bbox", boxes, 1000), ("mask", masks, 100), ("grid", masks, 100)):
+        place = f"{kind}_roi_extractor"
+        if place in wanted.roi_head:
+            rois = groie.cost.squares(limit, 800, 1344)
+            total += times * groie.cost.of_extractor(MODELS.build(wanted.roi_head[place]), rois, 800, 1344).macs
+    assert found.extractor_gmacs == total / 1e9
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_parameters_are_mmdetections(architecture: str) -> None:
+    base = harness.composed(f"architecture={architecture}")["architecture"]["base"]
+    with torch.device("meta"):
+        shipped = MODELS.build(get_config(f"mmdet::{base}").model)
+    plain = cost.count(model(f"architecture={architecture}", "profile=coco", "aggregation=single"), 64, 64)
+    assert plain.extractor_parameters == 0
+    assert plain.parameters == sum(parameter.numel() for parameter in shipped.parameters())
+    full = cost.count(model(f"architecture={architecture}", "profile=coco", "aggregation=concat"), 64, 64)
+    assert full.parameters - plain.parameters == full.extractor_parameters > 0
+
+
+def test_frozen_parameters_are_not_trained() -> None:
+    """profile=coco freezes the backbone's stem and first stage."""
+    wanted = model("profile=coco")
+    found = cost.count(wanted, 64, 64)
+    backbone = MODELS.build({**wanted.backbone, "init_cfg": None})
+    frozen = [*backbone.bn1.parameters(), *backbone.conv1.parameters(), *backbone.layer1.parameters()]
+    assert found.parameters - found.trainable_parameters == sum(parameter.numel() for parameter in frozen)
+
+
+def test_what_cannot_be_counted_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(*_: object) -> None:
+        raise NotImplementedError("deform_conv is not implemented for the device meta")
+
+    monkeypatch.setattr(MODELS.get("ResNet"), "forward", forward)
+    with pytest.warns(UserWarning, match="deform_conv is not implemented"):
+        found = cost.count(model(), WIDTH, HEIGHT)
+    assert (found.gmacs, found.extractor_gmacs) == (None, None)
+    assert cost.as_metrics(found) == {
+        "cost/parameters": found.parameters,
+        "cost/trainable_parameters": found.parameters,
+        "cost/extractor_parameters": 0,
+    }
+    assert found.parameters > 1e6
+
+
+class Clock:
+    """Time that passes only where it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.time = 0.0
+        monkeypatch.setattr(cost.time, "perf_counter", lambda: self.time)
+
+
+class Toy(BaseModel):
+    """Takes 100 s for the first of all calls, then as many seconds as the input says; twice that in training."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.weight = nn.Parameter(torch.ones(1))
+        self.first = {"loss": 100.0, "predict": 100.0}
+
+    def forward(self, inputs: list[Tensor], mode: str) -> Any:
+        self.clock.time += self.first.pop(mode, 0) + float(inputs[0]) * (2 if mode == "loss" else 1)
+        return {"loss": (self.weight * inputs[0]).sum()} if mode == "loss" else [{"found": inputs}]
+
+
+class Loading(torch.utils.data.Dataset):
+    """Numbers, each of which takes 1,000 s to load."""
+
+    def __init__(self, clock: Clock, numbers: list[float]) -> None:
+        self.clock, self.numbers = clock, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        self.clock.time += 1000
+        return {"inputs": torch.tensor([self.numbers[index]])}
+
+
+class Slow(BaseMetric):
+    """Takes 1,000 s for each image, and as long in the end."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(prefix="coco")
+        self.clock = clock
+
+    def process(self, data_batch: Any, data_samples: Any) -> None:
+        self.clock.time += 1000
+        self.results.append(1.0)
+
+    def compute_metrics(self, results: list[float]) -> dict[str, float]:
+        self.clock.time += 1000
+        return {"AP": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "typical"),
+    [
+        ([9.0, 9.0, 9.0, 9.0, 9.0, 3.0, 1.0, 2.0], 2.0),  # the first five are left out
+        ([4.0, 2.0, 3.0], 3.0),  # too few for that: the median of all, the first of which was slow
+    ],
+)
+def test_real_loop_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numbers: list[float], typical: float
+) -> None:
+    """Only the detector's forward in validation, only the step in training: no loading, no metric."""
+    clock = Clock(monkeypatch)
+    monkeypatch.setattr(cost, "TIMED", 3)
+    seen = []
+
+    class Reader(cost.Hook):
+        priority = "VERY_LOW"
+
+        def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+            seen.append(metrics)
+
+    loader = dict(batch_size=1, num_workers=0, sampler=dict(type="DefaultSampler", shuffle=False))
+    runner = Runner(
+        model=Toy(clock),
+        work_dir=str(tmp_path),
+        train_dataloader=dict(dataset=Loading(clock, [*numbers, *[50.0] * (10 * (len(numbers) > 5))]), **loader),
+        val_dataloader=dict(dataset=Loading(clock, numbers), **loader),
+        val_evaluator=[Slow(clock)],
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.0)),
+        train_cfg=dict(by_epoch=True, max_epochs=2),
+        val_cfg=dict(),
+        custom_hooks=[cost.CostHook(), Reader()],
+        experiment_name=f"toy-{len(numbers)}",
+    )
+    runner.train()
+    expected = {"coco/AP": 0.5, "cost/seconds_per_image": typical, "cost/seconds_per_iteration": 2 * typical}
+    assert seen == [expected, expected]
+    assert not runner.model._forward_hooks
+    assert not runner.model._forward_pre_hooks
+
+
+def test_memory_is_the_highest_of_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU MMEngine's logger resets the highest at some steps; what an evaluation took is not the training's."""
+    highest, waits = [0], []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waits.append(1))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: highest[0])
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: highest.__setitem__(0, 0))
+    hook, runner = cost.CostHook(), SimpleNamespace(model=nn.Identity())
+    for gib in (3, 2):  # an epoch each
+        hook.before_train_epoch(runner)
+        for step, reached in enumerate((1, gib, 1)):
+            hook.before_train_iter(runner, step)
+            highest[0] = max(highest[0], reached * 2**30)
+            hook.after_train_iter(runner, step)
+            if step == 1:
+                torch.cuda.reset_peak_memory_stats()
+        assert len(waits) == 6
+        hook.before_val_epoch(runner)
+        runner.model(torch.zeros(1))
+        highest[0] = 9 * 2**30
+        metrics: dict[str, float] = {}
+        hook.after_val_epoch(runner, metrics)
+        assert metrics["cost/gpu_memory_gib"] == gib
+        assert len(waits) == 8
+        waits.clear()
