@@ -1,5 +1,6 @@
 """What a variant costs: parameters and multiply-adds, counted without training; time and memory, measured in it."""
 
+import copy
 import math
 import statistics
 import time
@@ -52,7 +53,7 @@ def count(model: Mapping[str, Any], width: int, height: int) -> Cost:
         width, height: of the image in pixels, padded as MMDetection pads it: `profile.image_scale`.
     """
     with torch.device("meta"), DefaultScope.overwrite_default_scope("mmdet"):
-        detector = MODELS.build(model).eval()
+        detector = MODELS.build(copy.deepcopy(model)).eval()  # MMDetection writes into it
     divisor = model["data_preprocessor"].get("pad_size_divisor", 1)
     size = tuple(math.ceil(side / divisor) * divisor for side in (height, width))
     extractors = [module for module in detector.modules() if isinstance(module, BaseRoIExtractor)]

@@ -110,6 +110,16 @@ def test_parameters_are_mmdetections(architecture: str) -> None:
     assert full.parameters - plain.parameters == full.extractor_parameters > 0
 
 
+def test_counting_leaves_no_trace() -> None:
+    """The config is written down and trained afterwards, with the draws that follow from the seed."""
+    wanted, state = model("aggregation=random"), torch.get_rng_state()
+    before = wanted.to_dict()
+    first = cost.count(wanted, WIDTH, HEIGHT)
+    assert wanted.to_dict() == before
+    assert torch.equal(torch.get_rng_state(), state)
+    assert cost.count(wanted, WIDTH, HEIGHT) == first
+
+
 def test_frozen_parameters_are_not_trained() -> None:
     """profile=coco freezes the backbone's stem and first stage."""
     wanted = model("profile=coco")
