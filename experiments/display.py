@@ -1,6 +1,5 @@
 """What a person sees while trials run: a bar where there is a terminal, a line per epoch where there is none."""
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from experiments import names
+from experiments.record import wording
 from experiments.record.journal import Record
 
 LAST_LINES = 8  # of a failed trial's log that are shown
@@ -21,8 +21,7 @@ class TrialDisplay:
     """One trial's progress, fed with its journal."""
 
     def __init__(self, description: dict[str, Any], epochs: int) -> None:
-        variant = textwrap.shorten(description[names.VARIANT], 80, placeholder=" ...")
-        self.title = f"{variant} s{description[names.SEED]}"
+        self.title = wording.title(description)
         self.epochs = epochs
         self.average_precision = ""
         self.trouble: str | None = None

@@ -141,7 +141,7 @@ def freeze(plan: Plan) -> None:
     Data sets are made or looked for first, and devices, space and the store asked for, so that what is missing stops
     the sweep before it starts.
     """
-    from experiments.record.tracking import Run, Store
+    from experiments.record.tracking import Store, deliver
 
     data = [_fingerprints(entry) for entry in plan.entries]
     output_folder.mark(plan.outputs.root)
@@ -164,7 +164,7 @@ def freeze(plan: Plan) -> None:
             paths.stop.unlink(missing_ok=True)
             files.write(paths.config, yaml.dump(trial.config, Dumper=yaml.CSafeDumper, sort_keys=False))
         elif entry.state != names.RUNNING:  # else whoever runs it reads the description
-            Run(store, paths).update()
+            deliver(store, paths)
 
 
 def _fingerprints(entry: Entry) -> dict[str, str]:

@@ -8,7 +8,7 @@ from rich.progress import track
 from experiments import names
 from experiments.display import console
 from experiments.record.status import Progress
-from experiments.record.tracking import Run, Store
+from experiments.record.tracking import Store, deliver
 
 
 def all_trials(trials: list[Progress], uri: str | None) -> None:
@@ -25,6 +25,6 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
         tracking = config["tracking"] | ({"uri": uri} if uri else {})
         key = (tracking["uri"], tracking["experiment"])
         stores[key] = stores.get(key) or Store({**config, "tracking": tracking})
-        Run(stores[key], one.paths).update()
+        deliver(stores[key], one.paths)
     where = ", ".join(uri for uri, _ in stores)
     console.print(f"{len(still)} trials are in MLflow as their folders have them: {where}", markup=False)

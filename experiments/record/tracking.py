@@ -14,10 +14,13 @@ from typing import Any
 from filelock import FileLock
 
 # Quiet, and a store that does not answer is given up after seconds, not MLflow's own minutes; read at mlflow's import.
+# No retries: we try again ourselves, after a look at what the store has, else a run that it made before its answer was
+# lost would be made twice.
 for _name, _value in {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }.items():
     os.environ.setdefault(_name, _value)
@@ -45,7 +48,7 @@ class Store:
     def __init__(self, config: dict[str, Any]) -> None:
         """Opens the store of a resolved configuration, creating the sqlite file and the experiment where missing.
 
-        Raises UserError where the store does not answer.
+        Raises UserError where the store cannot be used.
         """
         tracking, outputs = config["tracking"], OutputPaths(Path(config["output_dir"]))
         outputs.root.mkdir(parents=True, exist_ok=True)
@@ -62,9 +65,9 @@ class Store:
                 else:
                     self.experiment_id = found.experiment_id
         except (MlflowException, OSError) as error:
-            reason = str(error).splitlines()[0]
             raise UserError(
-                f"the MLflow store tracking.uri={self.uri} does not answer ({reason}); start it or use tracking=sqlite"
+                f"the MLflow store tracking.uri={self.uri} cannot be used ({wording.trouble(error)}); start it or use "
+                "tracking=sqlite"
             ) from error
 
 
@@ -89,17 +92,18 @@ class Run:
         self._deliver()
         ended = attempt is not None and not attempt.alive
         settled = f"{attempt.number} {attempt.state}" if attempt and ended else ""
-        anew = settled != self.tags.get(names.SETTLED)
+        anew = settled != self.tags[names.SETTLED]
         if anew and attempt and ended:
             self._keep_files()
             self.client.log_batch(self.run_id, metrics=_spent(tried))
         reason = (attempt.reason or "") if attempt and ended else ""
-        self._tag({**_tags(description), **self._origin(attempt), names.REASON: reason, names.SETTLED: settled})
+        self._tag({**_tags(description), **self._origin(attempt), names.REASON: reason})
         if anew and attempt and ended:
             status = attempt.status or names.KILLED
             self.client.set_terminated(self.run_id, status, end_time=_milliseconds(attempt.heard))
         elif anew:
             self.client.update_run(self.run_id, status=names.RUNNING)
+        self._tag({names.SETTLED: settled})  # last: what was not reached before the store broke off is done again
 
     def _keep_files(self) -> None:
         """Copies what is needed to repeat and to understand the trial."""
@@ -118,13 +122,17 @@ class Run:
         record = description[names.RECORD]
         found = self.client.search_runs([self.experiment_id], f"tags.{names.RECORD} = '{record}'")
         if found:
-            self.run_id, self.tags = found[0].info.run_id, found[0].data.tags
-            return
-        self.tags = _tags(description)
-        began = _milliseconds(tried[0].started if tried else time.time())
-        self.run_id = self.client.create_run(self.experiment_id, start_time=began, tags=self.tags).info.run_id
+            run = found[0]
+        else:
+            began = _milliseconds(tried[0].started if tried else time.time())
+            run = self.client.create_run(self.experiment_id, start_time=began, tags=_tags(description))
         params = {**description["factors"], **description["kernel_sizes"], names.SEED: description[names.SEED]}
-        self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        missing = [Param(key, str(value)) for key, value in params.items() if key not in run.data.params]
+        if missing:
+            self.client.log_batch(run.info.run_id, params=missing)
+        unsettled = "" if run.info.status == names.RUNNING else "unknown"
+        self.tags = {names.SETTLED: unsettled, **run.data.tags}
+        self.run_id = run.info.run_id  # last: the run is made, with all its params
 
     def _deliver(self) -> None:
         """Copies the journal's metrics with their own times and steps, by which a second time adds nothing."""
@@ -145,10 +153,21 @@ class Run:
             self.tags = {**self.tags, **changed}
 
 
+def deliver(store: Store, paths: TrialPaths) -> None:
+    """Makes a trial's run say what the trial's folder says; UserError where the store does not take it."""
+    try:
+        Run(store, paths).update()
+    except MlflowException as error:
+        raise UserError(
+            f"the MLflow store {store.uri} does not take the record of {paths.root.name} ({wording.trouble(error)}); "
+            "put that right, then give the same command"
+        ) from error
+
+
 def _tags(description: dict[str, Any]) -> dict[str, str]:
     tags = {key: description[key] for key in (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.RECORD)}
     tags[names.OVERRIDES] = " ".join(description[names.OVERRIDES])
-    tags["mlflow.runName"] = f"{description[names.VARIANT]} s{description[names.SEED]}"
+    tags["mlflow.runName"] = wording.title(description)
     tags["mlflow.note.content"] = wording.note(description)
     return tags | description["sweeps"]
 
@@ -184,8 +203,8 @@ class Courier:
                 run = run or Run(Store(self.config), self.paths)
                 run.update()
                 self.trouble, delay = None, SECONDS
-            except (MlflowException, OSError, UserError) as error:
-                self.trouble = str(error).partition("\n")[0]
+            except Exception as error:  # of any kind: a thread that ends in silence would pass for one that is done
+                self.trouble = wording.trouble(error)
                 delay = min(2 * delay, LONGEST_SECONDS)
             if closing:
                 return

@@ -1,10 +1,30 @@
-"""What a person reads on a run's page in MLflow: who the trial is, what it serves, how to get it again (Markdown)."""
+"""What a person reads of a run: its title, its description in MLflow (Markdown), what is wrong with the store."""
 
 import json
+import re
 import shlex
+import textwrap
 from typing import Any
 
 from experiments import names
+
+TITLE, TROUBLE = 80, 200  # longest variant in a title, longest account of a trouble, in characters
+LOST = re.compile("connection refused|timed out|name or service not known|no route to host|\\d+ error responses", re.I)
+
+
+def title(description: dict[str, Any]) -> str:
+    """Returns a trial's name in lists, a long variant cut; PostgreSQL takes no run's name above 250 characters."""
+    variant = textwrap.shorten(description[names.VARIANT], TITLE, placeholder=" ...")
+    return f"{variant} s{description[names.SEED]}"
+
+
+def trouble(error: Exception) -> str:
+    """Returns in a line what is wrong with a store: MLflow's words, less SQL and the story of a lost connection."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if " failed with exception " in text:
+        found = LOST.search(text)
+        return found[0].lower() if found else "connection lost"
+    return textwrap.shorten(text.partition(" [SQL:")[0], TROUBLE, placeholder=" ...")
 
 
 def note(description: dict[str, Any]) -> str:

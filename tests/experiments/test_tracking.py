@@ -1,5 +1,6 @@
 """The record in MLflow is a copy of the trial's folder: nothing lost or doubled, status true, sweeps told apart."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from experiments.paths import TrialPaths
 from experiments.planning import plan
 from experiments.planning.trial import Trial
 from experiments.record import journal
-from experiments.record.tracking import Courier, Run, Store
+from experiments.record.tracking import Courier, Run, Store, deliver
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -111,6 +112,19 @@ def test_params_and_tags_say_who_the_trial_is(store: Store, paths: TrialPaths) -
     assert run.data.tags[names.TRIAL_ID] == "a-trial"
 
 
+def test_long_variant_is_cut_in_the_name_alone(store: Store, paths: TrialPaths) -> None:
+    """PostgreSQL refuses a run whose name has more than 250 characters."""
+    variant = "faster_rcnn sum " + " ".join(f"profile.model.setting_{number}=value" for number in range(20))
+    description = {**json.loads(paths.description.read_text()), names.VARIANT: variant}
+    paths.description.write_text(json.dumps(description))
+    Run(store, paths).update()
+    tags = only_run(store).data.tags
+    assert (
+        tags["mlflow.runName"] == "faster_rcnn sum profile.model.setting_0=value profile.model.setting_1=value ... s3"
+    )
+    assert tags[names.VARIANT] == variant
+
+
 def test_description_says_whom_it_serves_and_how_to_get_it_again(store: Store, paths: TrialPaths) -> None:
     description = json.loads(paths.description.read_text())
     description["sweeps"][names.ROWS + "one"] = json.dumps(["conv 5x5", "baseline"])
@@ -132,6 +146,58 @@ def test_cost_is_of_all_attempts(store: Store, paths: TrialPaths) -> None:
         assert attempts.last(paths.root).number == number  # type: ignore[union-attr]
     assert history(store, names.WALL_SECONDS) == [(1, 30.0, 130_000), (2, 40.0, 210_000)]
     assert history(store, names.DEVICE_SECONDS) == [(1, 30.0, 130_000), (2, 70.0, 210_000)]
+
+
+class BreaksOff:
+    """A store's client that breaks off at one call: before the store has done what was asked, or before it said so."""
+
+    def __init__(self, client: MlflowClient, call: int, done: bool) -> None:
+        self.client, self.call, self.done = client, call, done
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Callable:
+        def call(*arguments: object, **more: object) -> object:
+            self.calls += 1
+            if self.calls != self.call:
+                return getattr(self.client, name)(*arguments, **more)
+            if self.done:
+                getattr(self.client, name)(*arguments, **more)
+            raise MlflowException("connection lost")
+
+        return call
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["not done", "done but not told"])
+@pytest.mark.parametrize("another", [False, True], ids=["same process", "another"])
+def test_store_that_breaks_off_at_any_call_has_all_in_the_end(
+    store: Store, paths: TrialPaths, done: bool, another: bool
+) -> None:
+    """One run with all of it, as if nothing had happened, whoever delivers the rest."""
+    write(paths, record(1, 0.25), record(2, 0.5))
+    attempts.claim(paths.root, "1 x cpu").update(status="FAILED", reason="out of luck", ended=time.time())
+    client, records = store.client, []
+    for call in range(20):  # at 0 it does not break off
+        store = Store({"output_dir": str(paths.root), "tracking": {"uri": store.uri, "experiment": f"broken {call}"}})
+        store.client = broken = BreaksOff(client, call, done)  # type: ignore[assignment]
+        run = Run(store, paths)
+        with contextlib.suppress(MlflowException):
+            run.update()
+            if call:
+                break  # there is no such call
+        (Run(store, paths) if another else run).update()
+        found = client.search_runs([store.experiment_id])
+        files = sorted(file.path for file in client.list_artifacts(found[0].info.run_id))
+        points = {
+            name: [
+                (point.step, point.value, point.timestamp) for point in client.get_metric_history(one.info.run_id, name)
+            ]
+            for one in found
+            for name in one.data.metrics
+        }
+        records.append([len(found), found[0].info.status, found[0].data.params, found[0].data.tags, points, files])
+    assert records[0][:2] == [1, "FAILED"]
+    assert len(records) == broken.calls + 1 > 8
+    assert [record for record in records if record != records[0]] == []
 
 
 def test_run_of_a_folder_that_was_done_anew_is_another(store: Store, paths: TrialPaths) -> None:
@@ -205,7 +271,7 @@ def test_courier_delivers_what_a_store_in_trouble_refused(
         write(paths, record(1, 0.25))
         courier = Courier(config, paths)
         wait_for(lambda: courier.trouble)
-        assert courier.trouble == "database is locked"
+        assert courier.trouble == "database is locked and so on"
         write(paths, record(2, 0.5))
     assert courier.close() is None
     assert history(Store(config)) == [(1, 0.25, 1001), (2, 0.5, 1002)]
@@ -218,7 +284,7 @@ def test_courier_says_what_is_wrong_and_delays_nobody(paths: TrialPaths, tmp_pat
     assert time.monotonic() - began < 1
     trouble = courier.close()
     assert trouble is not None
-    assert "http://127.0.0.1:9 does not answer" in trouble
+    assert "http://127.0.0.1:9 cannot be used (connection refused)" in trouble
 
 
 def test_long_trainings_fit_in_a_batch(store: Store, paths: TrialPaths) -> None:
@@ -229,8 +295,19 @@ def test_long_trainings_fit_in_a_batch(store: Store, paths: TrialPaths) -> None:
 
 
 def test_store_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"tracking\.uri=http://127\.0\.0\.1:9 does not answer"):
+    with pytest.raises(UserError, match=r"tracking\.uri=http://127\.0\.0\.1:9 cannot be used \(connection refused\)"):
         Store({"output_dir": str(tmp_path), "tracking": {"uri": "http://127.0.0.1:9", "experiment": "groie"}})
+
+
+def test_store_that_refuses_a_record_is_told_in_a_sentence(
+    store: Store, paths: TrialPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **more: object) -> None:
+        raise MlflowException("BAD_REQUEST:\nvalue too long\n[SQL: INSERT INTO runs (run_uuid, name)]")
+
+    monkeypatch.setattr(MlflowClient, "create_run", refuse)
+    with pytest.raises(UserError, match=r"does not take the record of a-trial \(BAD_REQUEST: value too long\)"):
+        deliver(store, paths)
 
 
 def test_runs_of_other_experiments_are_left_alone(store: Store, tmp_path: Path) -> None:
