@@ -49,19 +49,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> None:
     # Imported only here: mlflow, pandas and matplotlib take seconds, `--help` should not.
-    from analysis import declarations, frames, store
+    from analysis import declarations, frames, runs, store
 
     asked = declarations.numbered(arguments.number) if arguments.number else arguments.sweep
     wanted = COCO_NAMES if arguments.command == "table" else (arguments.metric,)
     with store.reading(arguments.tracking_uri) as client:
         from analysis import figures, render, rows, tables
 
-        runs = frames.experiment_runs(client, arguments.experiment, arguments.tracking_uri)
-        sweep = frames.find_sweep(runs, asked, arguments.tracking_uri)
+        recorded = runs.of_experiment(client, arguments.experiment, arguments.tracking_uri)
+        sweep = frames.find_sweep(recorded, asked, arguments.tracking_uri)
         declaration = declarations.of_sweep(sweep)
-        trials = frames.trials_frame(frames.runs_frame(runs, sweep))
-        with render.progress("reading MLflow", frames.count_histories(trials, wanted)) as on_read:
-            metrics = frames.metrics_frame(client, trials, wanted, on_read)
+        trials = frames.trials_frame(frames.runs_frame(recorded, sweep))
+        asked_of = frames.wanted_histories(trials, wanted)
+        with render.progress("reading MLflow", runs.requests(asked_of)) as on_read:
+            metrics = frames.metrics_frame(trials, runs.histories(client, asked_of, on_read), wanted)
     lines = rows.rows_frame(sweep, trials, declaration)
     if arguments.command == "table":
         table = tables.ablation_table(sweep, lines, metrics, declaration)

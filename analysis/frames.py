@@ -1,21 +1,16 @@
 """MLflow -> tidy pandas frames: one row per sweep, per run, per trial, or per trial and epoch."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from analysis import declarations
 from analysis.errors import AnalysisError
 from analysis.metrics import COCO_NAMES
+from analysis.runs import Histories, Run
 from analysis.store import nothing_recorded, without_password
 from experiments import names
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 LAST = "last"  # instead of a sweep's name: the one planned last
 TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.REASON)
@@ -23,35 +18,19 @@ RUN_COLUMNS = ("run_id", "status", "started", "recorded", "rows", *TAGS, names.S
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def experiment_runs(client: "MlflowClient", experiment: str, uri: str) -> list["Run"]:
-    """Returns all runs of trials in an MLflow experiment; AnalysisError (it names the `uri`) where there is none."""
-    found = client.get_experiment_by_name(experiment)
-    runs: list[Run] = []
-    token: str | None = None
-    while found is not None:
-        page = client.search_runs([found.experiment_id], max_results=1000, page_token=token)
-        runs += [run for run in page if names.TRIAL_ID in run.data.tags]
-        token = page.token
-        if not token:
-            break
-    if not runs:
-        raise nothing_recorded(uri)
-    return runs
-
-
-def sweeps_frame(runs: list["Run"]) -> pd.DataFrame:
+def sweeps_frame(runs: list[Run]) -> pd.DataFrame:
     """Returns one row per sweep, columns `sweep` and `planned` (newest plan of any of its runs), newest first."""
     planned: dict[str, datetime] = {}
     for run in runs:
-        for tag, name in run.data.tags.items():
+        for tag, name in run.tags.items():
             if tag.startswith(names.SWEEP):
-                when = _moment(run.data.tags.get(names.PLANNED + tag.removeprefix(names.SWEEP), ""))
+                when = _moment(run.tags.get(names.PLANNED + tag.removeprefix(names.SWEEP), ""))
                 planned[name] = max(when, planned.get(name, NEVER))
     newest_first = sorted(sorted(planned.items()), key=lambda item: item[1], reverse=True)  # alike: by name
     return pd.DataFrame(newest_first, columns=["sweep", "planned"])
 
 
-def find_sweep(runs: list["Run"], wanted: str, uri: str) -> str:
+def find_sweep(runs: list[Run], wanted: str, uri: str) -> str:
     """Returns the name of the wanted sweep, or of the newest for "last"; AnalysisError lists the known names."""
     known = list(sweeps_frame(runs)["sweep"])
     if not known:
@@ -65,7 +44,7 @@ def find_sweep(runs: list["Run"], wanted: str, uri: str) -> str:
     return wanted
 
 
-def runs_frame(runs: list["Run"], sweep: str) -> pd.DataFrame:
+def runs_frame(runs: list[Run], sweep: str) -> pd.DataFrame:
     """Returns one row per run of the sweep's trials, columns RUN_COLUMNS; what was not recorded is an empty string.
 
     A trial belongs to a sweep by its id, so an attempt that another sweep made at the same trial counts here too.
@@ -74,19 +53,19 @@ def runs_frame(runs: list["Run"], sweep: str) -> pd.DataFrame:
     """
     key = names.sweep_key(sweep)
     tag = names.SWEEP + key
-    members = {run.data.tags[names.TRIAL_ID] for run in runs if run.data.tags.get(tag) == sweep}
+    members = {run.tags[names.TRIAL_ID] for run in runs if run.tags.get(tag) == sweep}
     rows = [
         {
-            "run_id": run.info.run_id,
-            "status": run.info.status,
-            "started": run.info.start_time,
-            "recorded": frozenset(run.data.metrics),
-            "rows": tuple(json.loads(run.data.tags.get(names.ROWS + key, "[]"))) or None,
-            **{name: run.data.tags.get(name, "") for name in TAGS},
-            **{name: run.data.params.get(name, "") for name in (names.SEED, *names.FACTORS)},
+            "run_id": run.run_id,
+            "status": run.status,
+            "started": run.started,
+            "recorded": frozenset(run.metrics),
+            "rows": tuple(json.loads(run.tags.get(names.ROWS + key, "[]"))) or None,
+            **{name: run.tags.get(name, "") for name in TAGS},
+            **{name: run.params.get(name, "") for name in (names.SEED, *names.FACTORS)},
         }
         for run in runs
-        if run.data.tags[names.TRIAL_ID] in members
+        if run.tags[names.TRIAL_ID] in members
     ]
     return pd.DataFrame(rows, columns=list(RUN_COLUMNS))
 
@@ -110,31 +89,28 @@ def trials_frame(runs: pd.DataFrame) -> pd.DataFrame:
     return trials.drop(columns=["finished", "first", "replica"]).reset_index(drop=True)
 
 
-def metrics_frame(
-    client: "MlflowClient", trials: pd.DataFrame, wanted: tuple[str, ...], on_read: Callable[[], None] = lambda: None
-) -> pd.DataFrame:
+def wanted_histories(trials: pd.DataFrame, metrics: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Returns the (run id, metric) that `metrics_frame` needs the histories of."""
+    return [(trial.run_id, name) for trial in trials.itertuples() for name in metrics if name in trial.recorded]
+
+
+def metrics_frame(trials: pd.DataFrame, histories: Histories, wanted: tuple[str, ...]) -> pd.DataFrame:
     """Returns one row per trial and epoch: `trial_id`, `epoch` and a column per wanted metric, as recorded.
 
-    NaN stands for not recorded and for COCO's -1 (no such objects). A resumed trial records some epochs twice: the
-    value with the last timestamp counts. `on_read` is called after each of the `count_histories` requests.
+    NaN stands for not recorded and for COCO's -1 (no such objects). Where an epoch was recorded twice, the value with
+    the last timestamp counts.
     """
+    trial_of = dict(zip(trials["run_id"], trials[names.TRIAL_ID], strict=True))
     records = []
-    for trial in trials.itertuples():
-        for name in sorted(set(wanted) & trial.recorded):
-            history = sorted(client.get_metric_history(trial.run_id, name), key=lambda point: point.timestamp)
-            for point in history:
+    for (run_id, name), points in histories.items():
+        if run_id in trial_of and name in wanted:
+            for point in sorted(points, key=lambda point: point.timestamp):
                 absent = name in COCO_NAMES and point.value < 0
-                records.append((trial.trial_id, point.step, name, float("nan") if absent else point.value))
-            on_read()
+                records.append((trial_of[run_id], point.step, name, float("nan") if absent else point.value))
     long = pd.DataFrame(records, columns=[names.TRIAL_ID, "epoch", "metric", "value"])
     long = long.drop_duplicates([names.TRIAL_ID, "epoch", "metric"], keep="last")
     wide = long.pivot(index=[names.TRIAL_ID, "epoch"], columns="metric", values="value")
     return wide.reindex(columns=list(wanted)).reset_index().rename_axis(columns=None)
-
-
-def count_histories(trials: pd.DataFrame, wanted: tuple[str, ...]) -> int:
-    """Returns how many metric histories `metrics_frame` will ask for."""
-    return sum(len(set(wanted) & recorded) for recorded in trials["recorded"])
 
 
 def _moment(text: str) -> datetime:

@@ -56,6 +56,8 @@ def reading(uri: str) -> Iterator["MlflowClient"]:
     from mlflow.exceptions import MlflowException
 
     try:
+        if not uri.startswith(("sqlite:", "http")):
+            _connect(uri)
         with _environment(FIRST_ANSWER):
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
@@ -78,6 +80,16 @@ def _unreadable(uri: str, error: Exception) -> AnalysisError:
     return AnalysisError(
         f"cannot read the tracking URI {public} ({reason}); give sqlite:///PATH or http(s)://HOST:PORT"
     )
+
+
+def _connect(uri: str) -> None:
+    """Raises what keeps a database server's driver from connecting, at once; MLflow itself would try for minutes."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+
+    engine = create_engine(make_url(uri))
+    engine.connect().close()
+    engine.dispose()
 
 
 def _check_sqlite(uri: str) -> None:

@@ -1,10 +1,9 @@
 """A real MLflow store, written once per session: creating one takes seconds."""
 
 import pytest
-from mlflow.entities import Run
 from recorded import DECLARED, Recorder, record_declared_sweeps, record_two_sweeps
 
-from analysis import frames
+from analysis.runs import Run, of_experiment
 from experiments import names
 
 
@@ -19,7 +18,7 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
 @pytest.fixture(scope="session")
 def runs(recorder: Recorder) -> list[Run]:
     """Returns all runs of the store."""
-    return frames.experiment_runs(recorder.client, names.EXPERIMENT, recorder.uri)
+    return of_experiment(recorder.client, names.EXPERIMENT, recorder.uri)
 
 
 @pytest.fixture(scope="session")
@@ -33,4 +32,4 @@ def declared_recorder(recorder: Recorder) -> Recorder:
 @pytest.fixture(scope="session")
 def declared_runs(declared_recorder: Recorder) -> list[Run]:
     """Returns all runs of declared sweeps."""
-    return frames.experiment_runs(declared_recorder.client, DECLARED, declared_recorder.uri)
+    return of_experiment(declared_recorder.client, DECLARED, declared_recorder.uri)

@@ -4,9 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
+from analysis import frames
+from analysis.metrics import COCO_NAMES
+from analysis.runs import Run, histories, of_experiment
 from experiments import names
 
 BOX = tuple(f"bbox/{short}" for short in ("AP", "AP50", "AP75", "APs", "APm", "APl"))
@@ -72,6 +76,18 @@ class Recorder:
         if status != "RUNNING":
             self.client.set_terminated(run.info.run_id, status, self.clock + 500)
         return str(run.info.run_id)
+
+
+def of_id(recorder: Recorder, run_id: str) -> Run:
+    """Returns a run as analysis has it."""
+    return next(
+        run for run in of_experiment(recorder.client, recorder.experiment, recorder.uri) if run.run_id == run_id
+    )
+
+
+def metrics_of(recorder: Recorder, trials: pd.DataFrame, wanted: tuple[str, ...] = COCO_NAMES) -> pd.DataFrame:
+    """Returns the tidy frame of what the store has of these trials."""
+    return frames.metrics_frame(trials, histories(recorder.client, frames.wanted_histories(trials, wanted)), wanted)
 
 
 def box(ap: Sequence[float], large: float = -1.0) -> dict[str, list[float]]:

@@ -7,11 +7,11 @@ import matplotlib.image
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.text import Text
-from mlflow.entities import Run
-from recorded import NEWER, OLDER, Recorder
+from recorded import NEWER, OLDER, Recorder, metrics_of, of_id
 
 from analysis import declarations, drawing, figures, frames, render, rows
 from analysis.errors import AnalysisError
+from analysis.runs import Run
 from experiments import declared
 
 
@@ -19,7 +19,7 @@ def curves(recorder: Recorder, runs: list[Run], sweep: str, name: str) -> figure
     trials = frames.trials_frame(frames.runs_frame(runs, sweep))
     declaration = declarations.of_sweep(sweep)
     lines = rows.rows_frame(sweep, trials, declaration)
-    return figures.curves(sweep, lines, frames.metrics_frame(recorder.client, trials, (name,)), name, declaration)
+    return figures.curves(sweep, lines, metrics_of(recorder, trials, (name,)), name, declaration)
 
 
 def assert_apart(axes: Axes) -> None:
@@ -150,7 +150,7 @@ def test_a_row_that_lacks_a_seed_does_not_hide_it_in_the_curve_of_another(
         for seed, served in of_seed.items()
     ]
     (curve,) = curves(
-        declared_recorder, [declared_recorder.client.get_run(run_id) for run_id in found], "mine", "bbox/AP"
+        declared_recorder, [of_id(declared_recorder, run_id) for run_id in found], "mine", "bbox/AP"
     ).curves
     assert (curve.label, curve.note, len(curve.seeds)) == ("a = b", "", 2)
     assert curve.mean.values == pytest.approx((10, 25))

@@ -3,11 +3,11 @@
 import math
 
 import pytest
-from mlflow.entities import Run
-from recorded import BOX, NEWER, OLDER, Recorder, box
+from recorded import BOX, NEWER, OLDER, Recorder, box, metrics_of, of_id
 
 from analysis import frames
 from analysis.errors import AnalysisError
+from analysis.runs import Run, histories, requests
 from experiments import names
 
 
@@ -22,11 +22,6 @@ def test_an_unknown_sweep_lists_the_known_ones_newest_first(runs: list[Run]) -> 
     assert str(error.value) == f"no sweep 'tabel3' in sqlite:///x.db; known, newest first: {NEWER}, {OLDER}; or last"
 
 
-def test_an_experiment_without_runs_counts_as_nothing_recorded(recorder: Recorder) -> None:
-    with pytest.raises(AnalysisError, match=r"no sweeps recorded yet in .*; run `python run.py` first"):
-        frames.experiment_runs(recorder.client, "no such experiment", recorder.uri)
-
-
 def test_a_trial_counts_once_with_its_finished_run_though_later_attempts_exist(runs: list[Run]) -> None:
     of_sweep = frames.runs_frame(runs, OLDER)
     assert list(of_sweep.loc[of_sweep[names.VARIANT] == "random", "status"]).count("FINISHED") == 1
@@ -39,9 +34,9 @@ def test_without_a_finished_run_the_latest_started_counts(recorder: Recorder) ->
     first = recorder.run("a", 0, "FAILED", sweeps=(), reason="first")
     second = recorder.run("a", 0, "RUNNING", sweeps=())
     for order in ([first, second], [second, first]):
-        found = [recorder.client.get_run(run_id) for run_id in order]
+        found = [of_id(recorder, run_id) for run_id in order]
         for run in found:  # membership as the store would have it, without touching the sweeps of other tests
-            run.data.tags["sweep.only here"] = "only here"
+            run.tags["sweep.only here"] = "only here"
         assert list(frames.trials_frame(frames.runs_frame(found, "only here"))["run_id"]) == [second]
 
 
@@ -61,16 +56,17 @@ def test_variants_come_as_first_started_and_seeds_as_numbers(runs: list[Run]) ->
 
 def test_variants_that_read_alike_stay_apart(recorder: Recorder) -> None:
     ids = [recorder.run("sum", 0, sweeps=(), variant_id=f"sum-{i}") for i in "ab"]
-    found = [recorder.client.get_run(run_id) for run_id in ids]
+    found = [of_id(recorder, run_id) for run_id in ids]
     for run in found:
-        run.data.tags["sweep.alike"] = "alike"
+        run.tags["sweep.alike"] = "alike"
     assert list(frames.trials_frame(frames.runs_frame(found, "alike"))["label"]) == ["sum [sum-a]", "sum [sum-b]"]
 
 
 def test_a_row_per_trial_and_epoch_with_the_last_value_of_each_epoch(recorder: Recorder, runs: list[Run]) -> None:
     trials = frames.trials_frame(frames.runs_frame(runs, OLDER))
     calls: list[None] = []
-    metrics = frames.metrics_frame(recorder.client, trials, BOX, lambda: calls.append(None))
+    wanted = frames.wanted_histories(trials, BOX)
+    metrics = frames.metrics_frame(trials, histories(recorder.client, wanted, lambda: calls.append(None)), BOX)
     assert list(metrics.columns) == ["trial_id", "epoch", *BOX]
     single = metrics.loc[metrics["trial_id"] == "single-s0"]
     assert list(single["epoch"]) == [1, 2, 3]
@@ -78,20 +74,21 @@ def test_a_row_per_trial_and_epoch_with_the_last_value_of_each_epoch(recorder: R
     assert list(single["bbox/AP50"]) == pytest.approx([0.4, 0.5, 0.6], abs=1e-15)
     assert list(metrics.loc[metrics["trial_id"] == "random-s0", "bbox/AP"]) == [0.10, 0.20, 0.30]
     # 1 random + 3 single + 3 sum pre=conv5 + 1 running trial with six histories each; the killed one has none.
-    assert len(calls) == frames.count_histories(trials, BOX) == 48
+    assert len(wanted) == 48
+    assert len(calls) == requests(wanted) == 6  # all runs in one request
 
 
 def test_minus_one_is_no_value_and_full_precision_stays(recorder: Recorder) -> None:
     value = 0.123456789012345678
-    run = recorder.client.get_run(recorder.run("precise", 0, points=box([value]), sweeps=()))
-    run.data.tags["sweep.precise"] = "precise"
-    metrics = frames.metrics_frame(recorder.client, frames.trials_frame(frames.runs_frame([run], "precise")), BOX)
+    run = of_id(recorder, recorder.run("precise", 0, points=box([value]), sweeps=()))
+    run.tags["sweep.precise"] = "precise"
+    metrics = metrics_of(recorder, frames.trials_frame(frames.runs_frame([run], "precise")), BOX)
     assert metrics.at[0, "bbox/AP"] == value
     assert math.isnan(metrics.at[0, "bbox/APl"])
 
 
 def test_no_value_at_all_gives_an_empty_frame_with_all_columns(recorder: Recorder, runs: list[Run]) -> None:
     trials = frames.trials_frame(frames.runs_frame(runs, OLDER))
-    metrics = frames.metrics_frame(recorder.client, trials.loc[trials["label"] == "concat"], BOX)
+    metrics = metrics_of(recorder, trials.loc[trials["label"] == "concat"], BOX)
     assert metrics.empty
     assert list(metrics.columns) == ["trial_id", "epoch", *BOX]

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from mlflow.entities import Run
-from recorded import NEWER, OLDER, TYPED_MORE, Recorder
+from recorded import NEWER, OLDER, TYPED_MORE, Recorder, of_id
 
 from analysis import declarations, frames, rows
+from analysis.runs import Run
 from experiments import declared, names
 
 MINE = "mine"
@@ -36,11 +36,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def served(recorder: Recorder, rows_of: dict[str, list[str] | None], sweep: str = MINE, **changes: str) -> list[Run]:
     """Returns finished runs of variants that serve these rows of a sweep that no other test reads."""
-    found = [recorder.client.get_run(recorder.run(variant, 0, sweeps=(), **changes)) for variant in rows_of]
+    found = [of_id(recorder, recorder.run(variant, 0, sweeps=(), **changes)) for variant in rows_of]
     for run, served in zip(found, rows_of.values(), strict=True):
-        run.data.tags[names.SWEEP + names.sweep_key(sweep)] = sweep
+        run.tags[names.SWEEP + names.sweep_key(sweep)] = sweep
         if served is not None:
-            run.data.tags[names.ROWS + names.sweep_key(sweep)] = str(served).replace("'", '"')
+            run.tags[names.ROWS + names.sweep_key(sweep)] = str(served).replace("'", '"')
     return found
 
 
@@ -160,7 +160,7 @@ def test_the_run_that_counts_says_which_rows_it_serves_else_another_attempt_does
     (early,) = served(declared_recorder, {"x": ["a"]}, status="FAILED")
     (late,) = served(declared_recorder, {"x": ["b"]})
     assert list(rows.recorded(lines_of([early, late], MINE))["row"]) == ["b"]
-    del late.data.tags[names.ROWS + MINE]
+    del late.tags[names.ROWS + MINE]
     assert list(rows.recorded(lines_of([early, late], MINE))["row"]) == ["a"]
 
 
@@ -169,7 +169,7 @@ def test_a_run_that_broke_off_before_its_seed_was_recorded_asks_for_no_other(
 ) -> None:
     declare(folder, "a", "b")
     runs = served(declared_recorder, {"x": ["a"]})
-    del runs[0].data.params[names.SEED]
+    del runs[0].params[names.SEED]
     assert shown(lines_of(runs, MINE)) == [("a", "", "FINISHED"), ("b", "", "NOT RUN")]
 
 

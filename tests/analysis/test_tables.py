@@ -5,11 +5,11 @@ import io
 
 import pandas as pd
 import pytest
-from mlflow.entities import Run
-from recorded import BOX, MASK, NEWER, OLDER, TYPED_MORE, Recorder
+from recorded import BOX, MASK, NEWER, OLDER, TYPED_MORE, Recorder, metrics_of, of_id
 
 from analysis import declarations, formats, frames, rows, tables, wording
 from analysis.metrics import COCO_NAMES
+from analysis.runs import Run
 from experiments import names
 
 PUBLISHED = "published (COCO, 1 run)"
@@ -28,7 +28,7 @@ def newer(recorder: Recorder, runs: list[Run]) -> tables.Table:
 def table(recorder: Recorder, runs: list[Run], sweep: str) -> tables.Table:
     trials = frames.trials_frame(frames.runs_frame(runs, sweep))
     lines = rows.rows_frame(sweep, trials, None)
-    return tables.ablation_table(sweep, lines, frames.metrics_frame(recorder.client, trials, COCO_NAMES))
+    return tables.ablation_table(sweep, lines, metrics_of(recorder, trials))
 
 
 def typed(trials: pd.DataFrame) -> pd.DataFrame:
@@ -149,7 +149,7 @@ def declared_table(recorder: Recorder, runs: list[Run], sweep: str) -> tables.Ta
     trials = frames.trials_frame(frames.runs_frame(runs, sweep))
     declaration = declarations.of_sweep(sweep)
     lines = rows.rows_frame(sweep, trials, declaration)
-    metrics = frames.metrics_frame(recorder.client, trials, COCO_NAMES)
+    metrics = metrics_of(recorder, trials)
     return tables.with_published(tables.ablation_table(sweep, lines, metrics, declaration), declaration)
 
 
@@ -194,10 +194,11 @@ def test_the_declared_columns_are_the_blocks_whatever_was_measured(
     assert by_label["Mask R-CNN"].shown("segm/APl") == "25.0"
     assert by_label["GC-Net"].shown("segm/AP") == ""
     # Of table 5 only boxes were measured, of table 1 masks too.
-    boxes_alone = [run for run in declared_runs if not any(name in run.data.metrics for name in MASK)]
+    boxes_alone = [run for run in declared_runs if not any(name in run.metrics for name in MASK)]
     assert list(declared_table(declared_recorder, boxes_alone, "table5").blocks) == ["bbox", "segm"]
-    masked = declared_recorder.client.get_run(
-        declared_recorder.run("m", 0, points={name: [0.2] for name in MASK}, rows={"table1 x=y": ["sum"]}, sweeps=())
+    masked = of_id(
+        declared_recorder,
+        declared_recorder.run("m", 0, points={name: [0.2] for name in MASK}, rows={"table1 x=y": ["sum"]}, sweeps=()),
     )
     assert list(declared_table(declared_recorder, [masked], "table1 x=y").blocks) == ["bbox"]
 
@@ -240,7 +241,7 @@ def test_a_row_of_several_variants_has_its_published_numbers_once_below_them(
 def test_one_variant_in_many_rows_is_not_the_best_of_them(
     declared_recorder: Recorder, declared_runs: list[Run]
 ) -> None:
-    alone = [run for run in declared_runs if run.data.tags[names.VARIANT] == "faster_rcnn single"]
+    alone = [run for run in declared_runs if run.tags[names.VARIANT] == "faster_rcnn single"]
     paper = declared_table(declared_recorder, alone, "paper")
     assert [row.shown("bbox/AP") for row in paper.rows].count("41.0") == 5
     assert paper.best == {}

@@ -1,0 +1,109 @@
+"""What MLflow holds of trials, as plain data: runs with their tags, params and last values, and metric histories."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from analysis.store import nothing_recorded
+from experiments import names
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PAGE = 100  # runs in one request for histories: no server gives more
+MOST_POINTS = 25_000  # in one answer, as MLflow's server limits it
+
+
+@dataclass(frozen=True)
+class Run:
+    """One MLflow run of a trial."""
+
+    run_id: str
+    status: str
+    started: int  # ms since 1970
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, float]  # the last value of each
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns what JSON can hold; `Run(**...)` is its inverse."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a metric's history."""
+
+    step: int
+    timestamp: int  # ms since 1970
+    value: float
+
+
+def of_experiment(client: "MlflowClient", experiment: str, uri: str) -> list[Run]:
+    """Returns all runs of trials in an MLflow experiment; AnalysisError (it names the `uri`) where there is none."""
+    found = client.get_experiment_by_name(experiment)
+    runs: list[Run] = []
+    token: str | None = None
+    while found is not None:
+        page = client.search_runs([found.experiment_id], max_results=1000, page_token=token)
+        runs += [
+            Run(run.info.run_id, run.info.status, run.info.start_time, run.data.tags, run.data.params, run.data.metrics)
+            for run in page
+            if names.TRIAL_ID in run.data.tags
+        ]
+        token = page.token
+        if not token:
+            break
+    if not runs:
+        raise nothing_recorded(uri)
+    return runs
+
+
+Histories = dict[tuple[str, str], list[Point]]  # (run id, metric) -> points
+
+
+def histories(
+    client: "MlflowClient", wanted: Sequence[tuple[str, str]], on_read: Callable[[], None] = lambda: None
+) -> Histories:
+    """Returns the points of each (run id, metric), many runs in a request; `on_read` is called `requests` times."""
+    found: Histories = {key: [] for key in wanted}
+    for metric, run_ids in _pages(wanted):
+        points = _bulk(client, metric, run_ids)
+        if len(points) < MOST_POINTS:
+            for run_id, point in points:
+                found[run_id, metric].append(point)
+        else:  # the answer may have been cut: one by one
+            for run_id in run_ids:
+                history = client.get_metric_history(run_id, metric)
+                found[run_id, metric] = [Point(one.step, one.timestamp, one.value) for one in history]
+        on_read()
+    return found
+
+
+def requests(wanted: Sequence[tuple[str, str]]) -> int:
+    """Returns how many requests `histories` will make."""
+    return sum(1 for _ in _pages(wanted))
+
+
+def _pages(wanted: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    by_metric: dict[str, list[str]] = {}
+    for run_id, metric in wanted:
+        by_metric.setdefault(metric, []).append(run_id)
+    for metric, run_ids in by_metric.items():
+        for first in range(0, len(run_ids), PAGE):
+            yield metric, run_ids[first : first + PAGE]
+
+
+def _bulk(client: "MlflowClient", metric: str, run_ids: list[str]) -> list[tuple[str, Point]]:
+    """Returns points of many runs in one request, which MLflow's client offers no method for (3.17)."""
+    store = client._tracking_client.store
+    if hasattr(store, "get_metric_history_bulk"):  # a database
+        found = [one.to_dict() for one in store.get_metric_history_bulk(run_ids, metric, MOST_POINTS)]
+    else:  # a server
+        from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+        endpoint = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
+        asked = {"run_id": run_ids, "metric_key": metric, "max_results": MOST_POINTS}
+        answer = http_request(store.get_host_creds(), endpoint, "GET", params=asked)
+        found = verify_rest_response(answer, endpoint).json()["metrics"]
+    return [(one["run_id"], Point(one["step"], one["timestamp"], one["value"])) for one in found]
