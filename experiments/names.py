@@ -41,8 +41,18 @@ TRAIN = "train/"  # TRAIN + the name of a loss of MMDetection: loss, loss_cls, l
 LEARNING_RATE = "train/lr"
 IMAGES_PER_SECOND = "train/images_per_second"  # of all ranks
 MEMORY = "system/memory_gib"  # resident, of the first rank's process
-GPU_MEMORY = "system/gpu_memory_gib"  # highest so far, of the first rank's GPU
-# What the trial cost. Step = attempt, counted from 1; each figure is of all attempts until then.
+GPU_MEMORY = "system/gpu_memory_gib"  # highest since the step before, of the first rank's GPU
+# What the variant costs, counted before training (experiments.training.cost: COST + a field of Cost), step 0; and what
+# was measured in it, step = epoch, each the first rank's.
+COST = "cost/"
+PARAMETERS = "cost/parameters"
+EXTRACTOR_PARAMETERS = "cost/extractor_parameters"
+GMACS = "cost/gmacs"  # 10^9 multiply-adds for one image in test
+EXTRACTOR_GMACS = "cost/extractor_gmacs"
+SECONDS_PER_IMAGE = "cost/seconds_per_image"  # of the detector in evaluation, one image a batch
+SECONDS_PER_ITERATION = "cost/seconds_per_iteration"  # forward, backward and optimizer
+TRAINING_MEMORY = "cost/gpu_memory_gib"  # highest of an epoch's training; only on a GPU
+# What the trial took. Step = attempt, counted from 1; each figure is of all attempts until then.
 WALL_SECONDS = "cost/wall_seconds"
 DEVICE_SECONDS = "cost/device_seconds"  # the same times ranks
 

@@ -76,7 +76,8 @@ class TrialPaths:
     @property
     def kept(self) -> tuple[Path, ...]:
         """The files that MLflow keeps of a trial that has ended."""
-        return (self.config, self.detector_config, self.journal, self.log, self.detections, self.by_class)
+        measured = (self.journal, self.cost, self.detections, self.matches, self.by_class)
+        return (self.config, self.detector_config, self.log, *measured)
 
     def provenance(self, attempt: int) -> Path:
         """Source, packages and machine of an attempt (JSON)."""
@@ -100,6 +101,16 @@ class TrialPaths:
     def detections(self) -> Path:
         """What the last evaluation detected (`experiments.detections`)."""
         return self.root / "detections.npz"
+
+    @property
+    def matches(self) -> Path:
+        """What COCO's evaluation decided about each of them (`experiments.matches`)."""
+        return self.root / "matches.npz"
+
+    @property
+    def cost(self) -> Path:
+        """Parameters and multiply-adds of the detector, a record like the journal's (JSON)."""
+        return self.root / "cost.json"
 
     @property
     def by_class(self) -> Path:

@@ -78,6 +78,7 @@ class Run:
         self.client, self.experiment_id = store.client, store.experiment_id
         self.paths = paths
         self.reader = Reader(paths.journal)
+        self.counted = False  # whether the cost was read
         self.pending: list[Metric] = []  # read, but not yet taken by the store
         self.run_id = ""  # not yet known
         self.tags: dict[str, str] = {}  # as the store has them
@@ -135,10 +136,14 @@ class Run:
         self.run_id = run.info.run_id  # last: the run is made, with all its params
 
     def _deliver(self) -> None:
-        """Copies the journal's metrics with their own times and steps, by which a second time adds nothing."""
+        """Copies metrics with their own times and steps, by which a second time adds nothing."""
+        records = self.reader.new_records()
+        if not self.counted and self.paths.cost.exists():
+            records.append(json.loads(self.paths.cost.read_text()))
+            self.counted = True
         self.pending += [
             Metric(name, value, point["time"], point["step"])
-            for record in self.reader.new_records()
+            for record in records
             for point in (record, *record.get("samples", ()))
             for name, value in point.get("metrics", {}).items()
         ]

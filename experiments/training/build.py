@@ -28,8 +28,9 @@ def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPath
     )
     _set_schedule(cfg, config)
     cfg.default_hooks.checkpoint = None  # the trial's hook saves, after the evaluation and in one step
-    cfg.custom_hooks = [dict(type="TrialHook", folder=str(paths.root), seed=config["seed"], priority="VERY_LOW")]
-    modules = ("hooks", "evaluation", "randomness")
+    trial = dict(type="TrialHook", folder=str(paths.root), seed=config["seed"], priority="VERY_LOW")
+    cfg.custom_hooks = [dict(type="CostHook"), trial]
+    modules = ("cost", "hooks", "evaluation", "randomness")
     cfg.custom_imports = dict(imports=["groie", *(f"experiments.training.{module}" for module in modules)])
     cfg.randomness = dict(seed=config["seed"])
     cfg.work_dir = str(paths.work)

@@ -20,9 +20,9 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torch import nn
 
+from experiments import names
 from groie.cost import MultiplyAdds, squares
 
-PREFIX = "cost/"  # of the metrics' names
 WARM_UP = 5  # steps and images that are not timed
 TIMED = 50  # steps of an epoch that are
 
@@ -104,7 +104,7 @@ def _fix_numbers(detector: Any, height: int, width: int) -> None:
 
 def as_metrics(cost: Cost) -> dict[str, float]:
     """Returns what is known under the metrics' names."""
-    return {PREFIX + name: float(value) for name, value in asdict(cost).items() if value is not None}
+    return {names.COST + name: float(value) for name, value in asdict(cost).items() if value is not None}
 
 
 @HOOKS.register_module()
@@ -152,10 +152,10 @@ class CostHook(Hook):
         for handle in self.clock:
             handle.remove()
         assert metrics is not None
-        metrics[PREFIX + "seconds_per_image"] = _typical(self.images)
-        metrics[PREFIX + "seconds_per_iteration"] = _typical(self.steps)
+        metrics[names.SECONDS_PER_IMAGE] = _typical(self.images)
+        metrics[names.SECONDS_PER_ITERATION] = _typical(self.steps)
         if self.memory:
-            metrics[PREFIX + "gpu_memory_gib"] = self.memory / 2**30
+            metrics[names.TRAINING_MEMORY] = self.memory / 2**30
 
 
 def _now() -> float:

@@ -13,7 +13,7 @@ from mmdet.registry import METRICS
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from experiments import detections, files, names
+from experiments import detections, files, matches, names
 from experiments.paths import TrialPaths
 
 
@@ -78,7 +78,7 @@ class ExactCocoMetric(CocoMetric):
     """MMDetection's COCO metric without its rounding to three decimals, under the project's metric names.
 
     Args:
-        folder: of the trial; keeps the detections and the figures by class of the last evaluation.
+        folder: of the trial; keeps the last evaluation's detections, the decisions on them, and the figures by class.
     """
 
     default_prefix = "coco"
@@ -94,13 +94,16 @@ class ExactCocoMetric(CocoMetric):
         self.cat_ids = [ids[name] for name in self.dataset_meta["classes"]]
         metrics: dict[str, float] = {}
         classes: dict[str, list[dict[str, Any]]] = {}
+        decisions: dict[str, matches.Matches] = {}
         found = self._detections([prediction for _, prediction in results])
         for iou_type in self.metrics:
             evaluation = evaluate(self._coco_api, found[iou_type], iou_type)
             values = average_precisions(evaluation)
             metrics |= {names.coco_metric(iou_type, metric): value for metric, value in values.items()}
             classes[iou_type] = by_class(evaluation)
+            decisions[iou_type] = matches.decided(evaluation)
         detections.save(self.paths.detections, found)
+        matches.save(self.paths.matches, decisions)
         files.write(self.paths.by_class, json.dumps(classes, indent=1))
         return metrics
 

@@ -19,7 +19,8 @@ from experiments import files, names
 from experiments.data import datasets
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.training import build, checkpoints
+from experiments.record import journal
+from experiments.training import build, checkpoints, cost
 
 # What a machine or a network does to a program, as far as exceptions tell: it may not happen again.
 TRANSIENT = (torch.OutOfMemoryError, torch.distributed.DistError, ConnectionError, TimeoutError)
@@ -37,6 +38,9 @@ def train(paths: TrialPaths) -> dict[str, Any]:
         cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", broadcast_buffers=False, device_ids=None)
     if int(os.environ["RANK"]) == 0:
         cfg.dump(paths.detector_config)
+        if not paths.cost.exists():
+            counted = cost.as_metrics(cost.count(cfg.model, *config["profile"]["image_scale"]))
+            files.write(paths.cost, json.dumps(journal.stamped(step=0, metrics=counted), indent=1))
     checkpoint = checkpoints.newest(paths.work)
     if checkpoint is not None:
         cfg.load_from, cfg.resume = str(checkpoint), True

@@ -117,8 +117,12 @@ def trial_folder(outputs: Path, run: Run) -> Path:
 
 
 def journal_metrics(folder: Path) -> list[tuple[str, int, float, int]]:
-    """Returns a journal's metrics as (name, step, value, time), sorted, read without the project's code."""
+    """Returns the metrics of a journal, and what the detector costs, as (name, step, value, time), sorted.
+
+    Read without the project's code.
+    """
     records = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    records += [json.loads(file.read_text()) for file in folder.glob("cost.json")]
     return sorted(
         (name, point["step"], value, point["time"])
         for record in records
