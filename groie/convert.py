@@ -18,7 +18,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,16 @@ LOG = ["builtins.getattr", "mmengine.logging.history_buffer.HistoryBuffer", "num
 LOG += [f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")]
 
 
+def without_logs() -> AbstractContextManager[None]:
+    """Within it, `torch.load(weights_only=True)` reads over the log that MMEngine saves besides weights."""
+    context: AbstractContextManager[None] = torch.serialization.safe_globals([(_Ignored, name) for name in LOG])
+    return context
+
+
 def read(path: Path) -> dict[str, Any]:
     """Returns a detector's checkpoint, a dict with `state_dict`; nothing in the file is executed (`weights_only`)."""
     try:
-        with torch.serialization.safe_globals([(_Ignored, name) for name in LOG]):
+        with without_logs():
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}; give a checkpoint") from error

@@ -14,7 +14,7 @@ from experiments import names
 from experiments.jobs import stopping
 from experiments.paths import TrialPaths
 from experiments.record import journal
-from experiments.training import checkpoints, randomness
+from experiments.training import checkpoints, loading, randomness  # noqa: F401 (loading: for every load of MMEngine's)
 from experiments.training.samples import Samples
 
 PROGRESS_SECONDS = 1.0  # at most one progress record in this time
@@ -40,6 +40,10 @@ class TrialHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if "records" in checkpoint["meta"]:  # not so a backbone's, which is loaded too
             self.records = checkpoint["meta"]["records"]
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Leaves MMEngine's log out: the journal is ours, and all else is tensors and plain values."""
+        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
 
     def before_train(self, runner: Runner) -> None:
         if is_main_process():

@@ -1,0 +1,54 @@
+"""Has MMEngine read checkpoints as data, never as programs; importing this module does so, in MMDetection's tools too.
+
+Left to itself, MMEngine unpickles what torch refuses to read as data, which runs whatever the file says. What torch
+accepts is not safe there either: MMEngine lets files call `getattr`, which is enough to run anything, and executes the
+config text of a checkpoint that a training goes on from.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmengine.runner import checkpoint as mmengine_checkpoint
+from torch.hub import load_state_dict_from_url
+
+from groie.convert import CheckpointError, without_logs
+
+os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # for whoever else calls torch.load, whatever it asks for
+
+
+def load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+    """Returns what a checkpoint holds, as `torch.load` does; CheckpointError where it is not weights and plain values.
+
+    Args:
+        file: a path, or an open file.
+        map_location: as torch takes it.
+        weights_only: taken for MMEngine's sake; always as if True.
+    """
+    return _as_data(file, torch.load, map_location=map_location)
+
+
+def fetch(url: str, **options: Any) -> Any:
+    """Returns what a checkpoint on the web holds, kept in torch's cache, like `load`."""
+    return _as_data(url, load_state_dict_from_url, **options)
+
+
+def _as_data(source: Any, read: Callable[..., Any], **options: Any) -> Any:
+    try:
+        with without_logs():
+            content = read(source, weights_only=True, **options)
+    except (OSError, MemoryError, torch.OutOfMemoryError):  # not the file's fault
+        raise
+    except Exception as error:  # what torch raises depends on what it is given
+        raise CheckpointError(
+            f"{source} is not a checkpoint of weights and plain values ({type(error).__name__}) and was not loaded; "
+            "give one that torch.load reads with weights_only=True"
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get("meta"), dict):
+        content["meta"].pop("config", None)  # the text that MMEngine would execute
+    return content
+
+
+mmengine_checkpoint._safe_torch_load = load  # whatever scheme names the file
+mmengine_checkpoint.load_url = fetch
