@@ -1,7 +1,7 @@
 """Declared sweeps: what sweeps/*.yaml say, read alike by the plan and by analysis."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import yaml
 from experiments import names
 
 FOLDER = Path(__file__).parent.parent / "sweeps"
-KEYS = ("purpose", "table", "caption", "columns", "include", "rows")
-ROW_KEYS = ("name", "overrides", "published")
+KEYS = ("purpose", "table", "caption", "columns", "figures", "include", "rows")
+ROW_KEYS = ("name", "overrides", "published", "baseline")
 
 
 class DeclarationError(Exception):
@@ -26,6 +26,7 @@ class Row:
     name: str
     overrides: tuple[str, ...]
     published: dict[str, tuple[float, ...]]  # by IoU type: AP AP50 AP75 APs APm APl, times 100
+    baseline: str | None  # name of the row of the same file that it is compared with; None for one that is none's
 
     def name_in(self, sweep: str) -> str:
         """Returns what the row is called in a declared sweep: "baseline" in its own, "table1: baseline" elsewhere."""
@@ -41,6 +42,7 @@ class Declaration:
     caption: str
     table: str | None  # the paper's number of the table, such as "III"
     columns: tuple[str, ...]  # IoU types that the table shows; empty: all that were measured
+    figures: dict[str, str]  # the paper's number of a figure -> IoU type whose AP it draws against the epoch
     rows: tuple[Row, ...]  # those of the sweeps that it includes first
 
     @property
@@ -70,18 +72,24 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
     _each_of(f"{file}: columns", columns, names.IOU_TYPES)
     _each_of(f"{file}: include", include, [other for other in known() if other not in (*through, name)])
     rows = [row for other in include for row in _read(other, (*through, name)).rows]
-    rows += [_row(name, row, columns or names.IOU_TYPES) for row in own]
-    if not rows:
-        raise DeclarationError(f"{file} has no rows; list them in rows, or other files in include")
-    own_names = [row.name for row in rows if row.sweep == name]
+    own_rows = [_row(name, row, columns or names.IOU_TYPES) for row in own]
+    own_names = [row.name for row in own_rows]
     for twice in sorted({row for row in own_names if own_names.count(row) > 1}):
         raise DeclarationError(f"{file} has two rows named {twice!r}; give one of them another name")
+    rows += _compared(file, own_rows)
+    if not rows:
+        raise DeclarationError(f"{file} has no rows; list them in rows, or other files in include")
+    figures = content.get("figures") or {}
+    if not isinstance(figures, dict):
+        raise DeclarationError(f"{file}: figures {figures!r} is not a mapping such as {{4: bbox}}")
+    _each_of(f"{file}: figures", figures.values(), columns or names.IOU_TYPES)
     return Declaration(
         name=name,
         purpose=content["purpose"],
         caption=content.get("caption", content["purpose"]),
         table=str(content["table"]) if content.get("table") else None,
         columns=tuple(columns),
+        figures={str(number): iou_type for number, iou_type in figures.items()},
         # A file that is included twice gives its rows once.
         rows=tuple({(row.sweep, row.name): row for row in rows}.values()),
     )
@@ -100,7 +108,19 @@ def _row(sweep: str, content: Any, iou_types: Sequence[str]) -> Row:
     for values in published.values():
         if len(values) != len(names.COCO_METRICS) or not all(isinstance(value, int | float) for value in values):
             raise DeclarationError(f"{where}: published {values!r} is not six numbers: {' '.join(names.COCO_METRICS)}")
-    return Row(sweep, name, tuple(overrides), {kind: tuple(values) for kind, values in published.items()})
+    numbers = {kind: tuple(values) for kind, values in published.items()}
+    return Row(sweep, name, tuple(overrides), numbers, content.get("baseline"))
+
+
+def _compared(file: str, rows: list[Row]) -> list[Row]:
+    """Returns rows with what each is compared with: the first, in a file where no row names its baseline."""
+    if rows and not any(row.baseline for row in rows):
+        return [rows[0], *(replace(row, baseline=rows[0].name) for row in rows[1:])]
+    for row in rows:
+        if row.baseline is not None:
+            others = [other.name for other in rows if other.name != row.name]
+            _each_of(f"{file}: row {row.name!r}: baseline", [row.baseline], others)
+    return rows
 
 
 def _keys(where: str, content: Any, valid: Sequence[str], required: Sequence[str]) -> None:

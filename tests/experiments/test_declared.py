@@ -98,7 +98,10 @@ def test_rows_of_included_files_come_first_and_once_and_are_named_after_their_fi
     ("text", "told"),
     [
         ("purpose: [", "sweeps/mine.yaml is not YAML: "),
-        ("rows: []", "sweeps/mine.yaml lacks purpose; its keys are: purpose, table, caption, columns, include, rows"),
+        (
+            "rows: []",
+            "sweeps/mine.yaml lacks purpose; its keys are: purpose, table, caption, columns, figures, include, rows",
+        ),
         ("", "sweeps/mine.yaml lacks purpose;"),
         ("purpose: P.\nrow: []", "sweeps/mine.yaml: 'row' is unknown; choose from: purpose, table"),
         ("purpose: P.", "sweeps/mine.yaml has no rows; list them in rows, or other files in include"),
@@ -127,6 +130,56 @@ def test_a_wrong_file_is_told_in_a_sentence(
     monkeypatch.setattr(declared, "FOLDER", tmp_path)
     (tmp_path / "mine.yaml").write_text(text)
     (tmp_path / "other.yaml").write_text("{purpose: O., include: [mine]}")
+    with pytest.raises(declared.DeclarationError) as error:
+        declared.read("mine")
+    assert told in str(error.value)
+
+
+def test_rows_say_what_they_are_compared_with() -> None:
+    of_table3 = {row.name: row.baseline for row in declared.read("table3").rows}
+    assert of_table3.pop("baseline") is None
+    assert set(of_table3.values()) == {"baseline"}
+    of_table5 = {row.name: row.baseline for row in declared.read("table5").rows}
+    assert {row for row, baseline in of_table5.items() if baseline is None} == {
+        "Faster R-CNN", "Grid R-CNN", "Mask R-CNN", "GC-Net"
+    }  # fmt: skip
+    assert of_table5["GC-Net + GRoIE"] == "GC-Net"
+    fidelity = {row.name: row.baseline for row in declared.read("fidelity").rows}
+    assert fidelity["sum (paper) without ReLU"] == "sum (paper)"
+
+
+def test_figures_of_the_paper() -> None:
+    found = {number: (name, kind) for name in declared.known() for number, kind in declared.read(name).figures.items()}
+    paper = {"2": ("table1", "bbox"), "4": ("table2", "bbox"), "5": ("table5", "bbox"), "6": ("table5", "segm")}
+    assert found == paper
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            "{purpose: P., figures: [4], rows: [{name: a, overrides: []}]}",
+            "figures [4] is not a mapping such as {4: bbox}",
+        ),
+        (
+            "{purpose: P., figures: {4: AP}, rows: [{name: a, overrides: []}]}",
+            "figures: 'AP' is unknown; choose from: bbox",
+        ),
+        (
+            "{purpose: P., rows: [{name: a, overrides: []}, {name: b, overrides: [], baseline: c}]}",
+            "row 'b': baseline: 'c' is unknown; choose from: a",
+        ),
+        (
+            "{purpose: P., rows: [{name: a, overrides: []}, {name: b, overrides: [], baseline: b}]}",
+            "row 'b': baseline: 'b' is unknown; choose from: a",
+        ),
+    ],
+)
+def test_figures_and_baselines_that_are_not_there(
+    content: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(declared, "FOLDER", tmp_path)
+    (tmp_path / "mine.yaml").write_text(content)
     with pytest.raises(declared.DeclarationError) as error:
         declared.read("mine")
     assert told in str(error.value)
