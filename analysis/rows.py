@@ -26,7 +26,7 @@ def rows_frame(sweep: str, trials: pd.DataFrame, declaration: Declaration | None
     seeds = _seeds(trials)
     # Where more was typed beside the name, each row has a variant for each combination of what was typed.
     typed_more = declaration is not None and sweep != declaration.name
-    most = int(served.groupby("row")[names.VARIANT_ID].nunique().max())
+    most = int(served.groupby("row")[names.VARIANT_ID].nunique().max()) if len(served) else 0
     lines = []
     for row in dict.fromkeys([*asked, *served["row"]]):
         variants = [found for _, found in served.loc[served["row"] == row].groupby(names.VARIANT_ID, sort=False)]

@@ -1,0 +1,166 @@
+"""A study: all that MLflow holds of a sweep and of the tables it is made of, as plain data for a few small files."""
+
+import csv
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis import declarations, frames, rows
+from analysis.errors import AnalysisError
+from analysis.metrics import METRICS
+from analysis.runs import Histories, Point, Run, histories, of_experiment, requests
+from experiments import matches, names
+from experiments.declared import Declaration
+from experiments.matches import Matches
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+FORMAT = 1  # of the files that `save` writes
+MATCHES = "matches.npz"  # a run's artifact
+METRIC_COLUMNS = ("run_id", "metric", "step", "timestamp", "value")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table of a study: `lines` are those of `rows.rows_frame`."""
+
+    sweep: str
+    declaration: Declaration | None
+    lines: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """Returns the sweep's name as files have it."""
+        return names.sweep_key(self.sweep).replace("/", "_")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was recorded: runs, their tidy metrics, and what was decided about each detection.
+
+    Args:
+        sweep: as it was asked for.
+        runs: all of the sweep's trials.
+        histories: of `METRICS`, by run id and metric.
+        matches: by trial id, then IoU type; absent for trials that did not finish.
+    """
+
+    sweep: str
+    runs: list[Run]
+    histories: Histories
+    matches: dict[str, dict[str, Matches]]
+
+    @property
+    def declaration(self) -> Declaration | None:
+        return declarations.of_sweep(self.sweep)
+
+    @property
+    def parts(self) -> list[Part]:
+        """Returns its tables in the order of the declaration; a sweep that includes no other is one table."""
+        declaration = self.declaration
+        _, _, typed = self.sweep.partition(" ")
+        sweeps = [self.sweep]
+        if declaration is not None:
+            included = dict.fromkeys(row.sweep for row in declaration.rows)
+            sweeps = [f"{name} {typed}".strip() for name in included]
+        return [self._part(sweep) for sweep in sweeps]
+
+    def _part(self, sweep: str) -> Part:
+        declaration = declarations.of_sweep(sweep)
+        trials = frames.trials_frame(frames.runs_frame(self.runs, sweep))
+        return Part(sweep, declaration, rows.rows_frame(sweep, trials, declaration))
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """Returns one row per trial and epoch, a column for each of `METRICS`."""
+        return frames.metrics_frame(self.trials, self.histories, tuple(METRICS))
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """Returns one row per trial of the whole study."""
+        return frames.trials_frame(frames.runs_frame(self.runs, self.sweep))
+
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]  # of a text and a number of steps
+
+
+def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress: Progress) -> Study:
+    """Returns the study of the sweep that is asked for; AnalysisError where MLflow has none or lacks what it should.
+
+    Args:
+        uri: of the store, for messages.
+        asked: a sweep's name, or "last".
+        progress: told of each long step.
+    """
+    recorded = of_experiment(client, experiment, uri)
+    sweep = frames.find_sweep(recorded, asked, uri)
+    of_sweep = frames.runs_frame(recorded, sweep)
+    trials = frames.trials_frame(of_sweep)
+    wanted = frames.wanted_histories(trials, tuple(METRICS))
+    with progress("reading metrics", requests(wanted)) as on_read:
+        found = histories(client, wanted, on_read)
+    finished = trials.loc[trials["status"] == names.FINISHED]
+    decided: dict[str, dict[str, Matches]] = {}
+    with progress("reading detections", len(finished)) as on_read, tempfile.TemporaryDirectory() as folder:
+        for run_id, trial_id in zip(finished["run_id"], finished[names.TRIAL_ID], strict=True):
+            if any(artifact.path == MATCHES for artifact in client.list_artifacts(run_id)):
+                decided[trial_id] = _load(Path(client.download_artifacts(run_id, MATCHES, folder)))
+            on_read()
+    members = set(of_sweep["run_id"])
+    return Study(sweep, [run for run in recorded if run.run_id in members], found, decided)
+
+
+def save(study: Study, folder: Path) -> None:
+    """Writes a study as small plain files, from which `load` gives it back."""
+    (folder / "matches").mkdir(parents=True, exist_ok=True)
+    about = {"format": FORMAT, "sweep": study.sweep}
+    (folder / "study.json").write_text(json.dumps(about) + "\n")
+    lines = [json.dumps(run.as_dict(), sort_keys=True) for run in study.runs]
+    (folder / "runs.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    with (folder / "metrics.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(METRIC_COLUMNS)
+        for (run_id, metric), points in study.histories.items():
+            writer.writerows((run_id, metric, point.step, point.timestamp, repr(point.value)) for point in points)
+    for trial_id, decided in study.matches.items():
+        matches.save(folder / "matches" / f"{trial_id}.npz", decided)
+
+
+def load(folder: Path) -> Study:
+    """Returns what was saved; AnalysisError where the folder holds no study, or one of another format."""
+    try:
+        about = json.loads((folder / "study.json").read_text())
+        if about["format"] != FORMAT:
+            raise AnalysisError(f"{folder} has format {about['format']}; this version reads {FORMAT}")
+        runs = [Run(**json.loads(line)) for line in (folder / "runs.jsonl").read_text().splitlines()]
+        found: Histories = {}
+        with (folder / "metrics.csv").open(newline="") as file:
+            for run_id, metric, step, timestamp, value in _body(csv.reader(file)):
+                found.setdefault((run_id, metric), []).append(Point(int(step), int(timestamp), float(value)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AnalysisError(
+            f"{folder} holds no study ({error}); give the folder `data` that `python -m analysis paper` wrote"
+        ) from error
+    decided = {path.stem: _load(path) for path in sorted((folder / "matches").glob("*.npz"))}
+    return Study(about["sweep"], runs, found, decided)
+
+
+def _body(lines: Iterable[list[str]]) -> Iterator[list[str]]:
+    rest = iter(lines)
+    if (head := next(rest, None)) != list(METRIC_COLUMNS):
+        raise ValueError(f"metrics.csv begins with {head}")
+    yield from rest
+
+
+def _load(path: Path) -> dict[str, Matches]:
+    try:
+        return matches.load(path)
+    except (OSError, ValueError) as error:
+        raise AnalysisError(str(error)) from error
