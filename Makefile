@@ -5,7 +5,7 @@ endif
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-engines check fix ui
+.PHONY: help setup demo test test-engines check fix ui server
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -23,7 +23,7 @@ demo: setup ## Train two variants of the RoI extractor on drawn shapes, then pri
 test: setup ## Run the tests
 	$(VENV_PYTHON) -m pytest
 
-test-engines: setup ## Run the tests on a real Slurm and a real Ray, which it installs and starts (Debian, as root)
+test-engines: setup ## Run the tests on a real Slurm, Ray, PostgreSQL and browser, which it installs and starts (Debian, as root)
 	@$(VENV_PYTHON) -m setup.engines
 	$(VENV_PYTHON) -m pytest tests/engines
 
@@ -37,5 +37,7 @@ fix: setup ## Mend what the linter and the formatter can mend
 	$(VENV_PYTHON) -m ruff format
 
 ui: setup ## Open MLflow on the recorded runs, on this machine only
-	@mkdir -p outputs
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(VENV_PYTHON) -m mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri $$($(VENV_PYTHON) -c 'from experiments import names; print(names.DEFAULT_TRACKING_URI)')
+	@$(VENV_PYTHON) -m experiments.record.serving ui
+
+server: setup ## Serve MLflow's runs in a database to several machines: MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://...
+	@$(VENV_PYTHON) -m experiments.record.serving server

@@ -1,4 +1,6 @@
-"""Installs what tests/engines needs, quick when it is there: Debian's Slurm with a database, Ray and Slurm's launchers.
+"""Installs what tests/engines needs, quick when it is there.
+
+That is Debian's Slurm with its database, PostgreSQL and Chromium, and the packages of the extras in pyproject.toml.
 
     .venv/bin/python -m setup.engines
 
@@ -15,7 +17,10 @@ from setup.environment import LOCK, VENV, read_lock
 from setup.jobs import Job, run
 from setup.preconditions import SetupError
 
-DEBIAN = ("slurm-wlm", "slurm-wlm-basic-plugins", "slurmdbd", "munge", "mariadb-server")
+DEBIAN = (
+    *("slurm-wlm", "slurm-wlm-basic-plugins", "slurmdbd", "munge", "mariadb-server"),
+    *("postgresql", "chromium", "chromium-driver"),
+)
 ENGINES = LOCK.with_name("engines.lock")
 
 
@@ -23,8 +28,8 @@ def missing_packages() -> list[str]:
     """Returns which of the Debian packages are not installed; SetupError on another system."""
     if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
         raise SetupError(
-            "make test-engines starts a Slurm of its own from Debian's packages and there is no apt-get here: "
-            "run it in a Debian 12 container; make test needs no Slurm."
+            "make test-engines starts servers of its own from Debian's packages and there is no apt-get here: run it "
+            "in a Debian 12 container; make test needs none."
         )
     command = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *DEBIAN]
     found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
@@ -32,12 +37,12 @@ def missing_packages() -> list[str]:
 
 
 def check_root(missing: list[str]) -> None:
-    """Raises SetupError unless this is root, who alone installs packages and runs Slurm's nodes."""
+    """Raises SetupError unless this is root, who alone installs packages and runs servers as other users."""
     if os.getuid():
         need = f"installs {' '.join(missing)} and " if missing else ""
         raise SetupError(
-            f"make test-engines {need}starts a Slurm of its own, for which it must be root: run it in a Debian 12 "
-            "container or as root; make test needs neither."
+            f"make test-engines {need}starts servers of its own, for which it must be root: run it in a Debian 12 "
+            "container or as root; make test needs none."
         )
 
 
@@ -62,7 +67,7 @@ def install() -> None:
         run(Job(f"Debian packages {' '.join(missing)}", add, logs / "apt-install.log", environment=environment))
     if not is_current():
         pip = [sys.executable, "-m", "pip", "install", "--no-compile", "--no-user", "--no-input", "--progress-bar=off"]
-        run(Job("Ray and Slurm's launchers", [*pip, "--no-deps", "-r", str(ENGINES)], logs / "engines.log"))
+        run(Job("packages of the extras", [*pip, "--no-deps", "-r", str(ENGINES)], logs / "engines.log"))
 
 
 def main() -> int:

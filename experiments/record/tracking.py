@@ -64,7 +64,7 @@ class Store:
                     self.experiment_id = self.client.create_experiment(tracking["experiment"], artifact_location=where)
                 else:
                     self.experiment_id = found.experiment_id
-        except (MlflowException, OSError) as error:
+        except Exception as error:  # of MLflow, SQLAlchemy, Alembic or a driver
             raise UserError(
                 f"the MLflow store tracking.uri={self.uri} cannot be used ({wording.trouble(error)}); start it or use "
                 "tracking=sqlite"

@@ -9,7 +9,7 @@ from typing import Any
 from experiments import names
 
 TITLE, TROUBLE = 80, 200  # longest variant in a title, longest account of a trouble, in characters
-LOST = re.compile("connection refused|timed out|name or service not known|no route to host|\\d+ error responses", re.I)
+LOST = re.compile("Connection refused|timed out|Name or service not known|No route to host|HTTP error [0-9]+")
 
 
 def title(description: dict[str, Any]) -> str:
@@ -22,8 +22,8 @@ def trouble(error: Exception) -> str:
     """Returns in a line what is wrong with a store: MLflow's words, less SQL and the story of a lost connection."""
     text = " ".join(str(error).split()) or type(error).__name__
     if " failed with exception " in text:
-        found = LOST.search(text)
-        return found[0].lower() if found else "connection lost"
+        found = LOST.search(re.sub("too many ([0-9]+) error responses", r"HTTP error \1", text))
+        return found[0] if found else "Connection lost"
     return textwrap.shorten(text.partition(" [SQL:")[0], TROUBLE, placeholder=" ...")
 
 

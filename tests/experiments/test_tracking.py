@@ -284,7 +284,7 @@ def test_courier_says_what_is_wrong_and_delays_nobody(paths: TrialPaths, tmp_pat
     assert time.monotonic() - began < 1
     trouble = courier.close()
     assert trouble is not None
-    assert "http://127.0.0.1:9 cannot be used (connection refused)" in trouble
+    assert "http://127.0.0.1:9 cannot be used (Connection refused)" in trouble
 
 
 def test_long_trainings_fit_in_a_batch(store: Store, paths: TrialPaths) -> None:
@@ -295,7 +295,7 @@ def test_long_trainings_fit_in_a_batch(store: Store, paths: TrialPaths) -> None:
 
 
 def test_store_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"tracking\.uri=http://127\.0\.0\.1:9 cannot be used \(connection refused\)"):
+    with pytest.raises(UserError, match=r"tracking\.uri=http://127\.0\.0\.1:9 cannot be used \(Connection refused\)"):
         Store({"output_dir": str(tmp_path), "tracking": {"uri": "http://127.0.0.1:9", "experiment": "groie"}})
 
 

@@ -19,8 +19,8 @@ def fake_dpkg(folder: Path, monkeypatch: pytest.MonkeyPatch, *installed: str) ->
 
 
 def test_packages_that_are_missing_or_only_known_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_dpkg(tmp_path, monkeypatch, "slurm-wlm", "mariadb-server")
-    assert engines.missing_packages() == ["slurm-wlm-basic-plugins", "slurmdbd", "munge"]
+    fake_dpkg(tmp_path, monkeypatch, "slurm-wlm", "mariadb-server", "chromium", "chromium-driver")
+    assert engines.missing_packages() == ["slurm-wlm-basic-plugins", "slurmdbd", "munge", "postgresql"]
 
 
 def test_system_without_apt_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ def test_system_without_apt_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_who_is_not_root_is_told_what_would_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 1000)
-    with pytest.raises(SetupError, match=r"installs munge slurmdbd and starts.*must be root"):
+    with pytest.raises(SetupError, match=r"installs munge slurmdbd and starts servers.*must be root"):
         engines.check_root(["munge", "slurmdbd"])
 
 

@@ -13,7 +13,7 @@ ADDED = {canonicalize_name(name): version for name, version in read_lock(ENGINES
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
-@pytest.mark.parametrize("extra", ["ray", "slurm"])
+@pytest.mark.parametrize("extra", EXTRAS)
 def test_lock_of_the_engines_pins_what_the_extra_asks_for(extra: str) -> None:
     for requirement in map(Requirement, EXTRAS[extra]):
         assert str(requirement.specifier) == f"=={ADDED[canonicalize_name(requirement.name)]}"
