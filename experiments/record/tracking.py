@@ -36,7 +36,7 @@ from experiments.paths import OutputPaths, TrialPaths
 from experiments.record import provenance, wording
 from experiments.record.journal import Reader
 
-SECONDS, LONGEST_SECONDS = 1.0, 60.0  # between two updates of a run; doubled while the store is in trouble
+SECONDS, LONGEST_SECONDS = 1.0, 15.0  # between two updates of a run; doubled while the store is in trouble
 CLOSING_SECONDS = 30.0  # for the last one
 
 logging.getLogger("alembic").setLevel(logging.ERROR)  # else a first use prints some sixty lines of migrations
