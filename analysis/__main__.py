@@ -1,38 +1,52 @@
-"""`python -m analysis table` and `python -m analysis figure`: what a sweep has found so far, from MLflow alone."""
+"""`python -m analysis table|figure|paper`: what a sweep has found so far, from MLflow alone."""
 
 import argparse
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
 from analysis.metrics import COCO_NAMES, METRICS
 from experiments import names
+
+if TYPE_CHECKING:
+    from experiments.declared import Declaration
+
+
+TABLE_FORMATS = (".md", ".csv", ".tex", ".html")
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     top = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
-    shared = argparse.ArgumentParser(add_help=False)
-    which = shared.add_mutually_exclusive_group()
-    which.add_argument("number", nargs="?", metavar="NUMBER", help="table of the paper, 3 or III: its declared sweep")
-    which.add_argument("--sweep", default="last", help="name of a sweep, or last: the one asked for last (default)")
-    shared.add_argument(
+    stored = argparse.ArgumentParser(add_help=False)
+    stored.add_argument(
         "--tracking-uri",
         default=os.environ.get("MLFLOW_TRACKING_URI") or names.DEFAULT_TRACKING_URI,
         help="MLflow store (default: MLFLOW_TRACKING_URI, here %(default)s)",
     )
-    shared.add_argument("--experiment", default=names.EXPERIMENT, help="MLflow experiment (default: %(default)s)")
+    stored.add_argument("--experiment", default=names.EXPERIMENT, help="MLflow experiment (default: %(default)s)")
+    shared = argparse.ArgumentParser(add_help=False, parents=[stored])
+    which = shared.add_mutually_exclusive_group()
+    which.add_argument("number", nargs="?", metavar="NUMBER", help="table of the paper, 3 or III: its declared sweep")
+    which.add_argument("--sweep", default="last", help="name of a sweep, or last: the one asked for last (default)")
     table = commands.add_parser("table", parents=[shared], help="print the COCO metrics of a sweep's rows")
     table.add_argument("--detail", action="store_true", help="show the published numbers below each row as well")
-    table.add_argument("--out", type=_path(".md", ".csv"), help="write the table to FILE.md or FILE.csv as well")
+    table.add_argument(
+        "--out", type=_path(*TABLE_FORMATS), help="write the table to FILE.md, .csv, .tex or .html as well"
+    )
     figure = commands.add_parser("figure", parents=[shared], help="draw a metric against the epoch as PNG")
     figure.add_argument("--out", type=_path(".png"), help="FILE.png (default: outputs/figures/SWEEP.png)")
     figure.add_argument(
         "--metric", default="bbox/AP", choices=list(METRICS), metavar="NAME", help="one of %(choices)s (bbox/AP)"
     )
+    paper = commands.add_parser("paper", parents=[stored], help="write all tables and figures of a study, and a report")
+    paper.add_argument("study", nargs="?", default="paper", help="a sweep, declared or typed, or last (%(default)s)")
+    paper.add_argument("--out", type=Path, help="folder of the results (default: results/STUDY)")
+    paper.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="make them anew from such a folder")
     return top
 
 
@@ -49,33 +63,56 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> None:
     # Imported only here: mlflow, pandas and matplotlib take seconds, `--help` should not.
-    from analysis import declarations, frames, runs, store
+    {"table": _table, "figure": _figure, "paper": _paper}[arguments.command](arguments)
+
+
+def _table(arguments: argparse.Namespace) -> None:
+    from analysis import render, rows, tables
+
+    sweep, declaration, trials, metrics = _recorded(arguments, COCO_NAMES)
+    table = tables.ablation_table(sweep, rows.rows_frame(sweep, trials, declaration), metrics, declaration)
+    if arguments.detail:
+        table = tables.with_published(table, declaration)
+    render.print_table(table)
+    if arguments.out:
+        print(render.write_table(table, arguments.out))
+
+
+def _figure(arguments: argparse.Namespace) -> None:
+    from analysis import figures, render, rows
+
+    sweep, declaration, trials, metrics = _recorded(arguments, (arguments.metric,))
+    path = arguments.out or Path("outputs", "figures", names.sweep_key(sweep).replace("/", "_") + ".png")
+    lines = rows.rows_frame(sweep, trials, declaration)
+    print(render.write_figure(figures.curves(sweep, lines, metrics, arguments.metric, declaration), path))
+
+
+def _recorded(arguments: argparse.Namespace, wanted: tuple[str, ...]) -> tuple[str, "Declaration | None", Any, Any]:
+    """Returns of the sweep that is asked for: its name, its declaration, its trials and their metrics."""
+    from analysis import declarations, frames, render, runs, store
 
     asked = declarations.numbered(arguments.number) if arguments.number else arguments.sweep
-    wanted = COCO_NAMES if arguments.command == "table" else (arguments.metric,)
     with store.reading(arguments.tracking_uri) as client:
-        from analysis import figures, render, rows, tables
-
         recorded = runs.of_experiment(client, arguments.experiment, arguments.tracking_uri)
         sweep = frames.find_sweep(recorded, asked, arguments.tracking_uri)
-        declaration = declarations.of_sweep(sweep)
         trials = frames.trials_frame(frames.runs_frame(recorded, sweep))
         asked_of = frames.wanted_histories(trials, wanted)
         with render.progress("reading MLflow", runs.requests(asked_of)) as on_read:
             metrics = frames.metrics_frame(trials, runs.histories(client, asked_of, on_read), wanted)
-    lines = rows.rows_frame(sweep, trials, declaration)
-    if arguments.command == "table":
-        table = tables.ablation_table(sweep, lines, metrics, declaration)
-        if arguments.detail:
-            table = tables.with_published(table, declaration)
-        render.print_table(table)
-        written = arguments.out and render.write_table(table, arguments.out)
+    return sweep, declarations.of_sweep(sweep), trials, metrics
+
+
+def _paper(arguments: argparse.Namespace) -> None:
+    from analysis import paper, render, store, study
+
+    if arguments.source:
+        found = study.load(arguments.source / paper.DATA)
     else:
-        path = arguments.out or Path("outputs", "figures", names.sweep_key(sweep).replace("/", "_") + ".png")
-        curves = figures.curves(sweep, lines, metrics, arguments.metric, declaration)
-        written = render.write_figure(curves, path)
-    if written:
-        print(written)
+        with store.reading(arguments.tracking_uri) as client:
+            found = study.read(client, arguments.experiment, arguments.tracking_uri, arguments.study, render.progress)
+    folder = arguments.out or Path("results", names.sweep_key(found.sweep).replace("/", "_"))
+    for path in paper.write(found, folder, render.progress):
+        print(path)
 
 
 def _path(*endings: str) -> Callable[[str], Path]:

@@ -5,18 +5,13 @@ import io
 import math
 from collections.abc import Callable
 
+from analysis.latex import latex
 from analysis.metrics import KINDS, METRICS
-from analysis.tables import Published, Row, Table
+from analysis.pages import table_page
+from analysis.tables import Published, Row, Table, note
 from experiments import names
 
-NOTE = "AP x 100 at the last epoch, mean over the finished seeds (n); best per column bold; - means none to measure."
-OF_PUBLISHED = "Published numbers are on COCO, of one run each, and compared with none of ours."
 MEASURED = "measured"
-
-
-def note(table: Table) -> str:
-    """Returns how to read the table."""
-    return f"{NOTE} {OF_PUBLISHED}" if len(table.lines) > len(table.rows) else NOTE
 
 
 def markdown(table: Table) -> str:
@@ -32,7 +27,7 @@ def markdown(table: Table) -> str:
             head, cells = head[:-1], [line[:-1] for line in cells]
         rule = ["---", *["---:"] * (len(names.COCO_METRICS) + 2), "---"][: len(head)]
         parts.append("\n".join(_pipes(line) for line in (head, rule, *cells)))
-    return "\n\n".join(filter(None, [*parts, table.rest, note(table)])) + "\n"
+    return "\n\n".join(filter(None, [*parts, table.rest, note(table), _sentence(table.source)])) + "\n"
 
 
 def comma_separated(table: Table) -> str:
@@ -43,22 +38,33 @@ def comma_separated(table: Table) -> str:
     metrics = [name for block in table.blocks.values() for name in block]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "variant", "source", *metrics, "n", "seeds", "epoch", "state", "sweep", *table.context])
+    writer.writerow(
+        ["row", "variant", "source", *metrics, "n", "seeds", "epoch", "state", "trials", "sweep", *table.context]
+    )
     for line in table.lines:
         if isinstance(line, Published):
             cells = [f"{line.values[name]:.4f}" if name in line.values else "" for name in metrics]
             writer.writerow(
-                [line.name, "", line.label, *cells, "", "", "", "", table.sweep, *("" for _ in table.context)]
+                [line.name, "", line.label, *cells, "", "", "", "", "", table.sweep, *("" for _ in table.context)]
             )
             continue
         numbers = [(METRICS[name].scale, line.values[name]) for name in metrics]
         cells = ["" if math.isnan(value) else f"{scale * value:.4f}" for scale, value in numbers]
-        counts = [line.finished, line.trials, line.epoch, line.state]
+        counts = [line.finished, line.trials, line.epoch, line.state, " ".join(line.trial_ids)]
         writer.writerow([line.name, line.label, MEASURED, *cells, *counts, table.sweep, *table.context.values()])
     return text.getvalue()
 
 
-WRITERS: dict[str, Callable[[Table], str]] = {".md": markdown, ".csv": comma_separated}
+WRITERS: dict[str, Callable[[Table], str]] = {
+    ".md": markdown,
+    ".csv": comma_separated,
+    ".tex": latex,
+    ".html": table_page,
+}
+
+
+def _sentence(text: str) -> str:
+    return f"{text}." if text else ""
 
 
 def _bold(table: Table, line: Row | Published, name: str) -> str:

@@ -13,7 +13,7 @@ from analysis.store import nothing_recorded, without_password
 from experiments import names
 
 LAST = "last"  # instead of a sweep's name: the one planned last
-TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.REASON)
+TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.COMMIT, names.REASON)
 RUN_COLUMNS = ("run_id", "status", "started", "recorded", "rows", *TAGS, names.SEED, *names.FACTORS)
 NEVER = datetime.min.replace(tzinfo=UTC)
 

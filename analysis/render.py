@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table as Grid
 from rich.text import Text
 
-from analysis import formats
+from analysis import formats, tables
 from analysis.errors import AnalysisError
 from analysis.figures import Curves
 from analysis.metrics import KINDS
@@ -43,7 +43,7 @@ def print_table(table: Table) -> None:
     console.print()
     if table.rest:
         console.print(table.rest, style="yellow", soft_wrap=True)  # in one piece, to be copied
-    console.print(formats.note(table), style="dim")
+    console.print(tables.note(table), style="dim")
 
 
 def _grid(table: Table, iou_type: str) -> Grid:

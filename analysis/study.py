@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 FORMAT = 1  # of the files that `save` writes
+ABOUT = "study.json"  # names the sweep
 MATCHES = "matches.npz"  # a run's artifact
 METRIC_COLUMNS = ("run_id", "metric", "step", "timestamp", "value")
 
@@ -121,7 +122,7 @@ def save(study: Study, folder: Path) -> None:
     """Writes a study as small plain files, from which `load` gives it back."""
     (folder / "matches").mkdir(parents=True, exist_ok=True)
     about = {"format": FORMAT, "sweep": study.sweep}
-    (folder / "study.json").write_text(json.dumps(about) + "\n")
+    (folder / ABOUT).write_text(json.dumps(about) + "\n")
     lines = [json.dumps(run.as_dict(), sort_keys=True) for run in study.runs]
     (folder / "runs.jsonl").write_text("".join(f"{line}\n" for line in lines))
     with (folder / "metrics.csv").open("w", newline="") as file:
@@ -136,7 +137,7 @@ def save(study: Study, folder: Path) -> None:
 def load(folder: Path) -> Study:
     """Returns what was saved; AnalysisError where the folder holds no study, or one of another format."""
     try:
-        about = json.loads((folder / "study.json").read_text())
+        about = json.loads((folder / ABOUT).read_text())
         if about["format"] != FORMAT:
             raise AnalysisError(f"{folder} has format {about['format']}; this version reads {FORMAT}")
         runs = [Run(**json.loads(line)) for line in (folder / "runs.jsonl").read_text().splitlines()]

@@ -9,6 +9,9 @@ from analysis.metrics import COCO_NAMES, METRICS, coco_block
 from experiments import names
 from experiments.declared import Declaration
 
+NOTE = "AP x 100 at the last epoch, mean over the finished seeds (n); best per column bold; - means none to measure."
+OF_PUBLISHED = "Published numbers are on COCO, of one run each, and compared with none of ours."
+
 
 @dataclass(frozen=True)
 class Row:
@@ -21,6 +24,7 @@ class Row:
     finished: int  # trials with a result; `values` is their mean
     trials: int  # trials known to MLflow, and those that the sweep lacks
     epoch: str  # the epoch that the values come from; "10-12" where the seeds ended at different ones
+    trial_ids: tuple[str, ...]  # of the finished ones
     state: str  # why some trials have no result, or that the sweep's file has no such row; "" where all is well
 
     @property
@@ -58,6 +62,7 @@ class Table:
     lines: tuple[Row | Published, ...]
     best: dict[str, str]
     rest: str  # what to type for the rows and seeds that are not run; "" where there are none
+    source: str  # the commits that the trials ran, and how many trials
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -67,6 +72,11 @@ class Table:
     def is_best(self, line: Row | Published, name: str) -> bool:
         """Tells whether a line holds the best value of a column; all of ours that print alike do."""
         return isinstance(line, Row) and line.shown(name) == self.best.get(name)
+
+
+def note(table: Table) -> str:
+    """Returns how to read the table."""
+    return f"{NOTE} {OF_PUBLISHED}" if len(table.lines) > len(table.rows) else NOTE
 
 
 def shown(name: str, value: float) -> str:
@@ -93,7 +103,7 @@ def ablation_table(
         if len(numbers) > 1:  # the best of one says nothing, in however many rows it stands
             best[name] = shown(name, max(numbers.values()))
     caption, rest = wording.caption(sweep, lines, declaration), wording.rest(sweep, lines)
-    return Table(sweep, caption, wording.context(lines), blocks, found, best, rest)
+    return Table(sweep, caption, wording.context(lines), blocks, found, best, rest, wording.source(lines))
 
 
 def with_published(table: Table, declaration: Declaration | None) -> Table:
@@ -134,6 +144,7 @@ def _row(line: pd.DataFrame, last: pd.DataFrame) -> Row:
         values={name: float(results[name].mean(skipna=False)) for name in COCO_NAMES},
         finished=len(finished),
         trials=len(line),
+        trial_ids=tuple(finished),
         epoch="-".join(str(epoch) for epoch in (ends if len(ends) < 3 else (ends[0], ends[-1]))),
         state="; ".join(filter(None, (wording.states(states), first["remark"]))),
     )

@@ -31,6 +31,14 @@ def caption(sweep: str, lines: pd.DataFrame, declaration: Declaration | None) ->
     return f"{number}{declaration.caption.rstrip('.')} ({about})"
 
 
+def source(lines: pd.DataFrame) -> str:
+    """Returns which commits the trials ran: "12 trials at commit 1f2e3d4c5b6a"."""
+    trials = rows.recorded(lines)
+    commits = [commit or "not recorded" for commit in sorted(set(trials[names.COMMIT]))]
+    count = f"{len(trials)} trial{'s' * (len(trials) != 1)}"
+    return f"{count} at commit{'s' * (len(commits) > 1)} {', '.join(commits)}" if len(trials) else ""
+
+
 def rest(sweep: str, lines: pd.DataFrame) -> str:
     """Returns what to type for the rows and seeds that are not run, "" where there are none."""
     command = rows.what_runs_the_rest(sweep, lines)

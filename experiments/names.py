@@ -22,6 +22,7 @@ VARIANT = "variant"  # the variant as people read it: "sum pre=conv5 post=attent
 OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial again
 RECORD = "record"  # of one folder of a trial: by this its run is found again
 SETTLED = "settled"  # the attempt that the run's status and files are of, and its state; empty while one runs
+COMMIT = "commit"  # of the source that the newest attempt ran, 12 digits; ends in -dirty where files differed from it
 REASON = "reason"  # why a run is FAILED or KILLED, one line
 # A run may belong to several sweeps. KEY is `sweep_key(name)`: MLflow's tag keys allow few characters.
 SWEEP = "sweep."  # SWEEP + KEY -> name of the sweep

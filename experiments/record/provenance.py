@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from experiments import names
+
 ROOT = Path(__file__).parents[2]
 SHOWN = ("torch", "onedl-mmdetection", "onedl-mmcv", "onedl-mmengine")  # versions that a run carries as tags
 # What of the environment can change a result or tell where it ran; anything else may hold secrets.
@@ -91,7 +93,7 @@ def tags(gathered: dict[str, Any]) -> dict[str, str]:
     commit = gathered["source"]["commit"]
     shown = {name: gathered["packages"].get(name, "") for name in SHOWN}
     return {
-        "commit": (commit or "none")[:12] + ("-dirty" if gathered["source"]["dirty"] else ""),
+        names.COMMIT: (commit or "none")[:12] + ("-dirty" if gathered["source"]["dirty"] else ""),
         "host": gathered["machine"]["host"],
         "gpu": ", ".join(dict.fromkeys(gathered["machine"]["gpus"])) or "none",
         **{f"version.{name}": version for name, version in shown.items()},

@@ -229,7 +229,7 @@ def test_an_error_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "told"),
     [
         (["figure", "--metric", "box/AP"], ["'box/AP'", "bbox/AP50", "segm/APl", "epoch/loss"]),
-        (["table", "--out", "table.txt"], ["'table.txt'", ".md or .csv"]),
+        (["table", "--out", "table.txt"], ["'table.txt'", ".md or .csv or .tex or .html"]),
         (["figure", "--out", "figure.jpg"], ["'figure.jpg'", ".png"]),
         (["table", "3", "--sweep", "paper"], ["argument --sweep: not allowed with argument NUMBER"]),
     ],

@@ -33,7 +33,7 @@ def table(recorder: Recorder, runs: list[Run], sweep: str) -> tables.Table:
 
 def typed(trials: pd.DataFrame) -> pd.DataFrame:
     """Returns the lines of finished trials of a typed sweep that have these ids, labels and seeds."""
-    known = trials.assign(variant=trials["label"], variant_id=trials["label"], rows=None, status="FINISHED", reason="")
+    known = trials.assign(variant=trials["label"], variant_id=trials["label"], rows=None, status="FINISHED", reason="", commit="c0")
     return rows.rows_frame("s", known.assign(**dict.fromkeys(names.FACTORS, "x")), None)
 
 
@@ -260,7 +260,7 @@ def test_markdown_marks_published_lines_and_ends_with_the_command(table2: tables
     )
     assert f"| {PUBLISHED} | 36.8 | 59.0 | 39.5 | 22.0 | 41.0 | 47.2 |  |  |  |" in text
     assert "| concat |  |  |  |  |  |  | 0 of 2 |  | not run |" in text
-    assert f"\n\n{table2.rest}\n\n{formats.NOTE} {formats.OF_PUBLISHED}\n" in text
+    assert f"\n\n{table2.rest}\n\n{tables.NOTE} {tables.OF_PUBLISHED}\n" in text
 
 
 def test_csv_keeps_published_lines_apart_by_their_source(table5: tables.Table) -> None:
