@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from network import free_ports, listens
 
 PROGRAMS = ("munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd", "sbatch", "sacct")
 NODES = ("n1", "n2")
@@ -116,7 +117,7 @@ class Cluster:
         self._run("mariadb", "--no-defaults", socket_file, f"--execute={DATABASE}")
         self._until((self.folder / "munge.socket").exists)
         self._daemon("slurmdbd", "-D")
-        self._until(lambda: _listens(self.ports["accounting"]))
+        self._until(lambda: listens(self.ports["accounting"]))
         self._daemon("slurmctld", "-D", "-c")
         for name in NODES:
             self.start_node(name)
@@ -169,7 +170,7 @@ class Cluster:
 
     def _write_configuration(self) -> None:
         names = ("controller", "accounting", "database", *NODES)
-        self.ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
         words = {"folder": self.folder, "host": socket.gethostname().split(".")[0], **self.ports}
         nodes = "\n".join(NODE.format(name=name, port=self.ports[name], gpus=GPUS, **words) for name in NODES)
         (self.folder / "slurm.conf").write_text(SLURM.format(nodes=nodes, **words))
@@ -217,16 +218,3 @@ class Cluster:
             assert not dead, f"{dead} ended; the logs are in {self.folder}"
             assert time.monotonic() < end, f"the cluster did not come up; the logs are in {self.folder}"
             time.sleep(0.1)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
