@@ -1,5 +1,7 @@
 """The ablation table as LaTeX, in the habit of booktabs: boxes and masks side by side, as in the paper's Table V."""
 
+import re
+
 from analysis.metrics import KINDS
 from analysis.tables import Published, Row, Table
 from experiments import names
@@ -12,6 +14,7 @@ SPECIAL = str.maketrans(
         "\\": r"\textbackslash{}",
         "<": r"\textless{}",
         ">": r"\textgreater{}",
+        "|": r"\textbar{}",
         "±": r"$\pm$",
         "\N{MINUS SIGN}": "$-$",
     }
@@ -28,11 +31,12 @@ def latex(table: Table) -> str:
     r"""Returns a `table` float with a label; needs \usepackage{booktabs}."""
     kinds = list(table.blocks)
     width = len(names.COCO_METRICS)
+    caption = re.sub(r"^Table \w+: ", "", table.caption)  # LaTeX numbers it
     lines = [
         "% needs \\usepackage{booktabs}",
         "\\begin{table}",
         "  \\centering",
-        f"  \\caption{{{escape(table.caption)}}}",
+        f"  \\caption{{{escape(caption)}}}",
         f"  \\label{{tab:{''.join(letter if letter.isalnum() else '-' for letter in table.sweep)}}}",
         f"  \\begin{{tabular}}{{l{'r' * width * len(kinds)}r}}",
         "    \\toprule",
