@@ -37,6 +37,17 @@ METRICS = {
     )
 }
 
+COSTS = (
+    Metric(names.PARAMETERS, "parameters", "M", 1e-6, "lower"),
+    Metric(names.EXTRACTOR_PARAMETERS, "of the extractors", "M", 1e-6, "lower"),
+    Metric(names.GMACS, "multiply-adds an image", "G", 1.0, "lower"),
+    Metric(names.EXTRACTOR_GMACS, "of the extractors", "G", 1.0, "lower"),
+    Metric(names.SECONDS_PER_IMAGE, "latency an image", "ms", 1e3, "lower"),
+    Metric(names.SECONDS_PER_ITERATION, "training step", "ms", 1e3, "lower"),
+    Metric(names.TRAINING_MEMORY, "training memory", "GiB", 1.0, "lower"),
+    Metric(names.DEVICE_SECONDS, "device time a trial", "h", 1 / 3600, "lower"),
+)
+
 
 def coco_block(iou_type: str) -> tuple[str, ...]:
     """Returns the MLflow names of the six COCO metrics of one IoU type, in the paper's order."""

@@ -4,7 +4,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from analysis import declarations, figures, formats, render, study, tables
+from analysis import declarations, evidence, figures, formats, render, report, study, tables
 from analysis.errors import AnalysisError
 from analysis.metrics import coco_block
 from analysis.study import Part, Study
@@ -38,6 +38,13 @@ def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
     metrics = found.metrics
     parts = found.parts
     drawn = sum(len(part.declaration.figures) for part in parts if part.declaration)
+    sections = []
+    for part in parts:
+        kinds = part.declaration.columns if part.declaration and part.declaration.columns else names.IOU_TYPES
+        sure = [one for kind in kinds if (one := evidence.evidence(found, part, kind, progress))]
+        table = tables.ablation_table(part.sweep, part.lines, metrics, part.declaration)
+        sections.append(report.section(part, tables.with_published(table, part.declaration), sure, ()))
+    (folder / "report.html").write_text(report.page(found, sections, ()), encoding="utf-8")
     with progress("tables and figures", len(parts) + drawn) as on_done:
         for part in parts:
             table = tables.ablation_table(part.sweep, part.lines, metrics, part.declaration)

@@ -23,6 +23,9 @@ OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial 
 RECORD = "record"  # of one folder of a trial: by this its run is found again
 SETTLED = "settled"  # the attempt that the run's status and files are of, and its state; empty while one runs
 COMMIT = "commit"  # of the source that the newest attempt ran, 12 digits; ends in -dirty where files differed from it
+HOST = "host"  # where that attempt ran
+GPU = "gpu"
+VERSION = "version."  # VERSION + a package -> its version
 REASON = "reason"  # why a run is FAILED or KILLED, one line
 # A run may belong to several sweeps. KEY is `sweep_key(name)`: MLflow's tag keys allow few characters.
 SWEEP = "sweep."  # SWEEP + KEY -> name of the sweep
@@ -34,6 +37,9 @@ ROWS = "rows."  # ROWS + KEY -> the rows of this declared sweep that the run ser
 # Metrics: IOU_TYPE/METRIC at step = epoch, counted from 1; fractions in full precision, -1 where COCO has no objects.
 IOU_TYPES = ("bbox", "segm")
 COCO_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+# IOU_TYPE_errors/KIND at step = epoch: by how much AP50 would rise without these errors (training.error_kinds).
+ERROR_KINDS = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")
+ERROR_SIDES = ("FalsePos", "FalseNeg")  # all false detections; all objects not found
 EPOCH_LOSS = "epoch/loss"  # mean total loss of an epoch's training, step = epoch
 EPOCH_SECONDS = "epoch/train_seconds"  # wall seconds of an epoch's training, step = epoch
 VALIDATION_SECONDS = "epoch/val_seconds"  # wall seconds of an epoch's evaluation, step = epoch
@@ -54,6 +60,7 @@ SECONDS_PER_IMAGE = "cost/seconds_per_image"  # of the detector in evaluation, o
 SECONDS_PER_ITERATION = "cost/seconds_per_iteration"  # forward, backward and optimizer
 TRAINING_MEMORY = "cost/gpu_memory_gib"  # highest of an epoch's training; only on a GPU
 # What the trial took. Step = attempt, counted from 1; each figure is of all attempts until then.
+ATTEMPTS = "cost/attempts"  # more than one where it was interrupted or failed
 WALL_SECONDS = "cost/wall_seconds"
 DEVICE_SECONDS = "cost/device_seconds"  # the same times ranks
 
@@ -61,6 +68,11 @@ DEVICE_SECONDS = "cost/device_seconds"  # the same times ranks
 def coco_metric(iou_type: str, metric: str) -> str:
     """Returns the MLflow name of a COCO metric: `coco_metric("bbox", "AP50") == "bbox/AP50"`."""
     return f"{iou_type}/{metric}"
+
+
+def error_metric(iou_type: str, kind: str) -> str:
+    """Returns the MLflow name of what a kind of error costs: `error_metric("bbox", "Cls") == "bbox_errors/Cls"`."""
+    return f"{iou_type}_errors/{kind}"
 
 
 def sweep_key(name: str) -> str:

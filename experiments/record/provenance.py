@@ -94,7 +94,7 @@ def tags(gathered: dict[str, Any]) -> dict[str, str]:
     shown = {name: gathered["packages"].get(name, "") for name in SHOWN}
     return {
         names.COMMIT: (commit or "none")[:12] + ("-dirty" if gathered["source"]["dirty"] else ""),
-        "host": gathered["machine"]["host"],
-        "gpu": ", ".join(dict.fromkeys(gathered["machine"]["gpus"])) or "none",
-        **{f"version.{name}": version for name, version in shown.items()},
+        names.HOST: gathered["machine"]["host"],
+        names.GPU: ", ".join(dict.fromkeys(gathered["machine"]["gpus"])) or "none",
+        **{names.VERSION + name: version for name, version in shown.items()},
     }

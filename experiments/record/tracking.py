@@ -182,7 +182,8 @@ def _spent(tried: list[attempts.Attempt]) -> list[Metric]:
     wall = sum(one.heard - one.started for one in tried)
     devices = sum((one.heard - one.started) * one.ranks for one in tried)
     when, step = _milliseconds(tried[-1].heard), tried[-1].number
-    return [Metric(names.WALL_SECONDS, wall, when, step), Metric(names.DEVICE_SECONDS, devices, when, step)]
+    spent = {names.ATTEMPTS: len(tried), names.WALL_SECONDS: wall, names.DEVICE_SECONDS: devices}
+    return [Metric(name, value, when, step) for name, value in spent.items()]
 
 
 def _milliseconds(seconds: float) -> int:

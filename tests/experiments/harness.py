@@ -141,7 +141,7 @@ def mlflow_metrics(outputs: Path, run: Run) -> list[tuple[str, int, float, int]]
     reader = client(outputs)
     return sorted(
         (point.key, point.step, point.value, point.timestamp)
-        for name in set(run.data.metrics) - {names.WALL_SECONDS, names.DEVICE_SECONDS}
+        for name in set(run.data.metrics) - {names.ATTEMPTS, names.WALL_SECONDS, names.DEVICE_SECONDS}
         for point in reader.get_metric_history(run.info.run_id, name)
     )
 

@@ -1,0 +1,187 @@
+"""The one-page answer: which module helps, by how much, how sure that is and at what cost; then tables and figures."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from analysis import evidence, pages, tables, wording
+from analysis.evidence import Evidence
+from analysis.metrics import COSTS, Metric
+from analysis.study import Part, Study
+from experiments import names
+
+FIDELITY = Path(__file__).parents[1] / "docs" / "fidelity.md"
+READING = (
+    "AP is COCO's, times 100. Intervals hold 95 % of what other seeds and other images would give; a difference counts "
+    "as found where it stays one after Holm's correction for all rows of its table."
+)
+DEMO = "Numbers of this profile and data are not COCO's, and no word on which module is better there."
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of the study."""
+
+    title: str
+    purpose: str
+    table: tables.Table
+    evidence: tuple[Evidence, ...]
+    figures: tuple[Markup, ...]
+
+    @property
+    def anchor(self) -> str:
+        return names.sweep_key(self.table.sweep).replace(" ", "-")
+
+
+def page(study: Study, sections: Sequence[Section], cost_figures: Sequence[Markup]) -> str:
+    """Returns the report: a page of one file."""
+    trials = study.trials
+    script = Markup((pages.TEMPLATES / "sort.js").read_text())
+    report = {
+        "title": _title(study),
+        "setting": _setting(study, trials),
+        "answers": [answer for section in sections for answer in answers(section)],
+        "reading": READING if set(trials["profile"]) == {"coco"} else f"{READING} {DEMO}",
+        "sections": sections,
+        "costs": {**costs(study), "figures": cost_figures},
+        "commands": _commands(study),
+        "fidelity": Markup(MarkdownIt("commonmark").enable("table").render(_body(FIDELITY.read_text()))),
+        "provenance": _provenance(study),
+        "trial_columns": ("trial", "status", "seed", "commit", "wall", "devices"),
+        "trials": _trials(study),
+    }
+    return pages.render("report.html", report=report, script=script)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sentence of the first screen; `kind` is better, worse or open."""
+
+    text: str
+    detail: str
+    kind: str
+
+
+def answers(section: Section) -> list[Answer]:
+    """Returns for each IoU type of a table what its rows can be told to do, the largest difference first."""
+    return [_answer(section, one) for one in section.evidence if one.lines]
+
+
+def _answer(section: Section, found: Evidence) -> Answer:
+    compared = [line for line in found.lines if line.difference is not None]
+    title = section.title
+    if not compared:
+        return Answer(f"{title}: nothing to compare yet.", section.table.rest, "open")
+    sure = [line for line in compared if line.significant]
+    best = max(sure or compared, key=lambda line: line.difference.estimate)  # type: ignore[union-attr]
+    text = evidence.difference(best.difference)
+    others = f"{len(sure)} of {len(compared)} rows differ from their baseline"
+    seeds = f"{found.seeds} seed{'s' * (found.seeds != 1)}"
+    limit = f"; {seeds}"
+    if found.detectable is not None:
+        limit += f" can tell differences above {found.detectable:.1f} AP"
+    if not sure:
+        largest = f"largest: {best.label} {text} against {best.baseline}"
+        return Answer(f"{title}: no difference in {found.metric.label} is found.", f"{largest}{limit}.", "open")
+    verb = "better" if best.difference.estimate > 0 else "worse"  # type: ignore[union-attr]
+    told = f"{title}: {best.label} is {verb} than {best.baseline} by {text} {found.metric.label}."
+    return Answer(told, f"{others}{limit}.", verb)
+
+
+def _title(study: Study) -> str:
+    declaration = study.declaration
+    return declaration.purpose.rstrip(".") if declaration else f"Sweep {study.sweep}"
+
+
+def _setting(study: Study, trials: pd.DataFrame) -> str:
+    finished = (trials["status"] == names.FINISHED).sum()
+    about = ", ".join(f"{key} {value}" for key, value in wording.context(trials).items())
+    count = trials[names.SEED].nunique()
+    seeds = f"{count} seed{'s' * (count != 1)}"
+    return f"sweep {study.sweep} - {about} - {seeds} - {finished} of {len(trials)} trials finished"
+
+
+def costs(study: Study) -> dict[str, Any]:
+    """Returns the cost table: a row a variant, the mean over its finished trials, a column for each known cost."""
+    trials = study.trials
+    values = {run.run_id: run.metrics for run in study.runs}
+    finished = trials.loc[trials["status"] == names.FINISHED]
+    rows = []
+    known = [cost for cost in COSTS if any(cost.name in values[run_id] for run_id in finished["run_id"])]
+    for label, own in finished.groupby("label", sort=False):
+        means = [_mean([values[run_id].get(cost.name) for run_id in own["run_id"]]) for cost in known]
+        cells = ["" if mean is None else _number(cost, mean) for cost, mean in zip(known, means, strict=True)]
+        rows.append({"label": label, "cells": cells})
+    return {"columns": [cost.axis for cost in known], "rows": rows}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _number(metric: Metric, value: float) -> str:
+    return f"{metric.scale * value:.3g}" if abs(metric.scale * value) < 100 else f"{metric.scale * value:,.0f}"
+
+
+def _commands(study: Study) -> list[dict[str, str]]:
+    found: dict[str, str] = {}
+    for run in study.runs:
+        overrides = [word for word in shlex.split(run.tags.get(names.OVERRIDES, "")) if not word.startswith("seed=")]
+        found.setdefault(run.tags[names.VARIANT], shlex.join(["python", "run.py", *overrides]))
+    return [{"label": label, "command": command} for label, command in found.items()]
+
+
+def _provenance(study: Study) -> dict[str, str]:
+    def every(values: Sequence[str]) -> str:
+        return ", ".join(sorted({value for value in values if value})) or "not recorded"
+
+    tags = [run.tags for run in study.runs]
+    versions = sorted({key for one in tags for key in one if key.startswith(names.VERSION)})
+    seconds = [run.metrics.get(names.DEVICE_SECONDS, 0.0) for run in study.runs]
+    return {
+        "commit": every([one.get(names.COMMIT, "") for one in tags]),
+        "machines": every([one.get(names.HOST, "") for one in tags]),
+        "GPUs": every([one.get(names.GPU, "") for one in tags]),
+        **{key.removeprefix(names.VERSION): every([one.get(key, "") for one in tags]) for key in versions},
+        "device-hours": f"{sum(seconds) / 3600:.2f}",
+        "interrupted": f"{sum(_attempts(run.metrics) - 1 for run in study.runs)} times",
+    }
+
+
+def _attempts(metrics: Mapping[str, float]) -> int:
+    return max(1, int(metrics.get(names.ATTEMPTS, 1)))
+
+
+def _trials(study: Study) -> list[tuple[str, ...]]:
+    return [
+        (
+            run.tags[names.TRIAL_ID],
+            run.status.lower(),
+            run.params.get(names.SEED, ""),
+            run.tags.get(names.COMMIT, ""),
+            f"{run.metrics[names.WALL_SECONDS]:.0f} s" if names.WALL_SECONDS in run.metrics else "",
+            run.tags.get(names.GPU, ""),
+        )
+        for run in sorted(study.runs, key=lambda run: run.tags[names.TRIAL_ID])
+    ]
+
+
+def _body(markdown: str) -> str:
+    """Returns a document without its own title, its headings a level lower."""
+    _, _, rest = markdown.partition("\n")
+    return rest.replace("\n## ", "\n### ")
+
+
+def section(part: Part, table: tables.Table, found: Sequence[Evidence], figures: Sequence[Markup]) -> Section:
+    """Returns the section of a part."""
+    declaration = part.declaration
+    number = f"Table {declaration.table}: " if declaration and declaration.table else ""
+    title = f"{number}{declaration.caption.rstrip('.')}" if declaration else part.sweep
+    return Section(title, declaration.purpose if declaration else "", table, tuple(found), tuple(figures))
