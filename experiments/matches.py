@@ -50,15 +50,17 @@ def decided(evaluation: "COCOeval") -> Matches:
     if not isinstance(evaluation.evalImgs, list):
         raise ValueError("the evaluation has decided nothing yet; call its evaluate() first")
     thresholds = np.linspace(0.5, 0.95, THRESHOLDS)
-    if not np.allclose(settings.iouThrs, thresholds) or tuple(settings.areaRngLbl) != AREAS:
+    if tuple(settings.areaRngLbl) != AREAS or not (
+        len(settings.iouThrs) == THRESHOLDS and np.allclose(settings.iouThrs, thresholds)
+    ):
         raise ValueError("the evaluation has other IoU thresholds or area ranges than COCO's")
     if settings.maxDets[-1] != MOST or not settings.useCats:
         raise ValueError(f"the evaluation is not by class with at most {MOST} detections, as COCO's is")
     image_ids, class_ids = np.array(settings.imgIds, np.int64), np.array(settings.catIds, np.int64)
     # one entry for each class, area range and image, None where there is neither object nor detection
-    grid = np.empty(len(evaluation.evalImgs), object)
-    grid[:] = evaluation.evalImgs
-    grid = grid.reshape(len(class_ids), len(AREAS), len(image_ids))
+    entries = np.empty(len(evaluation.evalImgs), object)
+    entries[:] = evaluation.evalImgs
+    grid = entries.reshape(len(class_ids), len(AREAS), len(image_ids))
     category, image = np.nonzero(grid[:, 0] != None)  # noqa: E711 (element by element)
     by_area = [grid[category, area, image] for area in range(len(AREAS))]
     found = [len(entry["dtScores"]) for entry in by_area[0]]
@@ -148,8 +150,8 @@ def _checked(matches: Matches) -> Matches:
         places = getattr(matches, name)
         if len(places) and not (places.min() >= 0 and places.max() < end):
             raise ValueError(f"{name} has a place outside 0..{end - 1}")
-    if np.isnan(matches.score).any():
-        raise ValueError("a score is not a number")
+    if not np.isfinite(matches.score).all():
+        raise ValueError("a score is not a finite number")
     groups = matches.category.astype(np.int64) * images + matches.image
     steps, falls = np.diff(groups), np.diff(matches.score)
     if (steps < 0).any() or (falls[steps == 0] > 0).any():
