@@ -1,0 +1,194 @@
+"""How sure AP is, and its difference to a baseline: all trials on the same images, drawn with replacement.
+
+The interval is for the mean over seeds and over validation sets of this size (AP falls a little as sets grow, so that
+sets of other sizes are no measure for it). With one trained seed it says nothing of training anew.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+from analysis.average_precision import DrawnPrecision
+from analysis.errors import AnalysisError
+from analysis.stats import LEVEL, Interval
+from experiments import names
+from experiments.matches import Matches
+
+BATCH = 32  # draws computed at once; never by the number of threads, so that sums come out the same
+
+
+@dataclass(frozen=True)
+class Drawn(Interval):
+    """A mean over seeds on `n` images; NaN where no image has objects of the size."""
+
+    seeds: int
+
+
+@dataclass(frozen=True)
+class DrawnDifference(Drawn):
+    """A variant less the baseline, over the seeds that both have."""
+
+    better: float  # confidence, in 0..1, that the variant is better: .975 where `low` of a 95 % interval is 0
+    dropped: tuple[str, ...]  # seeds that only one of the two has
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What the draws say of a variant, by metric: AP, AP50, AP75, APs, APm, APl, as fractions."""
+
+    metrics: dict[str, Drawn]
+    differences: dict[str, DrawnDifference]  # to the baseline; its own are empty
+
+
+def resample(
+    trials: Mapping[str, Mapping[str, Matches]],
+    baseline: str,
+    rng: np.random.Generator,
+    draws: int = 1000,
+    level: float = LEVEL,
+    threads: int = 2,
+    on_drawn: Callable[[int], None] = lambda draws: None,
+) -> dict[str, Variant]:
+    """Returns the estimates and intervals of each variant and of its difference to the baseline.
+
+    Args:
+        trials: by variant, then by seed's name: each trial's matches, all of the same validation set.
+        baseline: the variant that the others are compared with.
+        rng: draws the images; the result depends on nothing else, the number of threads included.
+        draws: how often as many images as there are are drawn.
+        level: of the intervals, in 0..1.
+        threads: that compute at once.
+        on_drawn: is told how many draws of a trial were done, from any thread.
+
+    Raises AnalysisError where the trials were not evaluated on the same images, objects and classes.
+    """
+    _check(trials, baseline)
+    images = len(next(iter(trials[baseline].values())).image_ids)
+    chosen = rng.integers(0, images, (draws, images))
+    drawn = np.stack([np.bincount(one, minlength=images) for one in chosen]).astype(np.int32)
+    counts = np.concatenate([np.ones((1, images), np.int32), drawn])  # first the set as it is
+    values = {
+        variant: {seed: _values(matches, counts, threads, on_drawn) for seed, matches in seeds.items()}
+        for variant, seeds in trials.items()
+    }
+    of_baseline = values[baseline]
+    found = {}
+    for variant, own in values.items():
+        metrics = {name: _drawn(own, number, images, level) for number, name in enumerate(names.COCO_METRICS)}
+        both = {seed: own[seed] - of_baseline[seed] for seed in own if seed in of_baseline}
+        dropped = tuple(sorted({*own, *of_baseline} - {*both}))
+        differences = {
+            name: _difference(both, number, images, level, dropped)
+            for number, name in enumerate(names.COCO_METRICS)
+            if variant != baseline
+        }
+        found[variant] = Variant(metrics, differences)
+    return found
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """What the distance of an estimate from the truth is made of, as variances.
+
+    With values v of seed and image set, v = a(seed) + e(images) + r(seed, images), the mean over S seeds has the
+    variance (a + r) / S + e. That across the trained seeds on the images as they are tells of (a + r) / S, with S - 1
+    degrees of freedom; that over draws of images tells of e + r / S. Percentiles of draws of both would not do: those
+    of two or three seeds do not reach far enough, and r would count twice. So each part has its own t quantile
+    (Howe 1974), which keeps to the level at least, and is the t interval across seeds where the images matter little,
+    and the bootstrap's where there is one seed or the images are all that matters.
+    """
+
+    of_images: float  # e + r / S
+    shared: float  # e
+    across_seeds: float  # (a + r) / S; 0 with one seed
+    images: int
+    seeds: int
+
+    def half_width(self, level: float) -> float:
+        of_images, of_seeds = (
+            float(stats.t.ppf((1 + level) / 2, n - 1)) if n > 1 else 0.0 for n in (self.images, self.seeds)
+        )
+        both = of_images**2 * self.shared + of_seeds**2 * self.across_seeds
+        return float(np.sqrt(max(both, of_images**2 * self.of_images)))
+
+
+def _drawn(values: dict[str, np.ndarray], metric: int, images: int, level: float) -> Drawn:
+    estimate, spread = _estimate(values, metric, images)
+    if spread is None:
+        return Drawn(estimate, np.nan, np.nan, images, seeds=len(values))
+    half = spread.half_width(level)
+    return Drawn(estimate, max(0.0, estimate - half), min(1.0, estimate + half), images, seeds=len(values))
+
+
+def _difference(
+    values: dict[str, np.ndarray], metric: int, images: int, level: float, dropped: tuple[str, ...]
+) -> DrawnDifference:
+    estimate, spread = _estimate(values, metric, images)
+    if spread is None:
+        return DrawnDifference(estimate, np.nan, np.nan, images, len(values), better=np.nan, dropped=dropped)
+    half = spread.half_width(level)
+    better = (1 + np.sign(estimate) * _level(spread, abs(estimate))) / 2
+    return DrawnDifference(
+        estimate, estimate - half, estimate + half, images, len(values), better=float(better), dropped=dropped
+    )
+
+
+def _estimate(values: dict[str, np.ndarray], metric: int, images: int) -> tuple[float, _Spread | None]:
+    """Returns the mean over seeds and its spread, None without two images or two draws that have such objects."""
+    seeds = len(values)
+    if not seeds:
+        return np.nan, None
+    table = np.stack([of_seed[:, metric] for of_seed in values.values()])  # seeds x (1 + draws)
+    mean = table.mean(axis=0)
+    draws = np.flatnonzero(~np.isnan(mean[1:])) + 1  # a draw may have no object of this size
+    if images < 2 or len(draws) < 2 or np.isnan(mean[0]):
+        return float(mean[0]), None
+    scale = images / (images - 1)  # a draw of n from n varies by (n - 1) / n of what n new images would
+    of_images = float(mean[draws].var(ddof=1)) * scale
+    if seeds == 1:
+        return float(mean[0]), _Spread(of_images, of_images, 0.0, images, seeds)
+    across = table.var(axis=0, ddof=1) / seeds
+    r = max(0.0, float(across[draws].mean() - across[0]) * scale)  # what drawing images adds to it
+    return float(mean[0]), _Spread(of_images, max(0.0, of_images - r), float(across[0]), images, seeds)
+
+
+def _level(spread: _Spread, distance: float) -> float:
+    """Returns the level of the interval that just reaches so far from the estimate."""
+    most = 1 - 1e-12
+    if spread.half_width(most) <= distance:
+        return most if distance else 0.0
+    return float(optimize.brentq(lambda level: spread.half_width(level) - distance, 0.0, most))
+
+
+def _values(matches: Matches, counts: np.ndarray, threads: int, on_drawn: Callable[[int], None]) -> np.ndarray:
+    """Returns the six metrics of a trial (1 + draws, 6)."""
+    precision = DrawnPrecision(matches, most=int(counts.max()))
+
+    def of_batch(start: int) -> np.ndarray:
+        found = precision.on(counts[start : start + BATCH])
+        on_drawn(len(found))
+        return found
+
+    # Threads and not processes: numpy's loops let go of Python's lock.
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(of_batch, range(0, len(counts), BATCH))))
+
+
+def _check(trials: Mapping[str, Mapping[str, Matches]], baseline: str) -> None:
+    if baseline not in trials:
+        raise AnalysisError(f"no variant {baseline!r} to compare with; choose from: {', '.join(trials)}")
+    for variant, seeds in trials.items():
+        if not seeds:
+            raise AnalysisError(f"variant {variant!r} has no trial with matches; run it, or leave it out")
+    first, of_first = next(iter(trials[baseline].items()))
+    for variant, seeds in trials.items():
+        for seed, matches in seeds.items():
+            for field in ("image_ids", "class_ids", "object_image", "object_category", "objects"):
+                if not np.array_equal(getattr(matches, field), getattr(of_first, field)):
+                    raise AnalysisError(
+                        f"{variant!r}, seed {seed}, was not evaluated on the images, objects and classes of "
+                        f"{baseline!r}, seed {first}; compare trials of one data set"
+                    )

@@ -1,0 +1,120 @@
+"""Intervals and tests for the means of a few seeds. NaN stands for what the data cannot tell, never a width of zero."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+LEVEL = 0.95  # of every interval unless told otherwise
+EXACT = 16  # up to so many seeds all sign flips are tried, 65,536
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its confidence interval; `low` and `high` are NaN where `n` is too small for one."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Difference(Interval):
+    """A variant less the baseline over the `n` seeds that both have."""
+
+    each: tuple[float, ...]  # seed by seed
+    dropped: tuple[str, ...]  # seeds that only one of the two has
+
+
+@dataclass(frozen=True)
+class MeanTest(Interval):
+    """A mean with its interval and the two-sided p-value of its being 0 (NaN for a single seed)."""
+
+    p: float
+
+
+def mean(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """Returns the mean across seeds and Student's t interval; no interval of one value, NaN of none."""
+    array = _finite(values)
+    n = len(array)
+    if n < 2:
+        return Interval(float(array[0]) if n else np.nan, np.nan, np.nan, n)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * array.std(ddof=1) / np.sqrt(n)
+    return Interval(float(array.mean()), float(array.mean() - half), float(array.mean() + half), n)
+
+
+def difference(variant: Mapping[str, float], baseline: Mapping[str, float], level: float = LEVEL) -> Difference:
+    """Returns the mean of variant less baseline, seed by seed, with its t interval.
+
+    Args:
+        variant, baseline: values by seed's name. Seeds that lack a value on either side are dropped and told.
+        level: of the interval, in 0..1.
+    """
+    seeds = list(dict.fromkeys((*variant, *baseline)))
+    each = {seed: variant.get(seed, np.nan) - baseline.get(seed, np.nan) for seed in seeds}
+    known = tuple(float(each[seed]) for seed in seeds if np.isfinite(each[seed]))
+    dropped = tuple(seed for seed in seeds if not np.isfinite(each[seed]))
+    found = mean(known, level)
+    return Difference(found.estimate, found.low, found.high, found.n, each=known, dropped=dropped)
+
+
+def sign_flips(
+    differences: Sequence[float], rng: np.random.Generator, draws: int = 10_000, level: float = LEVEL
+) -> MeanTest:
+    """Returns the mean difference and its p-value by flipping signs (Fisher's randomization test of pairs), two-sided.
+
+    Exact up to EXACT seeds, so that n seeds cannot give less than 2 / 2^n; beyond, from `draws` flips and the one
+    observed (Davison and Hinkley 1997, eq. 4.11: never 0). Valid where each difference is as likely as its negative.
+    """
+    array, found = _finite(differences), mean(differences, level)
+    if len(array) < 2:
+        return MeanTest(found.estimate, found.low, found.high, found.n, p=np.nan)
+    if len(array) <= EXACT:
+        signs = np.array(list(itertools.product((1, -1), repeat=len(array) - 1)))
+        flipped = np.abs(array[0] + signs @ array[1:])  # the first sign makes no difference to the absolute value
+        extra = 0
+    else:
+        flipped = np.abs(rng.choice((1, -1), (draws, len(array))) @ array)
+        extra = 1
+    # Sums that are equal on paper may differ in the last bits.
+    as_large = np.count_nonzero(flipped >= abs(array.sum()) - 1e-9 * np.abs(array).sum())
+    p = (as_large + extra) / (len(flipped) + extra)
+    return MeanTest(found.estimate, found.low, found.high, found.n, p=float(p))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Returns p-values that hold together, whatever their dependence (Holm 1979); NaN is no test and stays NaN."""
+    tests = sorted((p, name) for name, p in p_values.items() if not np.isnan(p))
+    adjusted, highest = dict(p_values), 0.0
+    for place, (p, name) in enumerate(tests):
+        highest = max(highest, min(1.0, (len(tests) - place) * p))
+        adjusted[name] = highest
+    return adjusted
+
+
+def minimal_difference(sd: float, n: int, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Returns the smallest true mean difference that a two-sided t test of n pairs finds with this probability.
+
+    `sd` is the standard deviation of the differences, in any unit, which is the result's too; NaN for one pair. By the
+    noncentral t distribution (Cohen 1988, section 2.3); a difference found with the wrong sign is not counted.
+    """
+    if n < 2:
+        return np.nan
+    critical = stats.t.ppf(1 - alpha / 2, n - 1)
+
+    def lacking(shift: float) -> float:
+        return float(stats.nct.sf(critical, n - 1, shift)) - power
+
+    most = 1.0
+    while lacking(most) < 0:
+        most *= 2
+    return float(optimize.brentq(lacking, 0.0, most) * sd / np.sqrt(n))
+
+
+def _finite(values: Sequence[float]) -> np.ndarray:
+    """Returns what was measured; NaN is COCO's -1 or a value that was never recorded."""
+    array = np.asarray(values, float)
+    return array[np.isfinite(array)]
