@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 
 from experiments import detections, files, matches, names
 from experiments.paths import TrialPaths
+from experiments.training import error_kinds
 
 
 def coco_average_precision(truth: COCO, found: list[dict[str, Any]] | str, iou_type: str) -> dict[str, float]:
@@ -88,7 +89,7 @@ class ExactCocoMetric(CocoMetric):
         self.paths = TrialPaths(Path(folder))
 
     def compute_metrics(self, results: list[tuple[dict, dict]]) -> dict[str, float]:
-        """Returns `bbox/AP` ... `segm/APl` over all images of the validation set."""
+        """Returns `bbox/AP` ... `segm/APl`, and `bbox_errors/Cls` ..., over all images of the validation set."""
         # By name: this file may number and order its categories otherwise than the training data, the labels' source.
         ids = {category["name"]: category["id"] for category in self._coco_api.dataset["categories"]}
         self.cat_ids = [ids[name] for name in self.dataset_meta["classes"]]
@@ -100,6 +101,8 @@ class ExactCocoMetric(CocoMetric):
             evaluation = evaluate(self._coco_api, found[iou_type], iou_type)
             values = average_precisions(evaluation)
             metrics |= {names.coco_metric(iou_type, metric): value for metric, value in values.items()}
+            errors = error_kinds.costs(evaluation)
+            metrics |= {names.error_metric(iou_type, kind): value for kind, value in errors.items()}
             classes[iou_type] = by_class(evaluation)
             decisions[iou_type] = matches.decided(evaluation)
         detections.save(self.paths.detections, found)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from experiments import names
 from experiments.detections import load
 from experiments.training.evaluation import ExactCocoMetric, coco_average_precision
 
@@ -56,7 +57,11 @@ def test_published_numbers_from_predictions_as_mmdetection_makes_them(iou_type: 
         if iou_type == "segm":
             prediction["masks"] = [item["segmentation"] for item in own]
         metric.results.append(({}, prediction))
-    found = metric.compute_metrics(metric.results)
+    measured = metric.compute_metrics(metric.results)
+    found = {name: value for name, value in measured.items() if name.startswith(f"{iou_type}/")}
+    assert set(measured) - set(found) == {
+        names.error_metric(iou_type, kind) for kind in (*names.ERROR_KINDS, *names.ERROR_SIDES)
+    }
     assert [round(value, 4) for value in found.values()] == PUBLISHED[iou_type]
     assert next(iter(found)) == f"{iou_type}/AP"
 
