@@ -1,4 +1,4 @@
-"""`python -m analysis table|figure|paper`: what a sweep has found so far, from MLflow alone."""
+"""`python -m analysis table|figure|paper|compare`: what a sweep has found so far, from MLflow alone."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ from analysis.metrics import COCO_NAMES, METRICS
 from experiments import names
 
 if TYPE_CHECKING:
+    from analysis.study import Study
     from experiments.declared import Declaration
 
 
@@ -34,7 +35,11 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("number", nargs="?", metavar="NUMBER", help="table of the paper, 3 or III: its declared sweep")
     which.add_argument("--sweep", default="last", help="name of a sweep, or last: the one asked for last (default)")
     table = commands.add_parser("table", parents=[shared], help="print the COCO metrics of a sweep's rows")
-    table.add_argument("--detail", action="store_true", help="show the published numbers below each row as well")
+    table.add_argument(
+        "--detail",
+        action="store_true",
+        help="also published numbers, intervals, differences from the baseline, and costs",
+    )
     table.add_argument(
         "--out", type=_path(*TABLE_FORMATS), help="write the table to FILE.md, .csv, .tex or .html as well"
     )
@@ -47,44 +52,58 @@ def parser() -> argparse.ArgumentParser:
     paper.add_argument("study", nargs="?", default="paper", help="a sweep, declared or typed, or last (%(default)s)")
     paper.add_argument("--out", type=Path, help="folder of the results (default: results/STUDY)")
     paper.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="make them anew from such a folder")
+    compare = commands.add_parser(
+        "compare",
+        parents=[stored],
+        help="every metric of one row less that of another; exit code 1 where one got worse beyond doubt",
+    )
+    compare.add_argument("before", metavar="A", help="a row of the sweep, or a folder that `paper` wrote")
+    compare.add_argument("after", metavar="B", help="another, or `published` for the numbers published for A")
+    compare.add_argument("--sweep", default="last", help="that A and B are rows of (%(default)s)")
     return top
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command line; returns the exit code: 2 with one sentence on stderr for what the user can put right."""
     arguments = parser().parse_args(argv)
+    run = {"table": _table, "figure": _figure, "paper": _paper, "compare": _compare}[arguments.command]
     try:
-        _run(arguments)
+        return run(arguments)
     except AnalysisError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    # Imported only here: mlflow, pandas and matplotlib take seconds, `--help` should not.
-    {"table": _table, "figure": _figure, "paper": _paper}[arguments.command](arguments)
+# Each imports what it needs only when it runs: mlflow, pandas and matplotlib take seconds, `--help` should not.
 
 
-def _table(arguments: argparse.Namespace) -> None:
-    from analysis import render, rows, tables
+def _table(arguments: argparse.Namespace) -> int:
+    from analysis import evidence, render, report, rows, tables
 
     sweep, declaration, trials, metrics = _recorded(arguments, COCO_NAMES)
     table = tables.ablation_table(sweep, rows.rows_frame(sweep, trials, declaration), metrics, declaration)
     if arguments.detail:
         table = tables.with_published(table, declaration)
     render.print_table(table)
+    if arguments.detail:
+        found = _study(arguments, sweep)
+        for iou_type in table.blocks:
+            if sure := evidence.evidence(found, found.whole, iou_type, render.progress):
+                render.print_evidence(sure)
+        render.print_costs(report.costs(found))
     if arguments.out:
         print(render.write_table(table, arguments.out))
+    return 0
 
 
-def _figure(arguments: argparse.Namespace) -> None:
+def _figure(arguments: argparse.Namespace) -> int:
     from analysis import figures, render, rows
 
     sweep, declaration, trials, metrics = _recorded(arguments, (arguments.metric,))
     path = arguments.out or Path("outputs", "figures", names.sweep_key(sweep).replace("/", "_") + ".png")
     lines = rows.rows_frame(sweep, trials, declaration)
     print(render.write_figure(figures.curves(sweep, lines, metrics, arguments.metric, declaration), path))
+    return 0
 
 
 def _recorded(arguments: argparse.Namespace, wanted: tuple[str, ...]) -> tuple[str, "Declaration | None", Any, Any]:
@@ -102,17 +121,43 @@ def _recorded(arguments: argparse.Namespace, wanted: tuple[str, ...]) -> tuple[s
     return sweep, declarations.of_sweep(sweep), trials, metrics
 
 
-def _paper(arguments: argparse.Namespace) -> None:
-    from analysis import paper, render, store, study
+def _paper(arguments: argparse.Namespace) -> int:
+    from analysis import paper, render, study
 
-    if arguments.source:
-        found = study.load(arguments.source / paper.DATA)
-    else:
-        with store.reading(arguments.tracking_uri) as client:
-            found = study.read(client, arguments.experiment, arguments.tracking_uri, arguments.study, render.progress)
+    found = study.load(arguments.source / paper.DATA) if arguments.source else _study(arguments, arguments.study)
     folder = arguments.out or Path("results", names.sweep_key(found.sweep).replace("/", "_"))
     for path in paper.write(found, folder, render.progress):
         print(path)
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from analysis import compare, paper, render, study
+
+    folders = [Path(side, paper.DATA) for side in (arguments.before, arguments.after)]
+    if all(folder.is_dir() for folder in folders):
+        before, after = (compare.rows(study.load(folder)) for folder in folders)
+        common = {row: (before[row], after[row]) for row in before if row in after}
+        if not common:
+            raise AnalysisError(f"{arguments.before} and {arguments.after} have no row in common")
+        found = compare.compare(common, render.progress)
+    else:
+        known = _study(arguments, arguments.sweep)
+        part = known.whole
+        if arguments.after == compare.PUBLISHED:
+            found = compare.with_published(part, arguments.before, known)
+        else:
+            first, second = (compare.find(part, side, known) for side in (arguments.before, arguments.after))
+            found = compare.compare({f"{arguments.after} less {arguments.before}": (first, second)}, render.progress)
+    render.print_comparison(found)
+    return 1 if any(one.verdict == "worse" for one in found) else 0
+
+
+def _study(arguments: argparse.Namespace, sweep: str) -> "Study":
+    from analysis import render, store, study
+
+    with store.reading(arguments.tracking_uri) as client:
+        return study.read(client, arguments.experiment, arguments.tracking_uri, sweep, render.progress)
 
 
 def _path(*endings: str) -> Callable[[str], Path]:

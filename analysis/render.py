@@ -1,9 +1,11 @@
 """Puts tables, figures and progress where people see them: the only file that prints and writes."""
 
+import math
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -12,8 +14,10 @@ from rich.progress import Progress
 from rich.table import Table as Grid
 from rich.text import Text
 
-from analysis import formats, tables
+from analysis import evidence, formats, tables
+from analysis.compare import Comparison
 from analysis.errors import AnalysisError
+from analysis.evidence import Evidence
 from analysis.figures import Curves
 from analysis.metrics import KINDS
 from analysis.tables import Published, Row, Table
@@ -44,6 +48,51 @@ def print_table(table: Table) -> None:
     if table.rest:
         console.print(table.rest, style="yellow", soft_wrap=True)  # in one piece, to be copied
     console.print(tables.note(table), style="dim")
+
+
+def print_evidence(found: Evidence) -> None:
+    """Prints how sure the differences of a table are."""
+    _print_cells(found.caption, found.columns, found.cells)
+    Console(highlight=False, markup=False).print(found.note, style="dim")
+
+
+def print_costs(costs: dict[str, Any]) -> None:
+    """Prints `report.costs`."""
+    _print_cells("Costs", ("variant", *costs["columns"]), [(row["label"], *row["cells"]) for row in costs["rows"]])
+
+
+def _print_cells(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 1000
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for place, head in enumerate(heads):
+        grid.add_column(head, justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    console.print()
+    console.print(title, style="bold")
+    console.print(grid)
+
+
+def print_comparison(found: Sequence[Comparison]) -> None:
+    """Prints a line for each metric of each row."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 1000
+    for row in dict.fromkeys(one.row for one in found):
+        grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+        for head in (row, "before", "after", "difference", "95 %", "p", "verdict"):
+            grid.add_column(head, justify="left" if head in (row, "verdict") else "right", no_wrap=head != row)
+        for one in found:
+            if one.row == row and not math.isnan(one.difference.estimate):
+                numbers = (evidence.points(one.before), evidence.points(one.after.estimate))
+                apart = (evidence.points(one.difference.estimate, "+"), evidence.interval(one.difference, "+"))
+                style = {"worse": "red", "better": "green"}.get(one.verdict, "")
+                told = "" if math.isnan(one.p) else f"{one.p:.3f}"
+                grid.add_row(one.metric.label, *numbers, *apart, told, Text(one.verdict, style))
+        console.print(grid)
+        console.print()
 
 
 def _grid(table: Table, iou_type: str) -> Grid:

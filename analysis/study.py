@@ -73,6 +73,11 @@ class Study:
             sweeps = [f"{name} {typed}".strip() for name in included]
         return [self._part(sweep) for sweep in sweeps]
 
+    @property
+    def whole(self) -> Part:
+        """Returns all its rows as one table."""
+        return self._part(self.sweep)
+
     def _part(self, sweep: str) -> Part:
         declaration = declarations.of_sweep(sweep)
         trials = frames.trials_frame(frames.runs_frame(self.runs, sweep))

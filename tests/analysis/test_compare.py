@@ -1,0 +1,109 @@
+"""`python -m analysis compare`: every metric with its interval, and an exit code that a build can act on."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Metric
+from recorded import DECLARED, Recorder, box
+from test_evidence import detector
+
+from analysis.__main__ import main
+from experiments import matches, names
+
+SHARES = {"good": 0.9, "bad": 0.3, "alike": 0.3}
+
+
+@pytest.fixture(scope="module")
+def rivals(recorder: Recorder) -> Recorder:
+    """Three variants with four seeds each, which find that share of all objects; and one with a single seed."""
+    own = Recorder(recorder.folder, "rivals")
+    path = recorder.folder / "matches.npz"
+    for number, (variant, share) in enumerate([*SHARES.items()] * 4):
+        run_id = own.run(variant, number // 3, points=box([share], share), sweeps=("mine",))
+        matches.save(path, {"bbox": detector(share, number)})
+        own.client.log_artifact(run_id, str(path))
+    alone = own.run("alone", 0, points=box([0.1], 0.1), sweeps=("mine",))
+    matches.save(path, {"bbox": detector(0.1, 99)})
+    own.client.log_artifact(alone, str(path))
+    own.run("older", 0, points=box([0.1], 0.1), sweeps=("mine",))  # kept no matches
+    return own
+
+
+def compared(rivals: Recorder, *arguments: str) -> int:
+    return main(["compare", *arguments, "--tracking-uri", rivals.uri, "--experiment", rivals.experiment])
+
+
+@pytest.mark.parametrize(
+    ("sides", "code", "verdict"),
+    [
+        (("good", "bad"), 1, "worse"),
+        (("bad", "good"), 0, "better"),
+        (("bad", "alike"), 0, "no difference found"),
+        (("good", "alone"), 0, "one seed"),
+    ],
+)
+def test_a_regression_that_is_found_is_the_exit_code(
+    rivals: Recorder, sides: tuple[str, str], code: int, verdict: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compared(rivals, *sides) == code
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("box")]
+    assert [line[1] for line in lines] == ["AP", "AP50", "AP75", "APl"]  # there are no small or medium objects
+    assert all(" ".join(line).endswith(verdict) for line in lines)
+
+
+def test_an_unknown_row_lists_those_there_are(rivals: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compared(rivals, "god", "bad") == 2
+    told = "error: no row 'god' in sweep mine; choose from: good, bad, alike, alone, older\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_row_without_matches_is_told(rivals: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compared(rivals, "good", "older") == 2
+    assert "older-s0 kept no matches to compare; do it again with rerun=true" in capsys.readouterr().err
+
+
+def test_two_folders_are_compared_row_by_row(
+    rivals: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    assert main(["paper", "mine", "--tracking-uri", rivals.uri, "--experiment", "rivals", "--out", str(before)]) == 0
+    lacking = "error: older-s0 kept no matches to compare; do it again with rerun=true\n"
+    capsys.readouterr()
+    assert main(["compare", str(before), str(before)]) == 2
+    assert capsys.readouterr().err == lacking
+
+    runs = [line for line in (before / "data" / "runs.jsonl").read_text().splitlines() if "older" not in line]
+    (before / "data" / "runs.jsonl").write_text("\n".join(runs) + "\n")
+    shutil.copytree(before, after)
+    for seed in range(4):  # the good one got bad
+        bad = (after / "data" / "matches" / f"bad-s{seed}.npz").read_bytes()
+        (after / "data" / "matches" / f"good-s{seed}.npz").write_bytes(bad)
+    assert main(["compare", str(before), str(before)]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(before), str(after)]) == 1
+    by_row = capsys.readouterr().out.split("\n\n")
+    assert ["worse" in text for text in by_row[:3]] == [True, False, False]
+
+
+def test_ours_beside_the_published_only_on_their_data(
+    declared_recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ["--tracking-uri", declared_recorder.uri, "--experiment", DECLARED, "--sweep", "table1"]
+    assert main(["compare", "baseline", "published", *store]) == 2
+    assert "'baseline' ran on demo, shapes; the published numbers are COCO's" in capsys.readouterr().err
+    assert main(["compare", "nothing", "published", *store]) == 2
+    assert "no numbers are published for 'nothing' of sweep table1" in capsys.readouterr().err
+
+    own = Recorder(declared_recorder.folder, "coco")
+    for seed, ap in enumerate((0.364, 0.366, 0.365)):  # published: 36.5 58.4 39.1 21.9 40.4 46.8
+        points = dict(zip(box([ap]), ([ap], [0.50 + seed / 1000], [0.391], [0.219], [0.404], [0.468]), strict=True))
+        settings = {"profile": "coco", "dataset": "coco", "rows": {"table1": ["baseline"]}}
+        run_id = own.run("single", seed, points=points, sweeps=(), **settings)  # type: ignore[arg-type]
+        own.client.log_batch(run_id, metrics=[Metric(names.WALL_SECONDS, 1.0, 1, 1)])
+    store = ["--tracking-uri", own.uri, "--experiment", "coco", "--sweep", "table1"]
+    capsys.readouterr()
+    assert main(["compare", "baseline", "published", *store]) == 1
+    lines = {line.split()[1]: line for line in capsys.readouterr().out.splitlines() if line.startswith("box")}
+    assert lines["AP"].rstrip().endswith("no difference found")
+    assert lines["AP50"].rstrip().endswith("worse")
