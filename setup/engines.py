@@ -1,6 +1,6 @@
 """Installs what tests/engines needs, quick when it is there.
 
-That is Debian's Slurm with its database, PostgreSQL and Chromium, and the packages of the extras in pyproject.toml.
+That is Debian's Slurm with its database, PostgreSQL, Chromium and TeX, and the packages of the extras in pyproject.toml.
 
     .venv/bin/python -m setup.engines
 
@@ -20,6 +20,7 @@ from setup.preconditions import SetupError
 DEBIAN = (
     *("slurm-wlm", "slurm-wlm-basic-plugins", "slurmdbd", "munge", "mariadb-server"),
     *("postgresql", "chromium", "chromium-driver"),
+    *("texlive-latex-base", "texlive-latex-recommended", "poppler-utils"),
 )
 ENGINES = LOCK.with_name("engines.lock")
 

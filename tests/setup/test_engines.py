@@ -20,7 +20,8 @@ def fake_dpkg(folder: Path, monkeypatch: pytest.MonkeyPatch, *installed: str) ->
 
 def test_packages_that_are_missing_or_only_known_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_dpkg(tmp_path, monkeypatch, "slurm-wlm", "mariadb-server", "chromium", "chromium-driver")
-    assert engines.missing_packages() == ["slurm-wlm-basic-plugins", "slurmdbd", "munge", "postgresql"]
+    texts = ["texlive-latex-base", "texlive-latex-recommended", "poppler-utils"]
+    assert engines.missing_packages() == ["slurm-wlm-basic-plugins", "slurmdbd", "munge", "postgresql", *texts]
 
 
 def test_system_without_apt_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
