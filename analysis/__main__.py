@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     stored.add_argument("--experiment", default=names.EXPERIMENT, help="MLflow experiment (default: %(default)s)")
     shared = argparse.ArgumentParser(add_help=False, parents=[stored])
     which = shared.add_mutually_exclusive_group()
-    which.add_argument("number", nargs="?", metavar="NUMBER", help="table of the paper, 3 or III: its declared sweep")
+    which.add_argument("number", nargs="?", metavar="NUMBER", help="of the paper's table (3 or III) or figure (5)")
     which.add_argument("--sweep", default="last", help="name of a sweep, or last: the one asked for last (default)")
     table = commands.add_parser("table", parents=[shared], help="print the COCO metrics of a sweep's rows")
     table.add_argument(
@@ -45,9 +45,7 @@ def parser() -> argparse.ArgumentParser:
     )
     figure = commands.add_parser("figure", parents=[shared], help="draw a metric against the epoch as PNG")
     figure.add_argument("--out", type=_path(".png"), help="FILE.png (default: outputs/figures/SWEEP.png)")
-    figure.add_argument(
-        "--metric", default="bbox/AP", choices=list(METRICS), metavar="NAME", help="one of %(choices)s (bbox/AP)"
-    )
+    figure.add_argument("--metric", choices=list(METRICS), metavar="NAME", help="one of %(choices)s (default: AP)")
     paper = commands.add_parser("paper", parents=[stored], help="write all tables and figures of a study, and a report")
     paper.add_argument("study", nargs="?", default="paper", help="a sweep, declared or typed, or last (%(default)s)")
     paper.add_argument("--out", type=Path, help="folder of the results (default: results/STUDY)")
@@ -78,9 +76,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from analysis import evidence, render, report, rows, tables
+    from analysis import declarations, evidence, render, report, rows, tables
 
-    sweep, declaration, trials, metrics = _recorded(arguments, COCO_NAMES)
+    asked = declarations.numbered(arguments.number) if arguments.number else arguments.sweep
+    sweep, declaration, trials, metrics = _recorded(arguments, asked, COCO_NAMES)
     table = tables.ablation_table(sweep, rows.rows_frame(sweep, trials, declaration), metrics, declaration)
     if arguments.detail:
         table = tables.with_published(table, declaration)
@@ -97,20 +96,23 @@ def _table(arguments: argparse.Namespace) -> int:
 
 
 def _figure(arguments: argparse.Namespace) -> int:
-    from analysis import figures, render, rows
+    from analysis import declarations, figures, render, rows
 
-    sweep, declaration, trials, metrics = _recorded(arguments, (arguments.metric,))
+    asked, kind = declarations.drawn(arguments.number) if arguments.number else (arguments.sweep, "bbox")
+    metric = arguments.metric or names.coco_metric(kind, "AP")
+    sweep, declaration, trials, metrics = _recorded(arguments, asked, (metric,))
     path = arguments.out or Path("outputs", "figures", names.sweep_key(sweep).replace("/", "_") + ".png")
     lines = rows.rows_frame(sweep, trials, declaration)
-    print(render.write_figure(figures.curves(sweep, lines, metrics, arguments.metric, declaration), path))
+    print(render.write_figure(figures.curves(sweep, lines, metrics, metric, declaration), path))
     return 0
 
 
-def _recorded(arguments: argparse.Namespace, wanted: tuple[str, ...]) -> tuple[str, "Declaration | None", Any, Any]:
+def _recorded(
+    arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]
+) -> tuple[str, "Declaration | None", Any, Any]:
     """Returns of the sweep that is asked for: its name, its declaration, its trials and their metrics."""
     from analysis import declarations, frames, render, runs, store
 
-    asked = declarations.numbered(arguments.number) if arguments.number else arguments.sweep
     with store.reading(arguments.tracking_uri) as client:
         recorded = runs.of_experiment(client, arguments.experiment, arguments.tracking_uri)
         sweep = frames.find_sweep(recorded, asked, arguments.tracking_uri)

@@ -33,6 +33,22 @@ def numbered(number: str) -> str:
     raise AnalysisError(f"no file in sweeps/ declares table {number!r}; declared: {known}; name others with --sweep")
 
 
+def drawn(number: str) -> tuple[str, str]:
+    """Returns the sweep that declares the paper's figure of this number, and the IoU type whose AP it draws."""
+    figures = {
+        one: (name, kind)
+        for name in declared.known()
+        if (found := of_sweep(name))
+        for one, kind in found.figures.items()
+    }
+    if number not in figures:
+        known = ", ".join(f"{one} ({name}, {kind})" for one, (name, kind) in sorted(figures.items())) or "none"
+        raise AnalysisError(
+            f"no file in sweeps/ declares figure {number!r}; declared: {known}; name sweeps with --sweep"
+        )
+    return figures[number]
+
+
 def command(sweep: str, seeds: Sequence[str] = ()) -> str:
     """Returns the command line that asks for a declared sweep, as far as it was typed, with all of its seeds."""
     more = [f"seed={','.join(seeds)}"] if set(seeds) - {"", "0"} else []  # 0 is what no seed= means

@@ -53,3 +53,11 @@ def test_the_command_has_what_was_typed_and_the_seeds() -> None:
         declarations.command("table1 pre=glob(conv*)", ["1"])
         == "python run.py -m sweep=table1 'pre=glob(conv*)' seed=1"
     )
+
+
+def test_the_papers_figures_by_their_numbers() -> None:
+    assert declarations.drawn("6") == ("table5", "segm")
+    with pytest.raises(AnalysisError) as error:
+        declarations.drawn("3")
+    listed = "2 (table1, bbox), 4 (table2, bbox), 5 (table5, bbox), 6 (table5, segm)"
+    assert f"no file in sweeps/ declares figure '3'; declared: {listed}; name sweeps with --sweep" == str(error.value)
