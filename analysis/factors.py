@@ -1,0 +1,119 @@
+"""What each module adds on its own and what only together: main effects and interactions of a grid's factors."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.stats import LEVEL, Interval
+from experiments import names
+
+
+@dataclass(frozen=True)
+class Effect(Interval):
+    """What levels add to the mean, beyond what each adds alone where they are several; `n` values have them."""
+
+    levels: dict[str, str]  # by factor: {"pre": "conv5"}, or {"pre": "conv5", "post": "attention"}
+
+
+@dataclass(frozen=True)
+class Effects:
+    """A linear model of a grid: a value is the mean and the effects of its levels; those of a factor add up to 0."""
+
+    mean: Interval  # of all cells alike, however many seeds each has
+    effects: tuple[Effect, ...]
+    not_estimated: tuple[tuple[str, ...], ...]  # factors whose effect, or interaction, the cells at hand do not tell
+    freedom: int  # degrees of freedom left for the spread; with 0 there are no intervals
+
+
+def effects(
+    values: pd.DataFrame, factors: Sequence[str], value: str = "value", order: int = 2, level: float = LEVEL
+) -> Effects:
+    """Returns the effects of factors and their interactions by ordinary least squares, sum-to-zero coding.
+
+    Cells may lack seeds or be absent. A term whose columns depend on those of others up to its order is left out and
+    told: the other effects then hold if there is no such interaction. Seeds are replicas; their spread within cells and
+    what terms beyond `order` would explain make the intervals, by Student's t.
+
+    Args:
+        values: a row for each trial, columns: the factors, the seed, and the value; rows without a value are left out.
+        factors: columns of levels; one with a single level has no effect and is passed over.
+        value: the column of values.
+        order: how many factors an interaction has at most.
+        level: of the intervals, in 0..1.
+    """
+    known = values.loc[values[value].notna()]
+    if known.duplicated([*factors, names.SEED]).any():
+        raise ValueError("values has a cell with two values of one seed; give each trial once")
+    levels = {factor: list(dict.fromkeys(known[factor])) for factor in factors}
+    varied = [factor for factor in factors if len(levels[factor]) > 1]
+    codes = {factor: _code(known[factor], levels[factor]) for factor in varied}
+    columns: dict[tuple[str, ...], np.ndarray] = {(): np.ones((len(known), 1))}
+    absent: list[tuple[str, ...]] = []
+    for size in range(1, order + 1):
+        terms = {term: reduce(_products, (codes[one] for one in term)) for term in itertools.combinations(varied, size)}
+        # An interaction is of no use without the parts it is the rest of.
+        whole = {term: own for term, own in terms.items() if not any(set(lacks) <= set(term) for lacks in absent)}
+        found = {term: own for term, own in whole.items() if _independent(term, {**columns, **whole})}
+        absent += [term for term in terms if term not in found]
+        columns |= found
+    return _fitted(known, value, levels, columns, tuple(absent), level)
+
+
+def _fitted(
+    known: pd.DataFrame,
+    value: str,
+    levels: dict[str, list[str]],
+    columns: dict[tuple[str, ...], np.ndarray],
+    absent: tuple[tuple[str, ...], ...],
+    level: float,
+) -> Effects:
+    design, observed = np.hstack(list(columns.values())), known[value].to_numpy(float)
+    if not len(known):
+        return Effects(Interval(np.nan, np.nan, np.nan, 0), (), (), 0)
+    solution, *_ = np.linalg.lstsq(design, observed, rcond=None)
+    freedom = len(observed) - design.shape[1]
+    residual = observed - design @ solution
+    variance = residual @ residual / freedom if freedom else np.nan
+    covariance = variance * np.linalg.inv(design.T @ design)
+    reach = stats.t.ppf((1 + level) / 2, freedom) if freedom else np.nan
+    found: list[Effect] = []
+    ends = np.cumsum([own.shape[1] for own in columns.values()])
+    for (term, own), end in zip(columns.items(), ends, strict=True):
+        place = slice(end - own.shape[1], end)
+        weights = np.ones((1, 1))
+        for factor in term:
+            weights = np.kron(weights, _contrasts(len(levels[factor])))
+        halves = reach * np.sqrt(np.einsum("ij,jk,ik->i", weights, covariance[place, place], weights))
+        for estimate, half, chosen in zip(
+            weights @ solution[place], halves, itertools.product(*(levels[factor] for factor in term)), strict=True
+        ):
+            of = dict(zip(term, chosen, strict=True))
+            n = int(np.logical_and.reduce([known[factor] == one for factor, one in of.items()]).sum())
+            found.append(Effect(float(estimate), float(estimate - half), float(estimate + half), n, levels=of))
+    grand = Interval(found[0].estimate, found[0].low, found[0].high, len(known))
+    return Effects(grand, tuple(found[1:]), absent, freedom)
+
+
+def _contrasts(count: int) -> np.ndarray:
+    """Returns the sum-to-zero coding (levels, levels - 1): the last level has minus the sum of the others' effects."""
+    return np.vstack([np.eye(count - 1), -np.ones(count - 1)])
+
+
+def _code(column: pd.Series, levels: list[str]) -> np.ndarray:
+    return _contrasts(len(levels))[[levels.index(one) for one in column]]
+
+
+def _products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return (left[:, :, None] * right[:, None, :]).reshape(len(left), left.shape[1] * right.shape[1])
+
+
+def _independent(term: tuple[str, ...], columns: dict[tuple[str, ...], np.ndarray]) -> bool:
+    """Returns whether each of a term's columns tells something that no other column does."""
+    others = np.hstack([own for other, own in columns.items() if other != term])
+    both = np.hstack([others, columns[term]])
+    return bool(np.linalg.matrix_rank(both) == np.linalg.matrix_rank(others) + columns[term].shape[1])
