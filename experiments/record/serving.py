@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from experiments import names
 from experiments.errors import UserError
 from experiments.paths import OutputPaths
-from experiments.record import wording
+from experiments.record import pages, wording
 
 DEFAULTS = {
     "MLFLOW_HOST": "127.0.0.1",
@@ -40,7 +40,8 @@ def ui() -> list[str]:
     outputs = OutputPaths(Path(uri.removeprefix("sqlite:///")).parent)
     outputs.root.mkdir(parents=True, exist_ok=True)
     with FileLock(outputs.store_lock):  # the first trial may be making it at this moment
-        _initialize(uri)
+        addresses = _initialize(uri)
+    print("\n".join(addresses))
     return ["ui", "--backend-store-uri", uri, "--workers", "1"]
 
 
@@ -55,7 +56,7 @@ def server() -> list[str]:
             f"MLFLOW_BACKEND_STORE_URI is not set; name the database: {EXAMPLE} (for this machine alone: make ui)"
         )
     _check_database(uri)
-    _initialize(uri)
+    print("\n".join(_initialize(uri)))
     os.environ.setdefault("MLFLOW_ARTIFACTS_DESTINATION", str((OUTPUTS / "server-artifacts").resolve()))
     asks = "MLFLOW_AUTH_CONFIG_PATH" in os.environ
     if not asks and not _only_this_machine(os.environ["MLFLOW_HOST"]):
@@ -76,6 +77,7 @@ def main() -> int:
         return 2
     from mlflow.cli import cli
 
+    sys.stdout.flush()
     cli(arguments)
     return 0
 
@@ -112,15 +114,18 @@ def _check_database(uri: str) -> None:
         engine.dispose()
 
 
-def _initialize(uri: str) -> None:
-    """Makes MLflow's tables where they are missing; UserError where that cannot be."""
+def _initialize(uri: str) -> list[str]:
+    """Makes MLflow's tables where they are missing and returns where to look; UserError where that cannot be."""
     from mlflow import MlflowClient
 
     logging.getLogger("alembic").setLevel(logging.ERROR)
     try:
-        MlflowClient(uri).search_experiments(max_results=1)
+        found = MlflowClient(uri).search_experiments()
     except Exception as error:  # of MLflow, SQLAlchemy, Alembic or the driver
         raise UserError(f"MLflow cannot use {_public(uri)} ({wording.trouble(error)})") from error
+    host, port = os.environ["MLFLOW_HOST"], os.environ["MLFLOW_PORT"]
+    here = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+    return [pages.address(here, one.experiment_id) for one in found if pages.TAG in one.tags] or [here]
 
 
 def _public(uri: str) -> str:

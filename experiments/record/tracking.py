@@ -33,7 +33,7 @@ from experiments import names
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.record import provenance, wording
+from experiments.record import pages, provenance, wording
 from experiments.record.journal import Reader
 
 SECONDS, LONGEST_SECONDS = 1.0, 15.0  # between two updates of a run; doubled while the store is in trouble
@@ -61,7 +61,9 @@ class Store:
                 if found is None:
                     local = self.uri.startswith("sqlite:")
                     where = outputs.artifacts.resolve().as_uri() if local else None  # a server chooses its own place
-                    self.experiment_id = self.client.create_experiment(tracking["experiment"], artifact_location=where)
+                    self.experiment_id = self.client.create_experiment(
+                        tracking["experiment"], artifact_location=where, tags=pages.tags()
+                    )
                 else:
                     self.experiment_id = found.experiment_id
         except Exception as error:  # of MLflow, SQLAlchemy, Alembic or a driver

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import harness
@@ -18,11 +19,11 @@ SECRET = "hush"
 
 @pytest.fixture(autouse=True)
 def unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The environment of a user who has set nothing, in an empty folder."""
-    for name in [*os.environ, *serving.DEFAULTS]:
-        if name.startswith("MLFLOW_"):
-            monkeypatch.setenv(name, "")  # so that it is as before afterwards, whatever serving sets
-            monkeypatch.delenv(name)
+    """The environment of a user who has set nothing, as `main` completes it, in an empty folder."""
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**serving.DEFAULTS, "MLFLOW_ARTIFACTS_DESTINATION": "artifacts"}.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
 
 
@@ -100,6 +101,19 @@ def test_pages_make_the_store_where_the_first_trial_will_find_it(tmp_path: Path)
     assert (tmp_path / "outputs" / "store.lock").exists()
 
 
+def test_address_of_the_runs_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output_folder: Callable[[], Path]
+) -> None:
+    outputs = output_folder()
+    store = Store({"output_dir": str(outputs), "tracking": {"uri": harness.store(outputs), "experiment": "groie"}})
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    for name, value in {"MLFLOW_HOST": "0.0.0.0", "MLFLOW_PORT": "5001"}.items():
+        monkeypatch.setenv(name, value)
+    serving.ui()
+    runs = f"/#/experiments/{store.experiment_id}/runs?viewStateShareKey=ap&workflowType=machine_learning"
+    assert capsys.readouterr().out == f"http://127.0.0.1:5001{runs}\n"
+
+
 def test_server_is_for_this_machine_unless_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], empty_store: Path
 ) -> None:
@@ -112,7 +126,7 @@ def test_server_is_for_this_machine_unless_told(
         assert ("may read, change and delete every run" in capsys.readouterr().out) == warned
     monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", "users.ini")
     assert serving.server() == ["server", "--app-name", "basic-auth"]
-    assert capsys.readouterr().out == ""
+    assert "may read" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("what", ["ui", "server"])
