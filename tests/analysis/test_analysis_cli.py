@@ -127,7 +127,7 @@ def test_a_declared_sweep_without_runs_says_what_runs_it(
 def test_a_number_without_a_table_is_one_sentence(
     declared_recorder: Recorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert declared_sweep(declared_recorder, "figure", "6") == 2
+    assert declared_sweep(declared_recorder, "table", "6") == 2
     assert capsys.readouterr().err.startswith("error: no file in sweeps/ declares table '6'; declared: I (table1), ")
 
 
