@@ -77,6 +77,8 @@ def trials_frame(runs: pd.DataFrame) -> pd.DataFrame:
     Variants come in the order in which they were first started, their seeds in numerical order. `label` is what a
     person reads for a variant; where two variants read alike, their ids tell them apart.
     """
+    if runs.empty:
+        return runs.assign(label=pd.Series(dtype=str))
     first = runs.groupby(names.VARIANT_ID)["started"].transform("min")
     ranked = runs.assign(
         finished=runs["status"] == names.FINISHED, first=first, replica=pd.to_numeric(runs[names.SEED], errors="coerce")

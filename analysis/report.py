@@ -51,7 +51,7 @@ def page(study: Study, sections: Sequence[Section], cost_figures: Sequence[Marku
         "sections": sections,
         "costs": {**costs(study), "figures": cost_figures},
         "commands": _commands(study),
-        "fidelity": Markup(MarkdownIt("commonmark").enable("table").render(_body(FIDELITY.read_text()))),
+        "fidelity": _fidelity(),
         "provenance": _provenance(study),
         "trial_columns": ("trial", "status", "seed", "commit", "wall", "devices"),
         "trials": _trials(study),
@@ -173,10 +173,11 @@ def _trials(study: Study) -> list[tuple[str, ...]]:
     ]
 
 
-def _body(markdown: str) -> str:
-    """Returns a document without its own title, its headings a level lower."""
-    _, _, rest = markdown.partition("\n")
-    return rest.replace("\n## ", "\n### ")
+def _fidelity() -> Markup:
+    """Returns the document without its own title, its headings a level lower, its tables in frames that scroll."""
+    _, _, text = FIDELITY.read_text().partition("\n")
+    page = MarkdownIt("commonmark").enable("table").render(text.replace("\n## ", "\n### "))
+    return Markup(page.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>"))
 
 
 def section(part: Part, table: tables.Table, found: Sequence[Evidence], figures: Sequence[Markup]) -> Section:

@@ -21,7 +21,8 @@ def rows_frame(sweep: str, trials: pd.DataFrame, declaration: Declaration | None
         (label,) if rows is None else rows for label, rows in zip(trials["label"], trials["rows"], strict=True)
     ]
     served = trials.assign(row=names_of_rows, remark="").explode("row", ignore_index=True)
-    served["label"] = _labels(served)
+    if len(served):
+        served["label"] = _labels(served)
     asked = [row.name_in(declaration.name) for row in declaration.rows] if declaration else []
     seeds = _seeds(trials)
     # Where more was typed beside the name, each row has a variant for each combination of what was typed.

@@ -8,6 +8,7 @@ from experiments.errors import UserError
 
 MARK = ".groie-ablation"
 OURS = {MARK, "trials", "mlflow.db"}  # any of them makes a folder ours
+DRAWN = "figures"  # what analysis may have made before the first trial
 
 
 def whole(value: object) -> Path:
@@ -35,7 +36,7 @@ def accept(folder: Path) -> None:
         present = {path.name for path in folder.iterdir()} if nearest == folder else set()
     except OSError as error:
         raise UserError(f"output_dir={folder} cannot be read ({error.strerror}); choose another folder") from error
-    others = sorted(name for name in present if not name.startswith("."))
+    others = sorted(name for name in present - {DRAWN} if not name.startswith("."))
     if others and not present & OURS:
         raise UserError(
             f"output_dir={folder} holds files that are none of ours ({', '.join(others[:3])}); "

@@ -124,3 +124,15 @@ def test_a_folder_that_holds_no_study_is_told(
     with pytest.raises(AnalysisError) as error:
         study.load(tmp_path)
     assert told in str(error.value)
+
+
+def test_a_table_of_which_nothing_ran_has_its_rows(recorder: Recorder) -> None:
+    own = Recorder(recorder.folder, "one table")
+    own.run(
+        "single", 1, points={"bbox/AP": [0.4]}, sweeps=(), rows={"paper": ["table1: baseline"], "table1": ["baseline"]}
+    )
+    found = study.read(own.client, "one table", own.uri, "paper", counting)
+    table5 = found.parts[4]
+    assert list(table5.lines["status"].unique()) == ["NOT RUN"]
+    assert table5.lines["row"].iloc[0] == "Faster R-CNN"
+    assert len(table5.lines) == 8

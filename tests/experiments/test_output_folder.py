@@ -67,3 +67,12 @@ def test_home_and_relative_paths_are_made_whole(tmp_path: Path, monkeypatch: pyt
     assert output_folder.whole("a/../b") == tmp_path / "b"
     assert output_folder.whole("~/b") == tmp_path / "home" / "b"
     assert output_folder.whole(5) == tmp_path / "5"
+
+
+def test_a_figure_drawn_before_the_first_trial_is_no_other_thing(tmp_path: Path) -> None:
+    """`python -m analysis figure` writes there, and may read a store of another place."""
+    (tmp_path / "figures").mkdir()
+    output_folder.accept(tmp_path)
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UserError, match=r"none of ours \(thesis.tex\)"):
+        output_folder.accept(tmp_path)
