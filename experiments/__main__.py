@@ -37,6 +37,13 @@ def parser() -> argparse.ArgumentParser:
     again.add_argument("trial", help="a trial's id, or a part of it that no other has")
     sync = commands.add_parser("sync", parents=[shared], help="bring MLflow up to date with the trials' folders")
     sync.add_argument("--tracking-uri", help="another store than the one that the trials were given")
+    export = commands.add_parser("export", parents=[shared], help="pack a study's record into one file")
+    export.add_argument("study", help="a sweep's name, `last` for the one asked for last, or `all`")
+    export.add_argument("file", type=Path, help="a new file, such as study.zip")
+    bring = commands.add_parser("import", parents=[shared], help="add an exported study to a folder and MLflow")
+    bring.add_argument("file", type=Path, help="what `export` wrote, here or elsewhere")
+    bring.add_argument("--tracking-uri", help="the MLflow store, if not that of the output folder")
+    bring.add_argument("--limit-gib", type=float, default=20.0, help="the most it may unpack to (%(default)s)")
     return top
 
 
@@ -45,9 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     outputs = OutputPaths(arguments.output_dir.expanduser().resolve())
     try:
-        {"status": _status, "logs": _logs, "cancel": _cancel, "sync": _sync, "reproduce": _reproduce}[
-            arguments.command
-        ](arguments, outputs)
+        COMMANDS[arguments.command](arguments, outputs)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -112,6 +117,28 @@ def _sync(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
 
     sync.all_trials(status.read(outputs), arguments.tracking_uri)
 
+
+def _export(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
+    from experiments.record import export  # only here and below: they take a second to import
+
+    export.pack(outputs, arguments.study, arguments.file)
+
+
+def _import(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
+    from experiments.record import imports
+
+    imports.bring(arguments.file, outputs, arguments.tracking_uri, arguments.limit_gib)
+
+
+COMMANDS = {
+    "status": _status,
+    "logs": _logs,
+    "cancel": _cancel,
+    "reproduce": _reproduce,
+    "sync": _sync,
+    "export": _export,
+    "import": _import,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -32,6 +32,15 @@ class OutputPaths:
         return self.root / "replaced"
 
     @property
+    def importing(self) -> Path:
+        """Where an import unpacks: a folder of this layout, of which nothing counts yet."""
+        return self.root / ".import"
+
+    @property
+    def import_lock(self) -> Path:
+        return self.root / ".import.lock"
+
+    @property
     def launches(self) -> Path:
         return self.root / "launches"
 
@@ -91,6 +100,11 @@ class TrialPaths:
     def ending(self) -> Path:
         """How the last attempt's processes say that they ended (JSON); absent where they could not."""
         return self.root / "ending.json"
+
+    @property
+    def imported(self) -> Path:
+        """Which file an imported trial came from (JSON); absent where the trial was run here."""
+        return self.root / "imported.json"
 
     @property
     def stop(self) -> Path:

@@ -30,6 +30,9 @@ def warnings(trial: Progress) -> list[str]:
     then = _provenance(trial)
     now = provenance.gather()
     found = []
+    if trial.paths.imported.exists():
+        origin = json.loads(trial.paths.imported.read_text())["file"]
+        found.append(f"it was imported from {origin}: read its overrides and difference before you use them")
     if then["source"]["commit"] != now["source"]["commit"]:
         found.append(f"the commit was {then['source']['commit']}, now it is {now['source']['commit']}")
     if then["source"]["untracked"]:

@@ -1,0 +1,111 @@
+"""Archives that nobody exported: a good one's files, changed, under a manifest that is true or tells lies."""
+
+import hashlib
+import io
+import json
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Files = dict[str, bytes]
+Edit = Callable[[Files], None]  # changes the files of an archive, under "T/" those of its trial
+Members = list[tuple[zipfile.ZipInfo, bytes]]
+
+
+def write(path: Path, files: Files, edit: Edit = lambda files: None, **manifest: Any) -> None:
+    """Writes an archive of changed files with a manifest that fits them but for what is given."""
+    trial = next(name for name in files if name.startswith("trials/")).split("/")[1]
+    short = {name.replace(f"trials/{trial}/", "T/"): content for name, content in files.items()}
+    told = json.loads(short.pop("manifest.json"))
+    edit(short)
+    changed = {name.replace("T/", f"trials/{trial}/", 1): content for name, content in short.items()}
+    told["files"] = {name: fact(content) for name, content in changed.items()}
+    pack(path, [(zipfile.ZipInfo(name), content) for name, content in changed.items()], {**told, **manifest})
+
+
+def fact(content: bytes) -> dict[str, Any]:
+    """Returns what a manifest says of a file."""
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def pack(path: Path, members: Members, manifest: object) -> None:
+    with zipfile.ZipFile(path, "w") as zipped:
+        for member, content in [*members, (zipfile.ZipInfo("manifest.json"), as_bytes(manifest))]:
+            zipped.writestr(member, content, member.compress_type)
+
+
+def as_bytes(content: object) -> bytes:
+    return content if isinstance(content, bytes) else json.dumps(content).encode()
+
+
+def add(name: str, content: object = b"x") -> Edit:
+    """Adds a file, or puts another in its place."""
+
+    def edit(files: Files) -> None:
+        files[name] = as_bytes(content)
+
+    return edit
+
+
+def remove(name: str) -> Edit:
+    return lambda files: files.pop(name) and None
+
+
+def replace(name: str, old: str, new: str) -> Edit:
+    """Changes some text of a file."""
+
+    def edit(files: Files) -> None:
+        assert old in files[name].decode(), files[name]
+        files[name] = files[name].replace(old.encode(), new.encode())
+
+    return edit
+
+
+def change(name: str, **changes: Any) -> Edit:
+    """Changes keys of a JSON object."""
+
+    def edit(files: Files) -> None:
+        files[name] = as_bytes({**json.loads(files[name]), **changes})
+
+    return edit
+
+
+def append(name: str, line: object) -> Edit:
+    """Adds a line of JSON."""
+
+    def edit(files: Files) -> None:
+        files[name] += as_bytes(line) + b"\n"
+
+    return edit
+
+
+def arrays(**found: np.ndarray) -> bytes:
+    """Returns an npz file, with pickles where arrays hold objects."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **found)
+    return content.getvalue()
+
+
+def array_bomb() -> bytes:
+    """Returns an npz file of some bytes that says it holds an exabyte."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f8", "fortran_order": False, "shape": (2**57,)})
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as zipped:
+        zipped.writestr("bbox/score.npy", head.getvalue())
+    return content.getvalue()
+
+
+def special(kind: int) -> zipfile.ZipInfo:
+    """Returns a member of a kind that is no plain file: a link, a device."""
+    member = zipfile.ZipInfo("plans/x.json")
+    member.create_system = 3
+    member.external_attr = (kind | 0o777) << 16
+    return member
+
+
+LINK, DEVICE, FIFO, FOLDER = stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFDIR
