@@ -89,7 +89,7 @@ def _member(name: str) -> ZipInfo:
     return member
 
 
-def unpack(file: Path, folder: Path, limit: float, largest: Callable[[str], float | None]) -> Manifest:
+def unpack(file: Path, folder: Path, limit: float, largest: Callable[[str], int | None]) -> Manifest:
     """Unpacks an archive into an empty folder; ArchiveError, in a sentence, where it is not what it should be.
 
     Args:
@@ -114,7 +114,7 @@ def unpack(file: Path, folder: Path, limit: float, largest: Callable[[str], floa
     return manifest
 
 
-def _members(zipped: ZipFile, largest: Callable[[str], float | None]) -> dict[str, ZipInfo]:
+def _members(zipped: ZipFile, largest: Callable[[str], int | None]) -> dict[str, ZipInfo]:
     """Returns an archive's members by name, each a plain file that may be there."""
     members: dict[str, ZipInfo] = {}
     for member in zipped.infolist():
@@ -129,7 +129,7 @@ def _members(zipped: ZipFile, largest: Callable[[str], float | None]) -> dict[st
         if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED) or member.flag_bits & 0x1:
             raise ArchiveError(f"holds {name} encrypted or compressed as no export is")
         if member.file_size > allowed:
-            raise ArchiveError(f"holds {name} with {member.file_size} bytes, and {allowed:.0f} are the most")
+            raise ArchiveError(f"holds {name} with {member.file_size} bytes, and {allowed} are the most")
         members[name] = member
     return members
 

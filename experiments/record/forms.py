@@ -1,12 +1,11 @@
 """The files that a study travels as: which, how large at most, and what is in those that this program reads (JSON)."""
 
-import math
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter
 
 from experiments.jobs.attempts import Attempt
 from experiments.paths import TrialPaths
@@ -17,10 +16,19 @@ TRIAL_ID = r"\w[\w.]*(?:-\w[\w.]*)*-s[0-9]+-[0-9a-f]{10}"
 LONGEST = 5000  # characters of a text that becomes a tag; MLflow takes 8000
 
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=LONGEST)]
-Words = Annotated[str, Field(max_length=250)]
+Words = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=250)]
 Metric = Annotated[str, Field(pattern=r"^\w[\w.\-]*(/\w[\w.\-]*)*$", max_length=250)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Time = Annotated[int, Field(ge=0, lt=2**43)]  # milliseconds since 1970
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, int) and abs(value) >= 2**53:
+        raise ValueError("a whole number that no database takes")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_storable)]
 
 
 class Description(BaseModel):
@@ -44,7 +52,7 @@ class Point(BaseModel):
 
     time: Time
     step: Count
-    metrics: dict[Metric, float]
+    metrics: dict[Metric, Number]
 
 
 class Epoch(Point):
@@ -60,7 +68,7 @@ class Told(BaseModel):
     epoch: Annotated[int, Field(ge=1, lt=2**31)]
     iteration: Count
     iterations: Annotated[int, Field(ge=1, lt=2**31)]
-    loss: float | None = None
+    loss: Number | None = None
     evaluating: bool | None = None
 
 
@@ -105,7 +113,7 @@ def travels(file: str) -> bool:
     return any(re.fullmatch(pattern, file) for pattern in _FILES)
 
 
-def largest(name: str) -> float | None:
+def largest(name: str) -> int | None:
     """Returns the most bytes that a file of an archive may have, None for a name that none has."""
     for pattern, size in _NAMES.items():
         if re.fullmatch(pattern, name):
@@ -113,10 +121,10 @@ def largest(name: str) -> float | None:
     return None
 
 
-def _files() -> dict[str, float]:
+def _files() -> dict[str, int]:
     """Returns the most bytes of each file of a trial that may travel, by a pattern of its path."""
     paths = TrialPaths(Path())
-    known: dict[Path, float] = dict.fromkeys(paths.kept, math.inf)
+    known = dict.fromkeys(paths.kept, 2048 * MIB)
     known |= dict.fromkeys((paths.config, paths.description, paths.record, paths.cost), MIB // 4)
     known |= {paths.journal: 128 * MIB, paths.by_class: 16 * MIB, paths.detector_config: 16 * MIB}
     numbered = {
@@ -124,7 +132,9 @@ def _files() -> dict[str, float]:
         r"provenance/[0-9]{4}\.json": 32 * MIB,
         r"provenance/[0-9]{4}\.diff": 32 * MIB,
     }
-    return {re.escape(str(path)): size for path, size in known.items()} | numbered | {r"log\.node[0-9]+\.txt": math.inf}
+    return (
+        {re.escape(str(path)): size for path, size in known.items()} | numbered | {r"log\.node[0-9]+\.txt": 2048 * MIB}
+    )
 
 
 _FILES = _files()

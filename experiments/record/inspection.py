@@ -149,6 +149,8 @@ def _attempt(number: int, path: Path) -> None:
         raise ValueError("attempts are numbered otherwise")
     if attempt.status not in (names.FINISHED, names.FAILED, names.KILLED):
         raise ValueError("it has not ended")
+    if "\0" in (attempt.reason or ""):
+        raise ValueError("its reason holds what no database takes")
     if attempt.ended is None or not all(0 <= when < LATEST for when in (attempt.started, attempt.ended)):
         raise ValueError("it was at no time")
     if not re.fullmatch(r"\d{1,5} x .{1,250}", attempt.device, re.ASCII):

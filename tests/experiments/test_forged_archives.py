@@ -17,7 +17,8 @@ from forged import Edit, Files, add, append, change, remove, replace
 
 from experiments import detections
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.record import archive, forms, inspection
+from experiments.planning import estimate
+from experiments.record import archive, forms, inspection, status, wording
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -274,6 +275,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "number": (change("T/attempts/0001.json", number=2), "attempts/0001.json: attempts are numbered otherwise"),
     "gap": (add("T/attempts/0003.json", {}), "attempts/0003.json: number: Field required"),
     "fact": (change("T/attempts/0001.json", **{"touched": 1.0}), "'touched' is no fact of an attempt"),
+    "reason": (change("T/attempts/0001.json", reason="\0"), "its reason holds what no database takes"),
     "process": (change("T/attempts/0001.json", process=True), "process: Input should be a valid integer"),
     "host": (change("T/attempts/0001.json", host=None), "host: Input should be a valid string"),
     "never": (change("T/attempts/0001.json", ended=float("nan")), "attempts/0001.json: it was at no time"),
@@ -297,6 +299,10 @@ EDITS: dict[str, tuple[Edit, str]] = {
         "journal.jsonl: line 3: metrics.bbox/AP: Input should be a valid number",
     ),
     "truth": (append("T/journal.jsonl", {"time": 1, "step": 1, "metrics": {"x": True}}), "line 3: metrics.x: Input"),
+    "large": (
+        append("T/journal.jsonl", b'{"time": 1, "step": 1, "metrics": {"x": 1' + b"0" * 400 + b"}}"),
+        "journal.jsonl: line 3: metrics.x: Value error, a whole number that no database takes",
+    ),
     "name": (
         append("T/journal.jsonl", {"time": 1, "step": 1, "metrics": {"../x": 1}}),
         "journal.jsonl: line 3: metrics.../x.[key]: String should match pattern",
@@ -386,7 +392,7 @@ def test_no_trial_takes_the_record_of_another(
 
 
 def accepted(file: Path, folder: Path) -> bool:
-    """Returns whether an archive would be imported; fails with whatever else is raised than an ArchiveError."""
+    """Returns whether an archive would be imported; fails where it is neither refused in a sentence nor readable."""
     folder.mkdir()
     try:
         archive.unpack(file, folder, 1.0, forms.largest)
@@ -397,6 +403,10 @@ def accepted(file: Path, folder: Path) -> bool:
             inspection.plan(plan)
     except archive.ArchiveError:
         return False
+    for one in status.read(staged):  # what reads any trial of a folder reads this one
+        wording.note(one.description)
+    status.table(status.read(staged))
+    estimate.measured(staged)
     return True
 
 
