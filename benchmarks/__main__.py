@@ -1,23 +1,25 @@
-"""`python -m benchmarks extractor [--json]`: a table, or with --json one object a line: name ours peer ratio unit."""
+"""`python -m benchmarks NAME [--json]`: a table, or with --json one object a line: name ours peer ratio unit."""
 
 import argparse
+import importlib
 import json
 import warnings
 
 from rich.console import Console
 from rich.table import Table
 
+NAMES = ("extractor", "bootstrap")  # modules with WHAT is measured, the PEER's name, and figures()
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", choices=["extractor"])
+    parser.add_argument("name", choices=NAMES)
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
-    from benchmarks import extractor
-
-    table = Table("forward + backward", "ours (s)", "MMDetection (s)", "times faster")
-    for figure in extractor.figures():
+    benchmark = importlib.import_module(f"benchmarks.{arguments.name}")
+    table = Table(benchmark.WHAT, "ours (s)", f"{benchmark.PEER} (s)", "times faster")
+    for figure in benchmark.figures():
         row = {
             "name": figure.name,
             "ours": figure.ours,

@@ -3,7 +3,6 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from mmdet.registry import MODELS
@@ -11,26 +10,13 @@ from mmdet.utils import register_all_modules
 from torch import Tensor, nn
 
 import groie  # noqa: F401  (registers our modules)
+from benchmarks.figure import Figure
 
+WHAT, PEER = "forward + backward", "MMDetection"
 CHANNELS = 256
 STRIDES = (4, 8, 16, 32)
 IMAGE = (800, 1344)  # height, width of a padded image of 800x1333
 ATTENTION = dict(num_heads=6, kv_stride=2)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """Median seconds of ours and of the peer in the same run."""
-
-    name: str
-    ours: float
-    peer: float
-    unit: str = "s"
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster ours is."""
-        return self.peer / self.ours
 
 
 def figures(rois: int = 128, repeats: int = 3) -> Iterator[Figure]:
