@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError
-from analysis.metrics import COCO_NAMES, METRICS
+from analysis.metrics import COCO_NAMES, METRICS, coco_block
 from experiments import names
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from analysis import declarations, evidence, render, report, rows, tables
+    from analysis import declarations, evidence, factors, render, report, rows, tables
 
     asked = declarations.numbered(arguments.number) if arguments.number else arguments.sweep
     sweep, declaration, trials, metrics = _recorded(arguments, asked, COCO_NAMES)
@@ -90,6 +90,8 @@ def _table(arguments: argparse.Namespace) -> int:
             if sure := evidence.evidence(found, found.whole, iou_type, render.progress):
                 render.print_evidence(sure)
         render.print_costs(report.costs(found))
+        if grid := factors.of_modules(trials, metrics, coco_block("bbox")[0]):
+            render.print_effects(grid)
     if arguments.out:
         print(render.write_table(table, arguments.out))
     return 0

@@ -12,6 +12,8 @@ from scipy import stats
 from analysis.stats import LEVEL, Interval
 from experiments import names
 
+MODULES = ("aggregation", "pre", "post")
+
 
 @dataclass(frozen=True)
 class Effect(Interval):
@@ -62,6 +64,26 @@ def effects(
         absent += [term for term in terms if term not in found]
         columns |= found
     return _fitted(known, value, levels, columns, tuple(absent), level)
+
+
+def of_modules(trials: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> Effects | None:
+    """Returns the effects of a grid's modules on a metric's last value; None where fewer than two of them vary.
+
+    Trials that differ in anything else than modules and seed make no grid.
+
+    Args:
+        trials: of `frames.trials_frame`; those that finished count.
+        metrics: of `frames.metrics_frame`.
+        metric: a column of it.
+    """
+    finished = trials.loc[trials["status"] == names.FINISHED]
+    last = metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last")
+    values = finished.merge(last[[names.TRIAL_ID, metric]], on=names.TRIAL_ID)
+    varied = [factor for factor in MODULES if values[factor].nunique() > 1]
+    cells = values[names.VARIANT_ID].nunique()
+    if len(varied) < 2 or cells != len(values[varied].drop_duplicates()):
+        return None
+    return effects(values, varied, metric)
 
 
 def _fitted(

@@ -18,6 +18,7 @@ from analysis import evidence, formats, tables
 from analysis.compare import Comparison
 from analysis.errors import AnalysisError
 from analysis.evidence import Evidence
+from analysis.factors import Effects
 from analysis.figures import Curves
 from analysis.metrics import KINDS
 from analysis.tables import Published, Row, Table
@@ -54,6 +55,23 @@ def print_evidence(found: Evidence) -> None:
     """Prints how sure the differences of a table are."""
     _print_cells(found.caption, found.columns, found.cells)
     Console(highlight=False, markup=False).print(found.note, style="dim")
+
+
+def print_effects(grid: Effects) -> None:
+    """Prints what each module of a grid adds, and what only two together."""
+    cells = [
+        (
+            " x ".join(f"{factor}={level}" for factor, level in effect.levels.items()),
+            evidence.points(effect.estimate, "+"),
+            evidence.interval(effect, "+"),
+            str(effect.n),
+        )
+        for effect in grid.effects
+    ]
+    _print_cells("What each module adds to box AP, and what two add together", ("levels", "effect", "95 %", "n"), cells)
+    lacking = "; ".join(" x ".join(term) for term in grid.not_estimated)
+    note = f"Effects of a factor add up to 0. Not told by these trials: {lacking or 'nothing'}."
+    Console(highlight=False, markup=False).print(note, style="dim")
 
 
 def print_costs(costs: dict[str, Any]) -> None:

@@ -5,9 +5,12 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from recorded import Recorder, metrics_of
 from scipy import optimize
 
+from analysis import factors, frames
 from analysis.factors import Effects, effects
+from analysis.runs import of_experiment
 
 FACTORS = ("aggregation", "pre", "post")
 LEVELS = {"aggregation": ["sum", "concat"], "pre": ["none", "conv5", "nonlocal"], "post": ["none", "attention"]}
@@ -141,3 +144,25 @@ def test_missing_values_are_left_out_and_doubles_refused() -> None:
         effects(pd.concat([frame, frame]), FACTORS)
     nothing = effects(frame.loc[frame["pre"] == "absent"], FACTORS)
     assert (nothing.mean.n, nothing.effects, np.isnan(nothing.mean.estimate)) == (0, (), True)
+
+
+def test_a_grid_that_was_run_is_analysed_by_its_modules(recorder: Recorder) -> None:
+    own = Recorder(recorder.folder, "grid")
+    for pre, post, ap in (
+        ("none", "none", 0.30),
+        ("conv5", "none", 0.36),
+        ("none", "attention", 0.32),
+        ("conv5", "attention", 0.38),
+    ):
+        for seed in range(2):
+            settings = {"pre": pre, "post": post, "aggregation": "sum"}
+            own.run(f"sum {pre} {post}", seed, points={"bbox/AP": [0.1, ap + seed / 100]}, sweeps=("mine",), **settings)
+    runs = of_experiment(own.client, "grid", own.uri)
+    trials = frames.trials_frame(frames.runs_frame(runs, "mine"))
+    found = factors.of_modules(trials, metrics_of(own, trials), "bbox/AP")
+    assert found is not None
+    told = {tuple(effect.levels.values()): effect.estimate for effect in found.effects}
+    assert told[("conv5",)] == pytest.approx(0.03, abs=1e-12)  # half of the 6 points between the levels
+    assert told[("attention",)] == pytest.approx(0.01, abs=1e-12)
+    assert told[("conv5", "attention")] == pytest.approx(0.0, abs=1e-12)
+    assert factors.of_modules(trials.loc[trials["pre"] == "none"], metrics_of(own, trials), "bbox/AP") is None
