@@ -5,10 +5,14 @@ import textwrap
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.drawing import COLOURS, GREY
+from analysis.drawing import GREY
 from analysis.mistakes import MEANING, Bar, Mistakes
 from experiments import names
 
+# Okabe and Ito's, of each kind of error; a variant has no colour here.
+COLOURS = dict(
+    zip(names.ERROR_KINDS, ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"), strict=True)
+) | dict.fromkeys(names.ERROR_SIDES, "#8C8C8C")
 PANEL, GAP, LINE = 0.95, 0.16, 0.26  # inches: width of a panel, between panels, height of a variant
 HEAD = 0.5  # above the panels
 
@@ -25,8 +29,7 @@ def draw(mistakes: Mistakes) -> Figure:
         for kind in group:
             axes = figure.add_axes((left / width, 0, PANEL / width, high / (high + HEAD)))
             axes.set_xlim(0, 1.35 * most or 1)  # the value is written behind its bar
-            colour = COLOURS[number] if group is names.ERROR_KINDS else COLOURS[-1]
-            _draw(axes, kind, mistakes.bars[kind], colour)
+            _draw(axes, kind, mistakes.bars[kind])
             axes.set_yticks(
                 range(len(mistakes.labels)), mistakes.labels if number == 0 else [""] * len(mistakes.labels)
             )
@@ -39,9 +42,9 @@ def draw(mistakes: Mistakes) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, kind: str, bars: tuple[Bar, ...], colour: str) -> None:
+def _draw(axes: Axes, kind: str, bars: tuple[Bar, ...]) -> None:
     places = range(len(bars))
-    axes.barh(places, [bar.mean for bar in bars], height=0.62, color=colour, alpha=0.75)
+    axes.barh(places, [bar.mean for bar in bars], height=0.62, color=COLOURS[kind], alpha=0.75)
     for place, bar in zip(places, bars, strict=True):
         if len(bar.seeds) > 1:
             axes.plot(bar.seeds, [place] * len(bar.seeds), "o", color="black", markersize=2)

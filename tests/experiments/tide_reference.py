@@ -31,7 +31,7 @@ def random_set(rng: np.random.Generator) -> tuple[dict, list[dict]]:
     for image in range(1, IMAGES + 1):
         for _ in range(0 if image == 3 else int(rng.integers(1, 6))):
             box = [round(float(value), 1) for value in (*rng.uniform(0, 60, 2), *rng.uniform(10, 40, 2))]
-            crowd = int(rng.random() < 0.1)
+            crowd = int(rng.random() < 0.25)
             own = {"image_id": image, "category_id": int(rng.integers(1, CLASSES + 1)), "bbox": box}
             shape = {"segmentation": triangle(box), "area": box[2] * box[3] / 2, "iscrowd": crowd}
             annotations.append({"id": len(annotations) + 1, **own, **shape})
@@ -76,6 +76,9 @@ def main() -> None:
     sets = []
     for seed in range(SETS):
         truth, detections = random_set(np.random.default_rng(seed))
+        if seed == SETS - 2:  # a class all of whose objects are missed, with detections elsewhere
+            for one in truth["annotations"]:
+                one["image_id"] = 4 if one["category_id"] == CLASSES else one["image_id"]
         if seed == SETS - 1:  # a class of which nothing is detected
             detections = [one for one in detections if one["category_id"] != CLASSES]
         assert len({one["score"] for one in detections}) == len(detections)
