@@ -12,7 +12,7 @@ from analysis.disagreement import Tally
 from analysis.drawing import GREY
 from analysis.side_by_side import Box, Line, Sheet
 
-PANEL, GAP, TEXT = 3.0, 0.12, 0.3  # inches: width of a panel, between panels, of the text below a panel
+PANEL, GAP, TEXT = 3.0, 0.12, 0.36  # inches: width of a panel, between panels, of the text below a panel
 Style = tuple[str, Literal["-", "--", ":"]]
 STYLES: dict[str, Style] = {  # colour (Okabe and Ito's) and line of each kind of box
     "object": ("#009E73", "-"),
@@ -50,7 +50,7 @@ def draw(sheet: Sheet) -> Figure:
                 left = number * (PANEL + GAP) / width
                 axes = figure.add_axes((left, top / total, PANEL / width, tall / total))
                 _draw(axes, line, boxes)
-                figure.text(left, (top - 0.16) / total, text, fontsize=8, color=GREY)
+                figure.text(left, (top - 0.22) / total, text, fontsize=8, color=GREY)
             top -= TEXT
     figure.text(0, 1 + 0.1 / total, textwrap.fill(sheet.caption, 130), fontsize=9, color=GREY, parse_math=False)
     keys = [
