@@ -11,7 +11,7 @@ from scipy import stats
 from analysis.average_precision import DrawnPrecision
 from analysis.bootstrap import BATCH, Variant, resample
 from analysis.errors import AnalysisError
-from analysis.stats import Interval
+from analysis.stats import Interval, mean
 from experiments.matches import Matches, decided
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -214,6 +214,40 @@ def test_one_seed_is_told_and_widens_nothing_by_itself() -> None:
     three = resample({"a": dict(zip("012", (one, *rest), strict=True))}, "a", np.random.default_rng(1), draws=40)["a"]
     assert (single.seeds, three.metrics["AP"].seeds) == (1, 3)
     assert three.metrics["AP"].high - three.metrics["AP"].low > single.high - single.low
+
+
+def test_where_images_do_not_matter_it_is_the_t_interval_across_seeds() -> None:
+    """All images alike, each seed's detections as good on each: found up to a threshold of its own."""
+    images = 10
+    ((any_,),) = world(np.random.default_rng(0), images, ((0.0,),))
+
+    def matches(thresholds: int) -> Matches:
+        nowhere = np.repeat([[0, 1023, 1023, 1023]], images, axis=0).astype(np.uint16)
+        return replace(
+            any_,
+            image=np.arange(images, dtype=np.int32),
+            category=np.zeros(images, np.int16),
+            score=np.ones(images),
+            matched=np.repeat([[(1 << thresholds) - 1, 0, 0, 0]], images, axis=0).astype(np.uint16),
+            ignored=nowhere,
+            object_image=np.arange(images, dtype=np.int32),
+            object_category=np.zeros(images, np.int16),
+            objects=np.repeat([[1, 0, 0, 0]], images, axis=0).astype(np.int32),
+        )
+
+    trials = {
+        variant: {str(seed): matches(one) for seed, one in enumerate(found)}
+        for variant, found in (("base", (3, 2, 4)), ("good", (4, 5, 6)))
+    }
+    found = resample(trials, "base", np.random.default_rng(1), draws=20)
+    for own, values in (
+        (found["good"].metrics["AP"], [0.4, 0.5, 0.6]),
+        (found["good"].differences["AP"], [0.1, 0.3, 0.2]),
+    ):
+        expected = mean(values)
+        assert (own.low, own.high) == (pytest.approx(expected.low, abs=1e-9), pytest.approx(expected.high, abs=1e-9))
+    test = stats.ttest_1samp([0.1, 0.3, 0.2], 0, alternative="greater")
+    assert found["good"].differences["AP"].better == pytest.approx(1 - test.pvalue, abs=1e-8)
 
 
 def test_what_cannot_be_known_is_nan() -> None:

@@ -129,6 +129,10 @@ def test_what_the_cells_do_not_tell_is_said() -> None:
         ("pre", "post"),
     )
     assert {tuple(one.levels) for one in found.effects} == {("aggregation",)}
+    # Pre-processing wherever there is an aggregation: nor is there an interaction of parts that are not known.
+    chosen = frame["aggregation"] == np.where(frame["pre"] == "none", "sum", "concat")
+    lacking = effects(frame.loc[chosen], FACTORS).not_estimated
+    assert lacking == (("aggregation",), ("pre",), ("aggregation", "pre"), ("aggregation", "post"), ("pre", "post"))
     # One level of a factor: it has no effect, and nothing is said of it.
     found = effects(frame.loc[frame["pre"] == "none"], FACTORS)
     assert found.not_estimated == ()

@@ -62,6 +62,12 @@ def test_all_sign_flips_are_those_of_a_slow_loop(n: int) -> None:
     assert sign_flips([0.0] * n, rng).p == 1
 
 
+def test_sums_that_are_equal_on_paper_count_as_equal() -> None:
+    rng = np.random.default_rng(0)
+    for tenths in rng.integers(-9, 10, (50, 6)):
+        assert sign_flips(tenths / 10, rng).p == sign_flips(tenths.astype(float), rng).p
+
+
 def flips(n: int) -> list[tuple[int, ...]]:
     return list(itertools.product((1, -1), repeat=n))
 
@@ -114,6 +120,7 @@ def test_holm_leaves_out_what_was_not_tested() -> None:
     assert (found["a"], found["c"]) == (0.04, 0.5)
     assert np.isnan(found["b"])
     assert holm({}) == {}
+    assert holm({"a": 0.8, "b": 0.9}) == {"a": 1, "b": 1}
 
 
 def test_holm_keeps_the_familys_error() -> None:
