@@ -1,4 +1,4 @@
-"""`python -m analysis table|figure|paper|compare`: what a sweep has found so far, from MLflow alone."""
+"""`python -m analysis table|figure|paper|compare|disagree`: what a sweep has found so far, from MLflow alone."""
 
 import argparse
 import os
@@ -58,13 +58,20 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("before", metavar="A", help="a row of the sweep, or a folder that `paper` wrote")
     compare.add_argument("after", metavar="B", help="another, or `published` for the numbers published for A")
     compare.add_argument("--sweep", default="last", help="that A and B are rows of (%(default)s)")
+    differ = commands.add_parser("disagree", parents=[stored], help="draw the images on which two trials differ most")
+    differ.add_argument("trials", nargs=2, metavar="TRIAL", help="a trial's id, or a part of it that no other has")
+    differ.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="of the validation set (COCO)")
+    differ.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="that its file names start from")
+    differ.add_argument("--out", type=_path(".png"), default=Path("outputs", "figures", "disagree.png"))
     return top
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command line; returns the exit code: 2 with one sentence on stderr for what the user can put right."""
     arguments = parser().parse_args(argv)
-    run = {"table": _table, "figure": _figure, "paper": _paper, "compare": _compare}[arguments.command]
+    run = {"table": _table, "figure": _figure, "paper": _paper, "compare": _compare, "disagree": _disagree}[
+        arguments.command
+    ]
     try:
         return run(arguments)
     except AnalysisError as error:
@@ -155,6 +162,17 @@ def _compare(arguments: argparse.Namespace) -> int:
             found = compare.compare({f"{arguments.after} less {arguments.before}": (first, second)}, render.progress)
     render.print_comparison(found)
     return 1 if any(one.verdict == "worse" for one in found) else 0
+
+
+def _disagree(arguments: argparse.Namespace) -> int:
+    from analysis import render, side_by_side, side_by_side_drawing, store
+
+    with store.reading(arguments.tracking_uri) as client:
+        of = (client, arguments.experiment, arguments.tracking_uri, tuple(arguments.trials))
+        sheet = side_by_side.disagree(*of, arguments.annotations, arguments.images)
+    print(sheet.caption)
+    print(render.save(side_by_side_drawing.draw(sheet), arguments.out))
+    return 0
 
 
 def _study(arguments: argparse.Namespace, sweep: str) -> "Study":

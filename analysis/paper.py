@@ -2,11 +2,29 @@
 
 import shutil
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from analysis import declarations, evidence, figures, formats, render, report, study, tables
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from analysis import (
+    declarations,
+    drawing,
+    evidence,
+    figures,
+    formats,
+    looks,
+    mistakes,
+    mistakes_drawing,
+    report,
+    study,
+    tables,
+)
 from analysis.errors import AnalysisError
-from analysis.metrics import coco_block
+from analysis.looks import Look
+from analysis.metrics import KINDS, coco_block
 from analysis.study import Part, Study
 from experiments import names
 
@@ -35,28 +53,49 @@ def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
 
 def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
     study.save(found, folder / DATA)
-    metrics = found.metrics
-    parts = found.parts
-    drawn = sum(len(part.declaration.figures) for part in parts if part.declaration)
+    metrics, parts = found.metrics, found.parts
+    look_of = looks.of(parts)
     sections = []
     for part in parts:
         kinds = part.declaration.columns if part.declaration and part.declaration.columns else names.IOU_TYPES
         sure = [one for kind in kinds if (one := evidence.evidence(found, part, kind, progress))]
         table = tables.ablation_table(part.sweep, part.lines, metrics, part.declaration)
-        sections.append(report.section(part, tables.with_published(table, part.declaration), sure, ()))
+        for ending, text in formats.WRITERS.items():
+            (folder / f"{table_name(part)}{ending}").write_text(text(table), encoding="utf-8")
+        figures = _figures(found, part, metrics, look_of)
+        with progress(f"figures of {part.name}", len(figures)) as on_drawn:
+            drawn = []
+            for name, figure in figures.items():
+                written = drawing.write(figure, folder / name)
+                drawn.append(_inline(written))
+                on_drawn()
+        sections.append(report.section(part, tables.with_published(table, part.declaration), sure, drawn))
     (folder / "report.html").write_text(report.page(found, sections, ()), encoding="utf-8")
-    with progress("tables and figures", len(parts) + drawn) as on_done:
-        for part in parts:
-            table = tables.ablation_table(part.sweep, part.lines, metrics, part.declaration)
-            for ending, text in formats.WRITERS.items():
-                (folder / f"{table_name(part)}{ending}").write_text(text(table), encoding="utf-8")
-            on_done()
-            for number, iou_type in part.declaration.figures.items() if part.declaration else ():
-                name = coco_block(iou_type)[0]
-                if metrics.loc[metrics[names.TRIAL_ID].isin(part.lines[names.TRIAL_ID]), name].notna().any():
-                    curves = figures.curves(part.sweep, part.lines, metrics, name, part.declaration)
-                    render.write_figure(curves, folder / f"figure{number}.png")
-                on_done()
+
+
+def _figures(found: Study, part: Part, metrics: pd.DataFrame, look_of: Mapping[str, Look]) -> dict[str, Figure]:
+    """Returns the drawings of a table, by file name: AP against the epoch, and what each kind of error costs."""
+    recorded = metrics.loc[metrics[names.TRIAL_ID].isin(part.lines[names.TRIAL_ID])]
+    drawn = {}
+    numbers = part.declaration.figures if part.declaration else {}
+    for name, iou_type in numbers.items() or ((f"{part.name}-epochs", "bbox"),):
+        metric = coco_block(iou_type)[0]
+        if recorded[metric].notna().any():
+            curves = figures.curves(part.sweep, part.lines, metrics, metric, part.declaration, look_of)
+            drawn[f"figure{name}" if numbers else name] = drawing.draw(curves)
+    for iou_type, kind in KINDS.items():
+        told = any(names.error_metric(iou_type, names.ERROR_KINDS[0]) in run.metrics for run in found.runs)
+        if told and recorded[coco_block(iou_type)[0]].notna().any():
+            costs = mistakes.mistakes(part.sweep, part.lines, found.runs, iou_type, part.declaration)
+            drawn[f"{table_name(part)}-{kind}-errors"] = mistakes_drawing.draw(costs)
+    return drawn
+
+
+def _inline(written: Sequence[Path]) -> Markup:
+    """Returns a drawing as part of a page."""
+    (file,) = (path for path in written if path.suffix == ".svg")
+    _, start, rest = file.read_text().partition("<svg")
+    return Markup(start + rest)
 
 
 def table_name(part: Part) -> str:

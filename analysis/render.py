@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -148,8 +149,13 @@ def write_figure(curves: Curves, path: Path) -> Path:
     """Draws the curves as PNG; returns the path."""
     from analysis import drawing
 
+    return save(drawing.draw(curves), path)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Writes a drawing as PNG; returns the path."""
     with _writable(path):
-        drawing.draw(curves).savefig(path, format="png", bbox_inches="tight", pad_inches=0.15)
+        figure.savefig(path, format="png", bbox_inches="tight", pad_inches=0.15)
     return path
 
 

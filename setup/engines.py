@@ -1,6 +1,6 @@
 """Installs what tests/engines needs, quick when it is there.
 
-That is Debian's Slurm with its database, PostgreSQL, Chromium and TeX, and the packages of the extras in pyproject.toml.
+That is Debian's Slurm with its database, PostgreSQL, Chromium and TeX, and the packages of pyproject.toml's extras.
 
     .venv/bin/python -m setup.engines
 

@@ -56,7 +56,10 @@ def test_params_are_the_factors_and_the_seed(recorded: list[Run]) -> None:
         "profile": "demo",
         "seed": "0",
     }
-    assert [run.data.params for run in recorded] == [{**factors, "pre": "none"}, {**factors, "pre": "conv1", "pre.kernel_size": "1"}]
+    assert [run.data.params for run in recorded] == [
+        {**factors, "pre": "none"},
+        {**factors, "pre": "conv1", "pre.kernel_size": "1"},
+    ]
 
 
 def test_every_epoch_has_six_metrics_and_the_loss(recorded: list[Run], swept: Swept) -> None:
