@@ -10,12 +10,14 @@ from experiments import names
 
 KEY = "ap"
 TAG = f"mlflow.sharedViewState.{KEY}"
-FACTORS = ("aggregation", "pre", "post", "architecture", names.SEED, "profile", "dataset")
+# As much as a window shows.
+METRICS = ("AP", "AP50", "AP75")
+FACTORS = ("aggregation", "pre", "post", "architecture", "profile", names.SEED)
 
 
 def tags() -> dict[str, str]:
     """Returns the tags of an experiment that holds our runs."""
-    metrics = [names.coco_metric("bbox", metric) for metric in names.COCO_METRICS]
+    metrics = [names.coco_metric("bbox", metric) for metric in METRICS]
     columns = [*(f"metrics.`{name}`" for name in metrics), *(f"params.`{name}`" for name in FACTORS)]
     view = {"selectedColumns": columns, "orderByKey": f"metrics.`{metrics[0]}`", "orderByAsc": False}
     return {

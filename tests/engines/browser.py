@@ -58,6 +58,11 @@ class Pages:
         box = self.find("input[placeholder^='metrics']")
         box.send_keys(condition, Keys.ENTER)
 
+    def load_more(self) -> None:
+        """Asks for the runs beyond the first hundred."""
+        self.driver.execute_script("document.querySelector('.ag-body-viewport').scrollTop = 1e6")
+        self.find("button", "Load more").click()
+
     def runs(self) -> list[str]:
         """The names of the runs in the list, as far as it is shown."""
         rows = self.driver.find_elements(By.CSS_SELECTOR, ".ag-pinned-left-cols-container [role=row] a")
@@ -79,18 +84,22 @@ class Pages:
         link.click()
 
     def lines(self) -> list[dict[str, Any]]:
-        """Waits for a chart; returns its lines: name, x, y, and width and height on the screen in pixels."""
+        """Waits for a chart; returns its lines: name, x, y, color, and width and height on the screen in pixels.
+
+        MLflow draws each twice, the second time pale and below a smoothed one, which is left out.
+        """
         self.find(".js-plotly-plot .scatterlayer path.js-line")
         return list(
             self.driver.execute_script(
                 """
                 const chart = document.querySelector(".js-plotly-plot");
                 const drawn = [...chart.querySelectorAll(".scatterlayer path.js-line")];
-                return chart.data.map((line, place) => {
+                const lines = chart.data.map((line, place) => {
                     const {width, height} = drawn[place].getBoundingClientRect();
-                    const color = getComputedStyle(drawn[place]).stroke;
-                    return {name: line.name, x: [...line.x], y: [...line.y], width, height, color};
+                    const {stroke: color, strokeOpacity: opacity} = getComputedStyle(drawn[place]);
+                    return {name: line.name, x: [...line.x], y: [...line.y], width, height, color, opacity};
                 });
+                return lines.filter(line => line.opacity == 1);
                 """
             )
         )
@@ -99,6 +108,11 @@ class Pages:
         """Closes the panes at both sides."""
         self.find("button[aria-label='Close']").click()
         self.find("button[aria-label='Toggle sidebar']").click()
+
+    def picture(self) -> bytes:
+        """What is seen, as a PNG file, less the buttons of a chart that was under the mouse."""
+        self.driver.execute_script("document.querySelectorAll('.modebar-container').forEach(each => each.remove())")
+        return bytes(self.driver.get_screenshot_as_png())
 
     def complaints(self) -> list[str]:
         """Errors and warnings on the console since the last call, but for MLflow's own."""
@@ -123,13 +137,13 @@ def browser(width: int = 1440, height: int = 1000, scale: float = 1.0) -> Iterat
 
 def main() -> None:
     url, file = sys.argv[1:]
-    with browser(height=960, scale=8 / 9) as pages:
+    with browser(height=930, scale=8 / 9) as pages:
         pages.open(url)
         pages.choose(2)
         pages.make_room()
         pages.compare("bbox/AP")
         pages.lines()
-        Path(file).write_bytes(pages.driver.get_screenshot_as_png())
+        Path(file).write_bytes(pages.picture())
 
 
 if __name__ == "__main__":
