@@ -5,20 +5,33 @@ from pathlib import Path
 import matplotlib.style
 from matplotlib.figure import Figure
 
-from analysis import drawing_curves, sheet
+from analysis import drawing_curves, drawing_forest, drawing_pareto, drawing_sizes, sheet
 from analysis.figures import Curves
 from analysis.looks import COLOURS
+from analysis.plots import Forest, Pareto, Sizes
 from analysis.sheet import GREY
 
 __all__ = ["COLOURS", "GREY", "draw", "write"]
 
 # No date and no version: the same study gives the same bytes.
-METADATA = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+METADATA: dict[str, dict[str, None]] = {
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None},
+    ".svg": {"Date": None},
+}
 
 
-def draw(curves: Curves) -> Figure:
-    """Returns the drawing of any of the figures' data; nothing is written."""
-    return drawing_curves.draw(curves)
+def draw(data: Curves | Forest | Pareto | Sizes) -> Figure:
+    """Returns the drawing of a figure's data, sheet.WIDTH wide; nothing is written."""
+    match data:
+        case Curves():
+            return drawing_curves.draw(data)
+        case Forest():
+            return drawing_forest.draw(data)
+        case Pareto():
+            return drawing_pareto.draw(data)
+        case Sizes():
+            return drawing_sizes.draw(data)
 
 
 def write(figure: Figure, path: Path) -> list[Path]:

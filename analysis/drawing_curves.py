@@ -9,14 +9,13 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis import sheet
 from analysis.figures import Curve, Curves
-from analysis.sheet import GREY, INK, KEY, LABEL, WIDTH, Sheet
+from analysis.sheet import GREY, INK, KEY, LINE, WIDTH, Sheet
 
 FRAME = 2.7  # height
-LEFT = 0.5  # of the frame: what the axis' text and numbers take
+LEFT = 0.56  # of the frame: what the axis' text and numbers take
 GAP, LEAD = 0.42, 0.4  # between panels; from the last panel to the labels
 NUMBER, PUBLISHED = 0.32, 0.4  # width of the columns before a label
 LABELS = 2.55  # width of the labels at the right
-LINE = sheet.LEADING * LABEL / 72
 ZOOM_FROM = 8  # epochs; from here on the last quarter is drawn again, larger
 SPARSE = 16  # epochs; beyond, not each has a marker
 
@@ -114,12 +113,10 @@ def _label(
         if curve.mean.epochs[-1] >= axes.get_xlim()[0]:  # else the panel does not have its end
             page.line((end[0] + 0.04, edge + 0.1, left - 0.04), (end[1], end[1], y), color=colour, linewidth=0.5)
         page.key(left, y, curve.look, hollow=not curve.complete)
-        top = y - 0.36 * LABEL / 72
         at = left + KEY + 0.08
-        page.text(at, top, f"{curve.final:.1f}")
+        page.label(at, y, [(f"{curve.final:.1f}", INK)])
         if curve.published is not None:
-            page.text(at + NUMBER, top, f"({curve.published:.1f})", color=GREY)
+            page.label(at + NUMBER, y, [(f"({curve.published:.1f})", GREY)])
             _, height = page.at(axes, 0, curve.published)
             page.line((edge, edge + 0.1), (height, height), color=colour, linewidth=2.2, solid_capstyle="butt")
-        for place, (line, ink) in enumerate(lines):
-            page.text(left + columns, top - place * LINE, line, color=ink)
+        page.label(left + columns, y, lines)

@@ -27,6 +27,9 @@ class Look:
     dashes: tuple[float, ...] = ()
 
 
+PLAIN = Look(COLOURS[1], "o")  # of what is no variant
+
+
 @dataclass(frozen=True)
 class _Row:
     key: Hashable  # the variant's id; of a row that is not run, what the file has for it

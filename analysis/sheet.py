@@ -21,8 +21,9 @@ MARGIN = 0.1
 GREY, FAINT, INK = "#555555", "#E2E2E2", "#1A1A1A"
 TITLE, LABEL, SMALL = 9.0, 8.0, 7.0  # points
 LEADING = 1.32  # of lines, in sizes of the type
+LINE = LEADING * LABEL / 72  # height of a line of labels
 KEY = 0.3  # length of the piece of line before a label
-MARKER_SIZES = {"P": 5.6, "X": 5.4, "*": 6.6, "p": 5.2, "^": 5.0, "v": 5.0, "D": 4.1}  # points; as large to the eye
+MARKER_SIZES = {"P": 5.6, "X": 5.4, "*": 7.4, "p": 5.2, "^": 5.0, "v": 5.0, "D": 4.1}  # points; as large to the eye
 STYLE = {
     # Sans-serif faces as wide as the first or narrower, for those who read an .svg without it.
     "font.family": "sans-serif",
@@ -116,6 +117,17 @@ class Sheet:
         """Draws the piece of line, with its marker, that tells what a label is of."""
         self.line((x, x + KEY), (y, y), linewidth=1.6, **line_style(look))
         self.line((x + KEY / 2,), (y,), linestyle="", **marker_style(look, hollow))
+
+    def label(self, x: float, y: float, lines: Sequence[tuple[str, str]]) -> None:
+        """Writes lines of a label, each with its colour, the first with its middle at y."""
+        for number, (text, colour) in enumerate(lines):
+            self.text(x, y - 0.36 * LABEL / 72 - number * LINE, text, color=colour)
+
+
+def signed(value: float) -> str:
+    """Returns a difference with one decimal, its sign, and a true minus; what rounds to zero has no sign."""
+    text = f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return text[1:] if float(text[1:]) == 0 else text
 
 
 def line_style(look: Look) -> dict[str, Any]:
