@@ -55,13 +55,15 @@ def server() -> list[str]:
         raise UserError(
             f"MLFLOW_BACKEND_STORE_URI is not set; name the database: {EXAMPLE} (for this machine alone: make ui)"
         )
+    users = os.environ.get("MLFLOW_AUTH_CONFIG_PATH")
+    if users is not None and not Path(users).is_file():
+        raise UserError(f"MLFLOW_AUTH_CONFIG_PATH={users} is no file; docs/tracking.md says what is in it")
     _check_database(uri)
     print("\n".join(_initialize(uri)))
     os.environ.setdefault("MLFLOW_ARTIFACTS_DESTINATION", str((OUTPUTS / "server-artifacts").resolve()))
-    asks = "MLFLOW_AUTH_CONFIG_PATH" in os.environ
-    if not asks and not _only_this_machine(os.environ["MLFLOW_HOST"]):
+    if users is None and not _only_this_machine(os.environ["MLFLOW_HOST"]):
         print("note: whoever reaches this port may read, change and delete every run; see docs/tracking.md, Passwords")
-    return ["server", "--app-name", "basic-auth"] if asks else ["server"]
+    return ["server", "--app-name", "basic-auth"] if users is not None else ["server"]
 
 
 def main() -> int:
@@ -71,15 +73,22 @@ def main() -> int:
         os.environ.setdefault(name, value)
     try:
         _check_port(os.environ["MLFLOW_HOST"], os.environ["MLFLOW_PORT"])
-        arguments = commands[sys.argv[1]]()
+        _serve(commands[sys.argv[1]]())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _serve(arguments: list[str]) -> None:
+    """Becomes MLflow's command line; UserError where that breaks off before it serves."""
     from mlflow.cli import cli
 
     sys.stdout.flush()
-    cli(arguments)
-    return 0
+    try:
+        cli(arguments)
+    except Exception as error:  # a variable that is missing for passwords, a file that is not what it should be
+        raise UserError(f"MLflow does not start: {wording.trouble(error)}") from error
 
 
 def _check_port(host: str, port: str) -> None:

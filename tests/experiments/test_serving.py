@@ -9,6 +9,7 @@ from pathlib import Path
 
 import harness
 import pytest
+from mlflow.exceptions import MlflowException
 
 from experiments.errors import UserError
 from experiments.record import serving
@@ -55,6 +56,26 @@ def test_database_that_is_none_is_named(
 ) -> None:
     assert STORES[uri] in refused("server", monkeypatch, capsys, MLFLOW_BACKEND_STORE_URI=uri)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_file_of_users_that_is_none_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variables = {"MLFLOW_BACKEND_STORE_URI": "sqlite:///runs.db", "MLFLOW_AUTH_CONFIG_PATH": "users.ini"}
+    assert "MLFLOW_AUTH_CONFIG_PATH=users.ini is no file" in refused("server", monkeypatch, capsys, **variables)
+
+
+def test_what_mlflow_refuses_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here the key without which its pages do not ask for passwords."""
+
+    def serve(arguments: list[str]) -> None:
+        raise MlflowException("A static secret key needs to be set.\nPlease set it")
+
+    monkeypatch.setattr(serving, "ui", lambda: ["ui"])
+    monkeypatch.setattr("mlflow.cli.cli", serve)
+    assert "MLflow does not start: A static secret key needs to be set. Please" in refused("ui", monkeypatch, capsys)
 
 
 def test_pages_of_a_server_are_not_served_again(
@@ -124,6 +145,7 @@ def test_server_is_for_this_machine_unless_told(
         monkeypatch.setenv("MLFLOW_HOST", host)
         assert serving.server() == ["server"]
         assert ("may read, change and delete every run" in capsys.readouterr().out) == warned
+    Path("users.ini").write_text("[mlflow]\n")
     monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", "users.ini")
     assert serving.server() == ["server", "--app-name", "basic-auth"]
     assert "may read" not in capsys.readouterr().out
