@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -15,9 +16,11 @@ from analysis.sheet import GREY, INK, LINE, MARGIN, WIDTH, Sheet
 FRAME, LEFT = 2.9, 0.56  # height; what the axis' text and numbers take
 NAME = 1.5  # most of a name's width; longer ones have two lines
 MARK = 0.065  # half a marker's width
-AWAY = [0.1, 0.16, 0.24, 0.34, 0.46, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0]  # of a name's edge from its point
+# Of a name's edge from its point.
+AWAY = [0.1, 0.16, 0.24, 0.34, 0.46, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.4, 2.8, 3.3, 3.8]
 AROUND = [30, -30, 150, -150, 0, 180, 60, -60, 120, -120, 90, -90]  # degrees, the best place first
 NEAR = 0.16  # a name further away than this has a line to its point
+TRIES = 8  # of another order, where a name's line would go through another name
 CROSSED = 0.2  # so much further a name may go so that it lies on one line less
 
 Spot = tuple[float, float]
@@ -114,24 +117,49 @@ def _places(at: list[Spot], names: list[list[str]], frame: Box, drawn: list[Line
     """Returns where each name stands, none on another or on a marker, few on lines; nothing where there is no room."""
     marks = [Box(x - MARK, y - MARK, x + MARK, y + MARK) for x, y in at]
     spots = [_spots(*line) for line in drawn]
-    found: dict[int, Place] = {}
 
     def crowd(number: int) -> float:
         return -sum(1 / (0.1 + math.dist(at[number], other)) for other in at)
 
-    for number in sorted(range(len(at)), key=crowd):  # the closest together first
+    order = sorted(range(len(at)), key=crowd)  # the closest together first
+    best: dict[int, Place] = {}
+    least = len(at)
+    for _ in range(TRIES):
+        found, crossing = _in_order(order, at, names, frame, marks, spots)
+        if len(found) == len(at) and len(crossing) < least:
+            best, least = found, len(crossing)
+        if best and not least:
+            break
+        # What had no good place chooses first the next time.
+        late = crossing or [number for number in order if number not in found]
+        order = [*late, *(number for number in order if number not in late)]
+    return [best[number] for number in range(len(at))] if best else []
+
+
+def _in_order(
+    order: list[int],
+    at: list[Spot],
+    names: list[list[str]],
+    frame: Box,
+    marks: list[Box],
+    spots: list[list[Spot]],
+) -> tuple[dict[int, Place], list[int]]:
+    """Returns the best place of each name beside those before it, and whose line goes through another name."""
+    found: dict[int, Place] = {}
+    crossing = []
+    for number in order:
         taken = [place.box for place in found.values()]
         lines = [(at[other], place.end) for other, place in found.items() if place.away > NEAR]
-        free = [
-            place
-            for away in AWAY
-            for degrees in AROUND
-            if _free(place := _place(at[number], names[number], away, degrees), at[number], frame, marks, taken, lines)
-        ]
-        if not free:
-            return []
-        found[number] = min(free, key=lambda place: place.away + CROSSED * _crossed(place, spots))
-    return [found[number] for number in range(len(at))]
+        places = [_place(at[number], names[number], away, degrees) for away in AWAY for degrees in AROUND]
+        room = [place for place in places if _has_room(place.box, frame, (*marks, *taken))]
+        if not room:
+            break
+        others = [mark for mark in marks if not mark.has(*at[number])]
+        clear = [place for place in room if _is_clear(place, at[number], (*others, *taken), lines)]
+        if not clear:
+            crossing.append(number)
+        found[number] = min(clear or room, key=lambda place: place.away + CROSSED * _crossed(place, spots))
+    return found, crossing
 
 
 def _crossed(place: Place, lines: list[list[Spot]]) -> int:
@@ -147,24 +175,18 @@ def _place(at: Spot, lines: list[str], away: float, degrees: float) -> Place:
     return Place(Box(left, middle - tall / 2, left + wide, middle + tall / 2), (x, y), away)
 
 
-def _free(
-    place: Place,
-    at: Spot,
-    frame: Box,
-    marks: list[Box],
-    taken: list[Box],
-    lines: list[Line],
-) -> bool:
-    box = place.box
+def _has_room(box: Box, frame: Box, taken: Sequence[Box]) -> bool:
     inside = frame.left <= box.left and box.right <= frame.right and frame.low <= box.low and box.high <= frame.high
-    if not inside or any(box.meets(other) for other in (*marks, *taken)):
-        return False
-    if any(box.has(*spot) for line in lines for spot in _spots(*line)):
-        return False
-    if place.away <= NEAR:
-        return True
-    others = [mark for mark in marks if not mark.has(*at)]
-    return not any(other.has(*spot) for spot in _spots(at, place.end) for other in (*others, *taken))
+    return inside and not any(box.meets(other) for other in taken)
+
+
+def _is_clear(place: Place, at: Spot, taken: Sequence[Box], lines: Sequence[Line]) -> bool:
+    """Returns whether no line to another name goes through this one, and its own through none and no marker."""
+    own = _spots(at, place.end) if place.away > NEAR else []
+    return not (
+        any(place.box.has(*spot) for line in lines for spot in _spots(*line))
+        or any(other.has(*spot) for spot in own for other in taken)
+    )
 
 
 def _spots(start: Spot, end: Spot) -> list[Spot]:

@@ -218,10 +218,12 @@ def test_points_on_one_heap_with_long_names_can_be_read() -> None:
         Point(f"{'long name ' * (i % 6)}v{i}", chosen[i], x, y, (x - 0.01, x + 0.01), (y - 0.01, y + 0.01), i == 0)
         for i, (x, y) in enumerate(heap)
     ]
-    points[-1] = dataclasses.replace(points[-1], cost=2.0, value=2.0)  # the others have a tenth of the frame
+    # The others have a tenth of the frame.
+    points[-1] = dataclasses.replace(points[-1], cost=2.0, value=2.0, costs=(2.0, 2.0), values=(2.0, 2.0))
     cost = next(one for one in COSTS if one.name == names.GMACS)
     figure = drawing.draw(Pareto(METRICS["bbox/AP"], cost, PLAIN, tuple(points)))
     assert_readable(figure)
+    assert figure.get_figheight() < 6
     same = tuple(dataclasses.replace(points[0], label=f"v{i}") for i in range(9))
     assert_readable(drawing.draw(Pareto(METRICS["bbox/AP"], cost, PLAIN, same)))
 
@@ -269,9 +271,7 @@ def test_files_are_the_same_bytes_at_another_time_and_with_other_settings(
 
 
 def test_letters_beyond_ascii_are_drawn() -> None:
-    rows = (
-        Estimate("na\u00efve \u00c5ngstr\u00f6m \u0394 \u03b1 \u2265 \u2032 \u00d7", -1.0, -2.0, 0.5, False),
-    )
+    rows = (Estimate("na\u00efve \u00c5ngstr\u00f6m \u0394 \u03b1 \u2265 \u2032 \u00d7", -1.0, -2.0, 0.5, False),)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib warns of each glyph that a font lacks
         assert_readable(drawing.draw(Forest("\u0394 AP", PLAIN, rows)))
