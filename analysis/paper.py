@@ -1,5 +1,6 @@
 """A study's folder of results: every table and figure, the report, and the data that all of it is made from."""
 
+import contextlib
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,13 @@ from analysis import (
     looks,
     mistakes,
     mistakes_drawing,
+    plots,
     report,
     study,
     tables,
 )
 from analysis.errors import AnalysisError
+from analysis.evidence import Evidence
 from analysis.looks import Look
 from analysis.metrics import KINDS, coco_block
 from analysis.study import Part, Study
@@ -62,7 +65,7 @@ def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
         table = tables.ablation_table(part.sweep, part.lines, metrics, part.declaration)
         for ending, text in formats.WRITERS.items():
             (folder / f"{table_name(part)}{ending}").write_text(text(table), encoding="utf-8")
-        figures = _figures(found, part, metrics, look_of)
+        figures = _figures(found, part, metrics, look_of) | _of_evidence(found, part, sure, look_of)
         with progress(f"figures of {part.name}", len(figures)) as on_drawn:
             drawn = []
             for name, figure in figures.items():
@@ -70,7 +73,10 @@ def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
                 drawn.append(_inline(written))
                 on_drawn()
         sections.append(report.section(part, tables.with_published(table, part.declaration), sure, drawn))
-    (folder / "report.html").write_text(report.page(found, sections, ()), encoding="utf-8")
+    of_cost = [
+        _inline(drawing.write(figure, folder / name)) for name, figure in _of_cost(found, parts, look_of).items()
+    ]
+    (folder / "report.html").write_text(report.page(found, sections, of_cost), encoding="utf-8")
 
 
 def _figures(found: Study, part: Part, metrics: pd.DataFrame, look_of: Mapping[str, Look]) -> dict[str, Figure]:
@@ -88,6 +94,29 @@ def _figures(found: Study, part: Part, metrics: pd.DataFrame, look_of: Mapping[s
         if told and recorded[coco_block(iou_type)[0]].notna().any():
             costs = mistakes.mistakes(part.sweep, part.lines, found.runs, iou_type, part.declaration)
             drawn[f"{table_name(part)}-{kind}-errors"] = mistakes_drawing.draw(costs)
+    return drawn
+
+
+def _of_evidence(found: Study, part: Part, sure: Sequence[Evidence], look_of: Mapping[str, Look]) -> dict[str, Figure]:
+    """Returns the drawings of each row less its baseline, and of AP by object size."""
+    drawn = {}
+    for one in sure:
+        kind = one.metric.label.partition(" ")[0]
+        with contextlib.suppress(AnalysisError):  # no row has a difference yet
+            drawn[f"{table_name(part)}-{kind}-effects"] = drawing.draw(plots.effects(part, one, look_of))
+        with contextlib.suppress(AnalysisError):  # the data have no objects by size
+            drawn[f"{table_name(part)}-{kind}-sizes"] = drawing.draw(plots.sizes(found, part, one, look_of))
+    return drawn
+
+
+def _of_cost(found: Study, parts: Sequence[Part], look_of: Mapping[str, Look]) -> dict[str, Figure]:
+    """Returns the drawings of AP against each cost that was measured, over the whole study."""
+    drawn = {}
+    part = parts[0] if len(parts) == 1 else found.whole
+    for cost in (names.GMACS, names.SECONDS_PER_IMAGE, names.TRAINING_MEMORY):
+        with contextlib.suppress(AnalysisError):
+            data = plots.pareto(found, part, coco_block("bbox")[0], cost, look_of)
+            drawn[f"cost-{cost.partition('/')[2].replace('_', '-')}"] = drawing.draw(data)
     return drawn
 
 
