@@ -16,8 +16,8 @@ __all__ = ["COLOURS", "GREY", "draw", "write"]
 # No date and no version: the same study gives the same bytes.
 METADATA: dict[str, dict[str, None]] = {
     ".png": {"Software": None},
-    ".pdf": {"CreationDate": None},
-    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    ".svg": {"Date": None, "Creator": None},
 }
 
 

@@ -268,6 +268,7 @@ def test_files_are_the_same_bytes_at_another_time_and_with_other_settings(
     assert "<dc:date>" not in svg
     assert "Ablation on pre-processing</text>" in re.sub(r"\s+", " ", svg)  # text, not outlines
     assert b"CreationDate" not in first[1].read_bytes()
+    assert not any(b"Matplotlib v" in path.read_bytes() for path in first)
 
 
 def test_letters_beyond_ascii_are_drawn() -> None:
