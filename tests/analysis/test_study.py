@@ -49,7 +49,7 @@ def of_paper(declared_recorder: Recorder, decided: Matches, tmp_path_factory: py
     folder = tmp_path_factory.mktemp("artifacts")
     matches.save(folder / "matches.npz", {"bbox": decided})
     (run,) = declared_recorder.client.search_runs(
-        [declared_recorder.experiment_id], "params.seed = '1' and status = 'FINISHED'"
+        [declared_recorder.experiment_id], f"tags.{names.TRIAL_ID} = 'faster_rcnn_single-s1'"
     )
     declared_recorder.client.log_artifact(run.info.run_id, str(folder / "matches.npz"))
     STEPS.clear()
