@@ -60,8 +60,9 @@ def test_latex_says_what_is_missing_and_marks_the_best(results: Path) -> None:
 
 
 def test_page_escapes_what_it_shows(recorder: Recorder, tmp_path: Path) -> None:
-    recorder.run("<script>x</script> & sum", 0, points={"bbox/AP": [0.5]}, sweeps=("a<b>",))
-    store = ["--tracking-uri", recorder.uri]
+    own = Recorder(recorder.folder, "escaped")
+    own.run("<script>x</script> & sum", 0, points={"bbox/AP": [0.5]}, sweeps=("a<b>",))
+    store = ["--tracking-uri", own.uri, "--experiment", "escaped"]
     assert main(["table", "--sweep", "a<b>", *store, "--out", str(tmp_path / "t.html")]) == 0
     assert main(["table", "--sweep", "a<b>", *store, "--out", str(tmp_path / "t.tex")]) == 0
     page = (tmp_path / "t.html").read_text()
