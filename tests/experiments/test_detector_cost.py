@@ -230,6 +230,7 @@ def test_real_loop_is_timed(
         val_cfg=dict(),
         custom_hooks=[cost.CostHook(), Reader()],
         experiment_name=f"toy-{len(numbers)}",
+        default_scope="mmdet",  # it outlives the runner: what later tests build is sought there
     )
     runner.train()
     expected = {"coco/AP": 0.5, "cost/seconds_per_image": typical, "cost/seconds_per_iteration": 2 * typical}
