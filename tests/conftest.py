@@ -1,5 +1,6 @@
 """What all tests share: an output folder, and third parties' warnings that no one here can act on are not shown."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,9 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # a make that a test starts is nobody's child, though `make test` started the tests
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+        os.environ.pop(name, None)
     # torch's own modules still use torch.jit, and say so once per use at import
     config.addinivalue_line("filterwarnings", "ignore:`torch.jit:DeprecationWarning")
 
