@@ -8,7 +8,7 @@ import warnings
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("extractor", "bootstrap")  # modules with WHAT is measured, the PEER's name, and figures()
+NAMES = ("extractor", "bootstrap", "evaluation")  # modules with WHAT is measured, the PEER's name, and figures()
 
 
 def main() -> None:

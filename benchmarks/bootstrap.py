@@ -13,12 +13,11 @@ from pycocotools.cocoeval import COCOeval
 
 from analysis.average_precision import DrawnPrecision
 from analysis.bootstrap import resample
+from benchmarks.coco_set import IMAGES, OBJECTS, SIDE, detections, validation_set
 from benchmarks.figure import Figure
 from experiments.matches import decided
 
 WHAT, PEER = "a draw of 5,000 images, two variants, six APs", "pycocotools"
-IMAGES, OBJECTS, CLASSES, DETECTIONS = 5000, 36000, 80, 100  # as COCO's val2017 has; detections in an image
-SIDE = 640  # of every image, pixels
 
 
 def figures(draws: int = 1000, images: int = IMAGES, objects: int = OBJECTS) -> Iterator[Figure]:
@@ -97,66 +96,3 @@ def _written_out(
     images = [{"id": new, "width": SIDE, "height": SIDE} for new, _ in copies]
     drawn = {**truth, "images": images, "annotations": objects}
     return drawn, [{**one, "image_id": new} for new, old in copies for one in records_of[old]]
-
-
-def validation_set(rng: np.random.Generator, images: int, objects: int) -> dict[str, Any]:
-    """Returns ground truth in COCO's format with as uneven classes as COCO's: a third of all is of one."""
-    share = 1 / np.arange(3, CLASSES + 3) ** 1.2
-    share[0] = share[1:].sum() / 2
-    boxes = _boxes(rng, objects)
-    return {
-        "info": {},
-        "images": [{"id": number, "width": SIDE, "height": SIDE} for number in range(1, images + 1)],
-        "categories": [{"id": number, "name": str(number)} for number in range(1, CLASSES + 1)],
-        "annotations": [
-            {
-                "id": number,
-                "image_id": image,
-                "category_id": kind,
-                "bbox": box,
-                "area": box[2] * box[3],
-                "iscrowd": crowd,
-            }
-            for number, (image, kind, box, crowd) in enumerate(
-                zip(
-                    rng.integers(1, images + 1, objects).tolist(),
-                    (1 + rng.choice(CLASSES, objects, p=share / share.sum())).tolist(),
-                    boxes.tolist(),
-                    (rng.random(objects) < 0.01).astype(int).tolist(),
-                    strict=True,
-                ),
-                1,
-            )
-        ],
-    }
-
-
-def detections(rng: np.random.Generator, truth: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns results in COCO's format, DETECTIONS an image: most objects once or twice, displaced, and much else."""
-    of = [(one["image_id"], one["category_id"], one["bbox"]) for one in truth["annotations"]]
-    of = [
-        of[number]
-        for number in rng.permutation(np.repeat(np.arange(len(of)), rng.choice(3, len(of), p=[0.1, 0.6, 0.3])))
-    ]
-    moved = rng.normal(0, 0.08, (len(of), 4))
-    boxes = np.array([box for _, _, box in of]).reshape(-1, 4)
-    boxes += moved * boxes[:, [2, 3, 2, 3]]
-    scores = np.clip(rng.beta(3, 1.5, len(of)) - np.abs(moved).sum(axis=1), 0.05, 1)
-    spare = len(truth["images"]) * DETECTIONS - len(of)
-    known = np.array([kind for _, kind, _ in of])
-    image = np.array([image for image, _, _ in of])
-    places = np.concatenate([image, rng.integers(1, len(truth["images"]) + 1, spare)])
-    kinds = np.concatenate([known, rng.choice(known, spare)])
-    boxes = np.concatenate([boxes, _boxes(rng, spare)])
-    scores = np.concatenate([scores, rng.beta(1, 8, spare)])
-    return [
-        {"image_id": image, "category_id": kind, "bbox": box, "score": score}
-        for image, kind, box, score in zip(
-            places.tolist(), kinds.tolist(), boxes.tolist(), scores.tolist(), strict=True
-        )
-    ]
-
-
-def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
-    size = np.exp(rng.uniform(np.log(8), np.log(SIDE / 1.5), (count, 1))) * rng.uniform(0.7, 1.4, (count, 2))
-    return np.concatenate([rng.random((count, 2)) * (SIDE - size).clip(1), size], axis=1)

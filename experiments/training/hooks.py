@@ -14,7 +14,12 @@ from experiments import names
 from experiments.jobs import stopping
 from experiments.paths import TrialPaths
 from experiments.record import journal
-from experiments.training import checkpoints, loading, randomness  # noqa: F401 (loading: for every load of MMEngine's)
+from experiments.training import (
+    checkpoints,
+    decisions,
+    loading,  # noqa: F401 (for every load of MMEngine's)
+    randomness,
+)
 from experiments.training.samples import Samples
 
 PROGRESS_SECONDS = 1.0  # at most one progress record in this time
@@ -96,16 +101,15 @@ class TrialHook(Hook):
 
     def _complete(self, runner: Runner, metrics: dict[str, float]) -> None:
         epoch = runner.epoch
-        record = journal.stamped(
-            step=epoch,
-            metrics={
-                names.EPOCH_LOSS: float(torch.stack(self.losses).mean()),
-                names.EPOCH_SECONDS: self.trained - self.started,
-                names.VALIDATION_SECONDS: time.monotonic() - self.trained,
-                **metrics,
-            },
-            samples=self.samples.read(),
-        )
+        metrics = {
+            names.EPOCH_LOSS: float(torch.stack(self.losses).mean()),
+            names.EPOCH_SECONDS: self.trained - self.started,
+            names.VALIDATION_SECONDS: time.monotonic() - self.trained,
+            **metrics,
+        }
+        if epoch == runner.max_epochs:
+            metrics |= decisions.keep(self.paths, runner.cfg.val_evaluator.ann_file)
+        record = journal.stamped(step=epoch, metrics=metrics, samples=self.samples.read())
         self.records.append(record)
         checkpoints.save(runner, self.paths.work, epoch, self.records)
         self._mark_best()

@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 
 from analysis.average_precision import DrawnPrecision
 from experiments.matches import Matches, decided
-from experiments.training.evaluation import evaluate
+from experiments.training.decisions import evaluate
 
 FIXTURE = harness.SHARED_DATA / "coco_eval_fixture"
 
@@ -89,6 +89,8 @@ def test_cocos_own_fixture(iou_type: str) -> None:
     truth = COCO(FIXTURE / "instances_val2014_100.json")
     records = json.loads((FIXTURE / f"instances_val2014_fake{iou_type}100_results.json").read_text())
     evaluation = evaluate(truth, records, iou_type)
+    evaluation.accumulate()
+    evaluation.summarize()
     counts = draws(np.random.default_rng(3), 100, 3)
     found = DrawnPrecision(decided(evaluation), most=int(counts.max())).on(counts)
     np.testing.assert_allclose(found[0], coco_sets.six(evaluation), rtol=0, atol=1e-12)

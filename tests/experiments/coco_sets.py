@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from pycocotools import mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -24,6 +25,12 @@ class CocoSet:
     annotations: Records
     detections: Records
     classes: int
+
+    def truth(self) -> dict[str, Any]:
+        """Returns the content of an annotation file, copied: pycocotools writes into it."""
+        kinds = [{"id": number, "name": f"class {number}"} for number in range(1, self.classes + 1)]
+        annotations = [dict(one) for one in self.annotations]
+        return {"info": {}, "images": self.images, "categories": kinds, "annotations": annotations}
 
 
 def awkward(rng: np.random.Generator, images: int, classes: int, tied: bool = True, crowded: bool = False) -> CocoSet:
@@ -90,12 +97,36 @@ def drawn(whole: CocoSet, counts: Iterable[int]) -> CocoSet:
     return replace(whole, images=images, annotations=annotations, detections=detections)
 
 
+def with_masks(whole: CocoSet, rng: np.random.Generator) -> CocoSet:
+    """Returns the set with a mask for each box: one polygon or two, numbers for a crowd, text for what is found."""
+    annotations = [dict(one) for one in whole.annotations]
+    for one in annotations:
+        x, y, width, height = one["bbox"]
+        if one["iscrowd"]:
+            block = np.zeros((300, 300), np.uint8, order="F")
+            block[int(y) : int(y + height), int(x) : int(x + width)] = 1
+            ends = np.flatnonzero(np.diff(block.ravel("F"), prepend=0, append=0))
+            one["segmentation"] = {"size": [300, 300], "counts": np.diff(ends, prepend=0, append=block.size).tolist()}
+        else:
+            triangle = [x, y, x + width, y, x, y + height]
+            other = [x + width, y + height, x + width, y + height / 2, x + width / 2, y + height]
+            one["segmentation"] = [triangle, other][: rng.integers(1, 3)]
+            one["area"] = float(mask.area(mask.merge(mask.frPyObjects(one["segmentation"], 300, 300))))
+    detections = []
+    for one in whole.detections:
+        x, y, width, height = np.array(one["bbox"]).round().astype(int)
+        block = np.zeros((300, 300), np.uint8, order="F")
+        block[max(y, 0) : y + height, max(x, 0) : x + width] = np.tri(height, width)[::-1][max(-y, 0) :, max(-x, 0) :]
+        drawn_as = mask.encode(block)
+        record = {key: value for key, value in one.items() if key != "bbox"}
+        detections.append({**record, "segmentation": {**drawn_as, "counts": drawn_as["counts"].decode()}})
+    return replace(whole, annotations=annotations, detections=detections)
+
+
 def evaluated(whole: CocoSet, iou_type: str = "bbox") -> COCOeval:
     """Returns pycocotools' finished evaluation."""
     truth, found = COCO(), COCO()
-    kinds = [{"id": number, "name": f"class {number}"} for number in range(1, whole.classes + 1)]
-    truth.dataset = {"info": {}, "images": whole.images, "categories": kinds}
-    truth.dataset["annotations"] = [dict(one) for one in whole.annotations]  # pycocotools writes into them
+    truth.dataset = whole.truth()
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
         if whole.detections:

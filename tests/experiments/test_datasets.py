@@ -11,8 +11,6 @@ import pytest
 import torch
 from mmdet.registry import DATASETS
 from mmengine.registry import DefaultScope
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from experiments.data import datasets
 from experiments.data.datasets import Split
@@ -20,7 +18,7 @@ from experiments.errors import UserError
 from experiments.paths import TrialPaths
 from experiments.planning import output_folder
 from experiments.training import build, randomness  # noqa: F401  (registers the training data set)
-from experiments.training.evaluation import ExactCocoMetric, coco_average_precision
+from experiments.training.evaluation import ExactCocoMetric
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SIDE = {7: 20, 3: 40, 5: 60}  # pixels of the one object of each category id: cat, dog, cow
@@ -80,21 +78,6 @@ def test_perfect_detections_have_an_ap_of_one(tmp_path: Path, val: tuple[int, ..
     }
     metric.process({}, [{"img_id": 1, "ori_shape": (300, 300), "pred_instances": predictions}])
     assert metric.evaluate(size=1)["coco/bbox/AP"] == pytest.approx(1)
-
-
-def test_no_detections_are_what_pycocotools_says_of_none(tmp_path: Path) -> None:
-    """0 where there was something to find, and -1 as ever where there was nothing of that size."""
-    truth = COCO(write(tmp_path / "all.json", (3, 5, 7)))
-    nothing = COCO()
-    nothing.dataset = {**truth.dataset, "annotations": []}
-    nothing.createIndex()
-    evaluation = COCOeval(truth, nothing, "bbox")
-    evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
-    expected = [float(value) for value in evaluation.stats[:6]]
-    assert expected == [0, 0, 0, 0, 0, -1]
-    assert list(coco_average_precision(truth, [], "bbox").values()) == expected
 
 
 def own_data(folder: Path) -> dict[str, Any]:

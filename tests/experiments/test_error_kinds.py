@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from experiments import names
 from experiments.training import error_kinds
-from experiments.training.evaluation import evaluate
+from experiments.training.decisions import evaluate
 
 SETS = json.loads(tide_reference.PATH.read_text())
 ALL_KINDS = (*names.ERROR_KINDS, *names.ERROR_SIDES)
@@ -58,6 +58,8 @@ def test_nothing_put_right_is_pycocotools_own_ap50(seed: int) -> None:
     for one in found:
         one["score"] = float(rng.integers(1, 5)) / 5
     evaluation = evaluate(coco(truth), found, "bbox")
+    evaluation.accumulate()
+    evaluation.summarize()
     judged = error_kinds.judged(evaluation)
     now = judged.average_precision(judged.objects > 0)
     assert now == pytest.approx(evaluation.stats[1], abs=1e-15)
