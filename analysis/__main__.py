@@ -12,11 +12,13 @@ from analysis.metrics import COCO_NAMES, METRICS, coco_block
 from experiments import names
 
 if TYPE_CHECKING:
+    from analysis.runs import Run
     from analysis.study import Study
     from experiments.declared import Declaration
 
 
 TABLE_FORMATS = (".md", ".csv", ".tex", ".html")
+FIGURE_FORMATS = (".png", ".pdf", ".svg")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,8 +45,9 @@ def parser() -> argparse.ArgumentParser:
     table.add_argument(
         "--out", type=_path(*TABLE_FORMATS), help="write the table to FILE.md, .csv, .tex or .html as well"
     )
-    figure = commands.add_parser("figure", parents=[shared], help="draw a metric against the epoch as PNG")
-    figure.add_argument("--out", type=_path(".png"), help="FILE.png (default: outputs/figures/SWEEP.png)")
+    figure = commands.add_parser("figure", parents=[shared], help="draw a metric against the epoch")
+    drawn = "FILE.png, .pdf or .svg (default: outputs/figures/%s.png)"
+    figure.add_argument("--out", type=_path(*FIGURE_FORMATS), help=drawn % "SWEEP")
     figure.add_argument("--metric", choices=list(METRICS), metavar="NAME", help="one of %(choices)s (default: AP)")
     paper = commands.add_parser("paper", parents=[stored], help="write all tables and figures of a study, and a report")
     paper.add_argument("study", nargs="?", default="paper", help="a sweep, declared or typed, or last (%(default)s)")
@@ -62,7 +65,8 @@ def parser() -> argparse.ArgumentParser:
     differ.add_argument("trials", nargs=2, metavar="TRIAL", help="a trial's id, or a part of it that no other has")
     differ.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="of the validation set (COCO)")
     differ.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="that its file names start from")
-    differ.add_argument("--out", type=_path(".png"), default=Path("outputs", "figures", "disagree.png"))
+    whither = Path("outputs", "figures", "disagree.png")
+    differ.add_argument("--out", type=_path(*FIGURE_FORMATS), default=whither, help=drawn % "disagree")
     return top
 
 
@@ -86,7 +90,7 @@ def _table(arguments: argparse.Namespace) -> int:
     from analysis import declarations, evidence, factors, render, report, rows, tables
 
     asked = declarations.numbered(arguments.number) if arguments.number else arguments.sweep
-    sweep, declaration, trials, metrics = _recorded(arguments, asked, COCO_NAMES)
+    _, sweep, declaration, trials, metrics = _recorded(arguments, asked, COCO_NAMES)
     table = tables.ablation_table(sweep, rows.rows_frame(sweep, trials, declaration), metrics, declaration)
     if arguments.detail:
         table = tables.with_published(table, declaration)
@@ -105,21 +109,22 @@ def _table(arguments: argparse.Namespace) -> int:
 
 
 def _figure(arguments: argparse.Namespace) -> int:
-    from analysis import declarations, figures, render, rows
+    from analysis import declarations, figures, looks, render, rows, study
 
     asked, kind = declarations.drawn(arguments.number) if arguments.number else (arguments.sweep, "bbox")
     metric = arguments.metric or names.coco_metric(kind, "AP")
-    sweep, declaration, trials, metrics = _recorded(arguments, asked, (metric,))
+    recorded, sweep, declaration, trials, metrics = _recorded(arguments, asked, (metric,))
     path = arguments.out or Path("outputs", "figures", names.sweep_key(sweep).replace("/", "_") + ".png")
     lines = rows.rows_frame(sweep, trials, declaration)
-    print(render.write_figure(figures.curves(sweep, lines, metrics, metric, declaration), path))
+    look_of = looks.of(study.Study(declarations.whole(sweep), recorded, {}, {}).parts)
+    print(render.write_figure(figures.curves(sweep, lines, metrics, metric, declaration, look_of), path))
     return 0
 
 
 def _recorded(
     arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]
-) -> tuple[str, "Declaration | None", Any, Any]:
-    """Returns of the sweep that is asked for: its name, its declaration, its trials and their metrics."""
+) -> tuple[list["Run"], str, "Declaration | None", Any, Any]:
+    """Returns all runs, and of the sweep that is asked for: its name, its declaration, its trials and their metrics."""
     from analysis import declarations, frames, render, runs, store
 
     with store.reading(arguments.tracking_uri) as client:
@@ -129,7 +134,7 @@ def _recorded(
         asked_of = frames.wanted_histories(trials, wanted)
         with render.progress("reading MLflow", runs.requests(asked_of)) as on_read:
             metrics = frames.metrics_frame(trials, runs.histories(client, asked_of, on_read), wanted)
-    return sweep, declarations.of_sweep(sweep), trials, metrics
+    return recorded, sweep, declarations.of_sweep(sweep), trials, metrics
 
 
 def _paper(arguments: argparse.Namespace) -> int:
@@ -165,13 +170,13 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _disagree(arguments: argparse.Namespace) -> int:
-    from analysis import render, side_by_side, side_by_side_drawing, store
+    from analysis import render, side_by_side, store
 
     with store.reading(arguments.tracking_uri) as client:
         of = (client, arguments.experiment, arguments.tracking_uri, tuple(arguments.trials))
-        sheet = side_by_side.disagree(*of, arguments.annotations, arguments.images)
-    print(sheet.caption)
-    print(render.save(side_by_side_drawing.draw(sheet), arguments.out))
+        found = side_by_side.disagree(*of, arguments.annotations, arguments.images)
+    print(found.heading.about)
+    print(render.write_figure(found, arguments.out))
     return 0
 
 

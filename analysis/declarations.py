@@ -49,6 +49,19 @@ def drawn(number: str) -> tuple[str, str]:
     return figures[number]
 
 
+def whole(sweep: str) -> str:
+    """Returns the declared sweep that includes a sweep and most others, with what was typed beside it; else itself."""
+    name, space, typed = sweep.partition(" ")
+    including = [
+        found
+        for other in declared.known()
+        if other != name and (found := of_sweep(other)) and any(row.sweep == name for row in found.rows)
+    ]
+    if not including:
+        return sweep
+    return max(including, key=lambda found: len(found.rows)).name + space + typed
+
+
 def command(sweep: str, seeds: Sequence[str] = ()) -> str:
     """Returns the command line that asks for a declared sweep, as far as it was typed, with all of its seeds."""
     more = [f"seed={','.join(seeds)}"] if set(seeds) - {"", "0"} else []  # 0 is what no seed= means

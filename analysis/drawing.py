@@ -1,17 +1,28 @@
 """Draws the figures of a study with matplotlib, and writes them as .png, .pdf and .svg."""
 
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import matplotlib.style
 from matplotlib.figure import Figure
 
-from analysis import drawing_curves, drawing_forest, drawing_pareto, drawing_sizes, sheet
+from analysis import (
+    drawing_curves,
+    drawing_forest,
+    drawing_mistakes,
+    drawing_pareto,
+    drawing_side_by_side,
+    drawing_sizes,
+    sheet,
+)
 from analysis.figures import Curves
-from analysis.looks import COLOURS
+from analysis.mistakes import Mistakes
 from analysis.plots import Forest, Pareto, Sizes
-from analysis.sheet import GREY
+from analysis.side_by_side import SideBySide
+from analysis.study import Progress
 
-__all__ = ["COLOURS", "GREY", "draw", "write"]
+Drawable = Curves | Forest | Mistakes | Pareto | SideBySide | Sizes
 
 # No date and no version: the same study gives the same bytes.
 METADATA: dict[str, dict[str, None]] = {
@@ -21,25 +32,47 @@ METADATA: dict[str, dict[str, None]] = {
 }
 
 
-def draw(data: Curves | Forest | Pareto | Sizes) -> Figure:
-    """Returns the drawing of a figure's data, sheet.WIDTH wide; nothing is written."""
+def draw(data: Drawable) -> Figure:
+    """Returns the drawing of a figure's data, nothing written."""
     match data:
         case Curves():
             return drawing_curves.draw(data)
         case Forest():
             return drawing_forest.draw(data)
+        case Mistakes():
+            return drawing_mistakes.draw(data)
         case Pareto():
             return drawing_pareto.draw(data)
+        case SideBySide():
+            return drawing_side_by_side.draw(data)
         case Sizes():
             return drawing_sizes.draw(data)
 
 
-def write(figure: Figure, path: Path) -> list[Path]:
-    """Writes a drawing as `path` with each of the endings .png, .pdf and .svg; returns the files."""
-    written = []
+def write(data: Drawable, path: Path) -> None:
+    """Draws into a file whose ending, a key of METADATA, tells its format."""
+    _save(draw(data), path)
+
+
+def write_all(wanted: Mapping[Path, Drawable], progress: Progress) -> list[Path]:
+    """Draws into each path with all the endings of METADATA, by as many processes as there are CPUs; returns the files.
+
+    Raises AnalysisError where one cannot be written.
+    """
+    with ProcessPoolExecutor() as pool, progress("drawing figures", len(wanted)) as on_drawn:
+        drawn = [pool.submit(_draw_and_write, data, path) for path, data in wanted.items()]
+        for one in as_completed(drawn):
+            one.result()
+            on_drawn()
+    return [path.with_name(path.name + ending) for path in wanted for ending in METADATA]
+
+
+def _draw_and_write(data: Drawable, path: Path) -> None:
+    figure = draw(data)
+    for ending in METADATA:
+        _save(figure, path.with_name(path.name + ending))
+
+
+def _save(figure: Figure, path: Path) -> None:
     with matplotlib.style.context(["default", sheet.STYLE]):
-        for ending, metadata in METADATA.items():
-            file = path.with_name(path.name + ending)
-            figure.savefig(file, metadata=metadata)
-            written.append(file)
-    return written
+        figure.savefig(path, metadata=METADATA[path.suffix])

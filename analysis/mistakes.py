@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import wording
+from analysis import figures
 from analysis.errors import AnalysisError
+from analysis.figures import Heading
 from analysis.metrics import KINDS
 from analysis.runs import Run
 from experiments import names
@@ -21,7 +22,7 @@ MEANING = {
     "FalsePos": "all false ones",
     "FalseNeg": "all not found",
 }
-NOTE = "By how much AP50 (x100) would rise without these errors alone (TIDE, Bolya et al. 2020); they do not add up."
+NOTE = "By how much {} AP50 would rise without these errors alone (TIDE, Bolya et al. 2020). They do not add up."
 COLUMNS = ("line", "row", "label", names.TRIAL_ID, names.SEED, "iou_type", "kind", "value")
 
 
@@ -37,8 +38,8 @@ class Bar:
 class Mistakes:
     """All a drawing needs: for each kind of error a bar per variant, in the order of `labels`."""
 
-    caption: str
     iou_type: str
+    heading: Heading
     labels: tuple[str, ...]
     bars: dict[str, tuple[Bar, ...]]  # by kind: names.ERROR_KINDS, then names.ERROR_SIDES
     absent: tuple[str, ...]  # labels of the rows without any finished trial that recorded its errors
@@ -47,8 +48,9 @@ class Mistakes:
     def remarks(self) -> tuple[str, ...]:
         """Returns how to read it."""
         several = any(len(bar.seeds) > 1 for bars in self.bars.values() for bar in bars)
-        dots = ("bar: mean over the finished seeds, dots: single seeds",) if several else ()
-        return (NOTE, *dots, *((f"no values: {', '.join(self.absent)}",) if self.absent else ()))
+        ticks = " Bars: means over the finished seeds. Ticks: single seeds." if several else ""
+        missing = [f"No values: {', '.join(self.absent)}."] if self.absent else []
+        return (NOTE.format(KINDS[self.iou_type]) + ticks, *missing, *self.heading.foot)
 
 
 def frame(lines: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
@@ -91,9 +93,8 @@ def mistakes(
         kind: tuple(_bar(by_kind[kind][line]) for line in shown.index)
         for kind in (*names.ERROR_KINDS, *names.ERROR_SIDES)
     }
-    caption = f"{KINDS[iou_type].capitalize()} errors. {wording.caption(sweep, lines, declaration)}"
-    absent = tuple(dict.fromkeys(labels.drop(shown.index)))
-    return Mistakes(caption, iou_type, tuple(shown), bars, absent)
+    head = figures.heading(sweep, lines, declaration)
+    return Mistakes(iou_type, head, tuple(shown), bars, tuple(dict.fromkeys(labels.drop(shown.index))))
 
 
 def _bar(values: pd.Series) -> Bar:

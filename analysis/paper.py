@@ -6,26 +6,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from analysis import (
-    declarations,
-    drawing,
-    evidence,
-    figures,
-    formats,
-    looks,
-    mistakes,
-    mistakes_drawing,
-    plots,
-    report,
-    study,
-    tables,
-)
+from analysis import declarations, drawing, evidence, formats, looks, mistakes, plots, report, study, tables
+from analysis.drawing import Drawable
 from analysis.errors import AnalysisError
 from analysis.evidence import Evidence
+from analysis.figures import curves
 from analysis.looks import Look
 from analysis.metrics import KINDS, coco_block
 from analysis.study import Part, Study
@@ -56,75 +43,70 @@ def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
 
 def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
     study.save(found, folder / DATA)
-    metrics, parts = found.metrics, found.parts
+    parts = found.parts
     look_of = looks.of(parts)
-    sections = []
+    made = []
     for part in parts:
         kinds = part.declaration.columns if part.declaration and part.declaration.columns else names.IOU_TYPES
         sure = [one for kind in kinds if (one := evidence.evidence(found, part, kind, progress))]
-        table = tables.ablation_table(part.sweep, part.lines, metrics, part.declaration)
+        table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
         for ending, text in formats.WRITERS.items():
             (folder / f"{table_name(part)}{ending}").write_text(text(table), encoding="utf-8")
-        figures = _figures(found, part, metrics, look_of) | _of_evidence(found, part, sure, look_of)
-        with progress(f"figures of {part.name}", len(figures)) as on_drawn:
-            drawn = []
-            for name, figure in figures.items():
-                written = drawing.write(figure, folder / name)
-                drawn.append(_inline(written))
-                on_drawn()
-        sections.append(report.section(part, tables.with_published(table, part.declaration), sure, drawn))
-    of_cost = [
-        _inline(drawing.write(figure, folder / name)) for name, figure in _of_cost(found, parts, look_of).items()
+        made.append((part, table, sure, _curves(found, part, look_of) | _plots(found, part, sure, look_of)))
+    of_cost = _of_cost(found, look_of)
+    drawn = [*(figures for *_, figures in made), of_cost]
+    drawing.write_all({folder / name: data for figures in drawn for name, data in figures.items()}, progress)
+    sections = [
+        report.section(part, tables.with_published(table, part.declaration), sure, _inline(folder, figures))
+        for part, table, sure, figures in made
     ]
-    (folder / "report.html").write_text(report.page(found, sections, of_cost), encoding="utf-8")
+    (folder / "report.html").write_text(report.page(found, sections, _inline(folder, of_cost)), encoding="utf-8")
 
 
-def _figures(found: Study, part: Part, metrics: pd.DataFrame, look_of: Mapping[str, Look]) -> dict[str, Figure]:
-    """Returns the drawings of a table, by file name: AP against the epoch, and what each kind of error costs."""
-    recorded = metrics.loc[metrics[names.TRIAL_ID].isin(part.lines[names.TRIAL_ID])]
-    drawn = {}
+Figures = dict[str, Drawable]  # by file name
+
+
+def _curves(found: Study, part: Part, look_of: Mapping[str, Look]) -> Figures:
+    """Returns AP against the epoch: the figures that the declaration numbers, else one."""
+    recorded = found.metrics.loc[found.metrics[names.TRIAL_ID].isin(part.lines[names.TRIAL_ID])]
     numbers = part.declaration.figures if part.declaration else {}
-    for name, iou_type in numbers.items() or ((f"{part.name}-epochs", "bbox"),):
-        metric = coco_block(iou_type)[0]
-        if recorded[metric].notna().any():
-            curves = figures.curves(part.sweep, part.lines, metrics, metric, part.declaration, look_of)
-            drawn[f"figure{name}" if numbers else name] = drawing.draw(curves)
-    for iou_type, kind in KINDS.items():
-        told = any(names.error_metric(iou_type, names.ERROR_KINDS[0]) in run.metrics for run in found.runs)
-        if told and recorded[coco_block(iou_type)[0]].notna().any():
-            costs = mistakes.mistakes(part.sweep, part.lines, found.runs, iou_type, part.declaration)
-            drawn[f"{table_name(part)}-{kind}-errors"] = mistakes_drawing.draw(costs)
-    return drawn
+    wanted = {f"figure{number}": iou_type for number, iou_type in numbers.items()} or {f"{part.name}-epochs": "bbox"}
+    return {
+        name: curves(part.sweep, part.lines, found.metrics, coco_block(iou_type)[0], part.declaration, look_of)
+        for name, iou_type in wanted.items()
+        if recorded[coco_block(iou_type)[0]].notna().any()
+    }
 
 
-def _of_evidence(found: Study, part: Part, sure: Sequence[Evidence], look_of: Mapping[str, Look]) -> dict[str, Figure]:
-    """Returns the drawings of each row less its baseline, and of AP by object size."""
-    drawn = {}
+def _plots(found: Study, part: Part, sure: Sequence[Evidence], look_of: Mapping[str, Look]) -> Figures:
+    """Returns each row less its baseline, AP by object size, and what each kind of error costs."""
+    drawn: Figures = {}
     for one in sure:
-        kind = one.metric.label.partition(" ")[0]
+        iou_type = one.metric.name.partition("/")[0]
+        name = f"{table_name(part)}-{KINDS[iou_type]}"
         with contextlib.suppress(AnalysisError):  # no row has a difference yet
-            drawn[f"{table_name(part)}-{kind}-effects"] = drawing.draw(plots.effects(part, one, look_of))
+            drawn[f"{name}-effects"] = plots.effects(part, one, look_of)
         with contextlib.suppress(AnalysisError):  # the data have no objects by size
-            drawn[f"{table_name(part)}-{kind}-sizes"] = drawing.draw(plots.sizes(found, part, one, look_of))
+            drawn[f"{name}-sizes"] = plots.sizes(found, part, one, look_of)
+        with contextlib.suppress(AnalysisError):  # no trial has kept them
+            drawn[f"{name}-errors"] = mistakes.mistakes(part.sweep, part.lines, found.runs, iou_type, part.declaration)
     return drawn
 
 
-def _of_cost(found: Study, parts: Sequence[Part], look_of: Mapping[str, Look]) -> dict[str, Figure]:
-    """Returns the drawings of AP against each cost that was measured, over the whole study."""
-    drawn = {}
-    part = parts[0] if len(parts) == 1 else found.whole
+def _of_cost(found: Study, look_of: Mapping[str, Look]) -> Figures:
+    """Returns AP against each cost that was measured, over the whole study."""
+    drawn: Figures = {}
+    part = found.parts[0] if len(found.parts) == 1 else found.whole
     for cost in (names.GMACS, names.SECONDS_PER_IMAGE, names.TRAINING_MEMORY):
         with contextlib.suppress(AnalysisError):
             data = plots.pareto(found, part, coco_block("bbox")[0], cost, look_of)
-            drawn[f"cost-{cost.partition('/')[2].replace('_', '-')}"] = drawing.draw(data)
+            drawn[f"cost-{cost.partition('/')[2].replace('_', '-')}"] = data
     return drawn
 
 
-def _inline(written: Sequence[Path]) -> Markup:
-    """Returns a drawing as part of a page."""
-    (file,) = (path for path in written if path.suffix == ".svg")
-    _, start, rest = file.read_text().partition("<svg")
-    return Markup(start + rest)
+def _inline(folder: Path, figures: Figures) -> list[Markup]:
+    """Returns drawings as parts of a page."""
+    return [Markup("<svg" + (folder / f"{name}.svg").read_text().partition("<svg")[2]) for name in figures]
 
 
 def table_name(part: Part) -> str:

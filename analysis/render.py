@@ -5,9 +5,8 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -20,10 +19,12 @@ from analysis.compare import Comparison
 from analysis.errors import AnalysisError
 from analysis.evidence import Evidence
 from analysis.factors import Effects
-from analysis.figures import Curves
 from analysis.metrics import KINDS
 from analysis.tables import Published, Row, Table
 from experiments import names
+
+if TYPE_CHECKING:
+    from analysis.drawing import Drawable
 
 INDENT = (0, 0, 0, 2)  # of what belongs to the line above
 
@@ -145,17 +146,12 @@ def write_table(table: Table, path: Path) -> Path:
     return path
 
 
-def write_figure(curves: Curves, path: Path) -> Path:
-    """Draws the curves as PNG; returns the path."""
+def write_figure(data: "Drawable", path: Path) -> Path:
+    """Draws into a .png, .pdf or .svg file; returns the path."""
     from analysis import drawing
 
-    return save(drawing.draw(curves), path)
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Writes a drawing as PNG; returns the path."""
     with _writable(path):
-        figure.savefig(path, format="png", bbox_inches="tight", pad_inches=0.15)
+        drawing.write(data, path)
     return path
 
 

@@ -1,7 +1,7 @@
 """What MLflow holds of trials, as plain data: runs with their tags, params and last values, and metric histories."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from analysis.store import nothing_recorded
@@ -24,10 +24,11 @@ class Run:
     tags: dict[str, str]
     params: dict[str, str]
     metrics: dict[str, float]  # the last value of each
+    artifacts: str = field(default="", compare=False)  # URI of their folder, as the store has it
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns what JSON can hold; `Run(**...)` is its inverse."""
-        return asdict(self)
+        """Returns what is true of it in any place, for JSON; `Run(**...)` is its inverse."""
+        return {name: value for name, value in asdict(self).items() if name != "artifacts"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,15 @@ def of_experiment(client: "MlflowClient", experiment: str, uri: str) -> list[Run
     while found is not None:
         page = client.search_runs([found.experiment_id], max_results=1000, page_token=token)
         runs += [
-            Run(run.info.run_id, run.info.status, run.info.start_time, run.data.tags, run.data.params, run.data.metrics)
+            Run(
+                run.info.run_id,
+                run.info.status,
+                run.info.start_time,
+                run.data.tags,
+                run.data.params,
+                run.data.metrics,
+                run.info.artifact_uri,
+            )
             for run in page
             if names.TRIAL_ID in run.data.tags
         ]

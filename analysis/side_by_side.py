@@ -13,6 +13,7 @@ from PIL import Image
 
 from analysis.disagreement import Disagreement, Place, Shown, disagreement
 from analysis.errors import AnalysisError
+from analysis.figures import Heading
 from analysis.runs import Run, of_experiment
 from analysis.study import MATCHES
 from experiments import detections, matches, names
@@ -50,11 +51,11 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class SideBySide:
     """All that a drawing needs."""
 
     labels: tuple[str, str]  # of the two trials
-    caption: str
+    heading: Heading
     first_better: tuple[Line, ...]
     second_better: tuple[Line, ...]
 
@@ -76,7 +77,7 @@ def disagree(
     annotations: Path,
     images: Path,
     most: int = 3,
-) -> Sheet:
+) -> SideBySide:
     """Returns the images on which two finished trials disagree most, at most so many in each direction.
 
     Args:
@@ -87,10 +88,10 @@ def disagree(
     """
     recorded = of_experiment(client, experiment, uri)
     first, second = (_trial(client, _find(recorded, one)) for one in asked)
-    return sheet(first, second, annotations, images, most)
+    return of_trials(first, second, annotations, images, most)
 
 
-def sheet(first: Trial, second: Trial, annotations: Path, images: Path, most: int) -> Sheet:
+def of_trials(first: Trial, second: Trial, annotations: Path, images: Path, most: int) -> SideBySide:
     """Returns the same of two trials that are already read."""
     found = disagreement(first.matches, second.matches, most)
     truth = _read(annotations)
@@ -109,9 +110,9 @@ def sheet(first: Trial, second: Trial, annotations: Path, images: Path, most: in
         ours, theirs = (_panel(*side, place.image_id, objects, classes) for side in sides)
         return Line(place, _pixels(images, files[place.image_id]), (drawn, ours, theirs))
 
-    return Sheet(
+    return SideBySide(
         (first.label, second.label),
-        _caption(found, first.label, second.label),
+        _heading(found, first.label, second.label),
         tuple(map(line, found.first_better)),
         tuple(map(line, found.second_better)),
     )
@@ -132,12 +133,13 @@ def _evaluated(decided: Matches) -> Counts:
     return set(decided.image_ids.tolist()), {key: count for key, count in counted if count}
 
 
-def _caption(found: Disagreement, first: str, second: str) -> str:
+def _heading(found: Disagreement, first: str, second: str) -> Heading:
     better, worse, alike = found.counts
-    return (
+    about = (
         f"Of {better + worse + alike} images, {first} makes fewer mistakes on {better}, {second} on {worse}, both as "
         f"many on {alike}. {NOTE} Scores: {found.first.threshold:.2f} and {found.second.threshold:.2f}."
     )
+    return Heading("Where two trials disagree most", about, ())
 
 
 def _find(recorded: Sequence[Run], asked: str) -> Run:

@@ -3,9 +3,10 @@
 import csv
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ class Study:
     def declaration(self) -> Declaration | None:
         return declarations.of_sweep(self.sweep)
 
-    @property
+    @cached_property
     def parts(self) -> list[Part]:
         """Returns its tables in the order of the declaration; a sweep that includes no other is one table."""
         declaration = self.declaration
@@ -73,7 +74,7 @@ class Study:
             sweeps = [f"{name} {typed}".strip() for name in included]
         return [self._part(sweep) for sweep in sweeps]
 
-    @property
+    @cached_property
     def whole(self) -> Part:
         """Returns all its rows as one table."""
         return self._part(self.sweep)
@@ -83,12 +84,12 @@ class Study:
         trials = frames.trials_frame(frames.runs_frame(self.runs, sweep))
         return Part(sweep, declaration, rows.rows_frame(sweep, trials, declaration))
 
-    @property
+    @cached_property
     def metrics(self) -> pd.DataFrame:
         """Returns one row per trial and epoch, a column for each of `METRICS`."""
         return frames.metrics_frame(self.trials, self.histories, tuple(METRICS))
 
-    @property
+    @cached_property
     def trials(self) -> pd.DataFrame:
         """Returns one row per trial of the whole study."""
         return frames.trials_frame(frames.runs_frame(self.runs, self.sweep))
@@ -112,15 +113,24 @@ def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress
     wanted = frames.wanted_histories(trials, tuple(METRICS))
     with progress("reading metrics", requests(wanted)) as on_read:
         found = histories(client, wanted, on_read)
-    finished = trials.loc[trials["status"] == names.FINISHED]
-    decided: dict[str, dict[str, Matches]] = {}
-    with progress("reading detections", len(finished)) as on_read, tempfile.TemporaryDirectory() as folder:
-        for run_id, trial_id in zip(finished["run_id"], finished[names.TRIAL_ID], strict=True):
-            if any(artifact.path == MATCHES for artifact in client.list_artifacts(run_id)):
-                decided[trial_id] = _load(Path(client.download_artifacts(run_id, MATCHES, folder)))
-            on_read()
     members = set(of_sweep["run_id"])
-    return Study(sweep, [run for run in recorded if run.run_id in members], found, decided)
+    runs = [run for run in recorded if run.run_id in members]
+    finished = set(trials.loc[trials["status"] == names.FINISHED, "run_id"])
+    return Study(sweep, runs, found, _matches([run for run in runs if run.run_id in finished], uri, progress))
+
+
+def _matches(runs: Sequence[Run], uri: str, progress: Progress) -> dict[str, dict[str, Matches]]:
+    from mlflow import artifacts
+
+    decided: dict[str, dict[str, Matches]] = {}
+    with progress("reading detections", len(runs)) as on_read, tempfile.TemporaryDirectory() as folder:
+        for run in runs:
+            # By the URI that is known already: asked for a run's artifacts, MLflow would read the run anew.
+            if any(Path(one.path).name == MATCHES for one in artifacts.list_artifacts(run.artifacts, tracking_uri=uri)):
+                file = artifacts.download_artifacts(f"{run.artifacts}/{MATCHES}", dst_path=folder, tracking_uri=uri)
+                decided[run.tags[names.TRIAL_ID]] = _load(Path(file))
+            on_read()
+    return decided
 
 
 def save(study: Study, folder: Path) -> None:

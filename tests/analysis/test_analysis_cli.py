@@ -262,3 +262,15 @@ def test_analysis_needs_neither_training_code_nor_mlflow_for_its_help(tmp_path: 
         capture_output=True, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == f"set() {light} set()"
+
+
+def test_a_single_figure_has_the_colours_of_the_whole_study(declared_recorder: Recorder, tmp_path: Path) -> None:
+    """The curves of a table's figure, asked for alone, look as in the paper's study."""
+    assert declared_sweep(declared_recorder, "figure", "--sweep", "table2", "--out", str(tmp_path / "alone.svg")) == 0
+    assert declared_sweep(declared_recorder, "paper", "--out", str(tmp_path / "study")) == 0
+    (beside,) = [
+        path
+        for path in (tmp_path / "study").glob("*.svg")
+        if path.read_bytes() == (tmp_path / "alone.svg").read_bytes()
+    ]
+    assert beside.stem == "figure4"

@@ -11,10 +11,10 @@ from mlflow import MlflowClient
 from PIL import Image
 from recorded import Recorder, box
 
-from analysis import side_by_side, side_by_side_drawing
+from analysis import drawing, drawing_side_by_side, side_by_side
 from analysis.disagreement import Disagreement, Tally, at_best_score, disagreement
 from analysis.errors import AnalysisError
-from analysis.side_by_side import Sheet, Trial
+from analysis.side_by_side import SideBySide, Trial
 from experiments import detections, matches
 
 
@@ -113,14 +113,14 @@ def trial(label: str, whole: coco_sets.CocoSet) -> Trial:
 
 
 @pytest.fixture(scope="module")
-def made(data: Path) -> Sheet:
+def made(data: Path) -> SideBySide:
     first, second = two_sets(1)
-    return side_by_side.sheet(
+    return side_by_side.of_trials(
         trial("one", first), trial("two", second), data / "annotations.json", data / "images", most=4
     )
 
 
-def test_panels_show_what_was_counted(made: Sheet) -> None:
+def test_panels_show_what_was_counted(made: SideBySide) -> None:
     """Each found box has an object of its class at IoU .5 for itself; the rest of the objects are missed."""
     lines = [*made.first_better, *made.second_better]
     seen = set()
@@ -157,8 +157,8 @@ def test_intersection_over_union_by_hand() -> None:
     assert side_by_side.intersection_over_union(boxes[0], np.array([10.0, 0, 5, 5])) == 0
 
 
-def test_drawing_has_three_panels_an_image(made: Sheet, tmp_path: Path) -> None:
-    figure = side_by_side_drawing.draw(made)
+def test_drawing_has_three_panels_an_image(made: SideBySide, tmp_path: Path) -> None:
+    figure = drawing_side_by_side.draw(made)
     lines = [*made.first_better, *made.second_better]
     assert len(figure.axes) == 3 * len(lines)
     boxes = [len(panel) for line in lines for panel in line.panels]
@@ -166,7 +166,8 @@ def test_drawing_has_three_panels_an_image(made: Sheet, tmp_path: Path) -> None:
     said = [text.get_text() for text in figure.texts]
     assert "one makes fewer mistakes" in said
     assert "two makes fewer mistakes" in said
-    figure.savefig(tmp_path / "sheet.png", bbox_inches="tight")
+    drawing.write(made, tmp_path / "sheet.svg")
+    assert "Where two trials disagree most</text>" in (tmp_path / "sheet.svg").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +185,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
     return store
 
 
-def asked(store: Recorder, data: Path, *trials: str, annotations: str = "annotations.json", images: str = "") -> Sheet:
+def asked(
+    store: Recorder, data: Path, *trials: str, annotations: str = "annotations.json", images: str = ""
+) -> SideBySide:
     client: MlflowClient = store.client
     folder = data / (images or "images")
     return side_by_side.disagree(
@@ -192,14 +195,14 @@ def asked(store: Recorder, data: Path, *trials: str, annotations: str = "annotat
     )
 
 
-def test_sheet_from_mlflow(store: Recorder, data: Path, made: Sheet) -> None:
+def test_sheet_from_mlflow(store: Recorder, data: Path, made: SideBySide) -> None:
     found = asked(store, data, "sum_net-s0", "net-s1")
     assert found.labels == ("sum net, seed 0", "sum net, seed 1")
     assert [line.place for line in found.first_better] == [line.place for line in made.first_better]
     assert [line.panels for line in found.second_better] == [line.panels for line in made.second_better]
     by_variant = asked(store, data, "sum_net-s0", "concat net")
     assert by_variant.labels[1] == "concat net, seed 0"
-    assert "makes fewer mistakes on" in found.caption
+    assert "makes fewer mistakes on" in found.heading.about
 
 
 @pytest.mark.parametrize(
@@ -236,13 +239,13 @@ def test_matches_of_another_evaluation_are_refused(data: Path) -> None:
     first, second = two_sets(1)
     mixed = Trial("mixed", decided(first), second.detections)
     with pytest.raises(AnalysisError, match="of mixed are not of one evaluation"):
-        side_by_side.sheet(mixed, trial("two", second), data / "annotations.json", data / "images", most=1)
+        side_by_side.of_trials(mixed, trial("two", second), data / "annotations.json", data / "images", most=1)
 
 
 def test_nothing_to_disagree_about(data: Path) -> None:
     found: Disagreement = disagreement(decided(two_sets(1)[0]), decided(two_sets(1)[0]), most=3)
     assert found.first_better == found.second_better == ()
     own = trial("one", two_sets(1)[0])
-    empty = side_by_side.sheet(own, own, data / "annotations.json", data / "images", most=3)
-    assert side_by_side_drawing.draw(empty).axes == []
-    assert "both as many on 12" in empty.caption
+    empty = side_by_side.of_trials(own, own, data / "annotations.json", data / "images", most=3)
+    assert drawing_side_by_side.draw(empty).axes == []
+    assert "both as many on 12" in empty.heading.about

@@ -1,13 +1,12 @@
 """What errors cost, from MLflow to a picture: the tidy frame and the bars by hand, what is absent, and a drawing."""
 
 import math
-from pathlib import Path
 
-import matplotlib.image
 import pytest
+from drawn import assert_readable
 from recorded import Recorder, box
 
-from analysis import frames, mistakes, mistakes_drawing, rows
+from analysis import drawing_mistakes, frames, mistakes, rows
 from analysis.errors import AnalysisError
 from analysis.runs import of_experiment
 from experiments import names
@@ -60,7 +59,7 @@ def test_bars_are_means_over_finished_seeds(store: Recorder) -> None:
     assert found.bars["Loc"][0].seeds == pytest.approx((11, 21))
     assert found.bars["Loc"][1].seeds == pytest.approx((31,))
     assert "do not add up" in found.remarks[0]
-    assert found.remarks[-1] == "no values: random"
+    assert found.remarks[1] == "No values: random."
 
 
 def test_no_values_is_told(store: Recorder) -> None:
@@ -68,16 +67,14 @@ def test_no_values_is_told(store: Recorder) -> None:
         made(store, "segm")
 
 
-def test_drawing_has_a_panel_for_each_kind(store: Recorder, tmp_path: Path) -> None:
-    found = made(store, "bbox")
-    figure = mistakes_drawing.draw(found)
-    titles = [axes.get_title(loc="left").strip() for axes in figure.axes]
-    assert titles == list(KINDS)
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["sum", "concat"]
+def test_drawing_has_a_panel_for_each_kind(store: Recorder) -> None:
+    figure = drawing_mistakes.draw(made(store, "bbox"))
+    assert_readable(figure)
+    said = [text.get_text() for text in figure.texts]
+    assert [text for text in said if text in KINDS] == list(KINDS)
+    assert {"sum", "concat"} <= set(said)
     widths = [bar.get_width() for bar in figure.axes[KINDS.index("Miss")].patches]
     assert widths == pytest.approx([20, 35])
     scales = [axes.get_xlim() for axes in figure.axes]
     assert len(set(scales[:6])) == 1  # else a longer bar would not be a greater cost
     assert len(set(scales[6:])) == 1
-    figure.savefig(tmp_path / "errors.png", bbox_inches="tight")
-    assert matplotlib.image.imread(tmp_path / "errors.png").std() > 0.05

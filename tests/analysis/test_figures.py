@@ -156,7 +156,7 @@ def test_the_png_is_a_picture_with_the_colour_of_each_curve(
     pixels = (matplotlib.image.imread(path)[..., :3] * 255).round().astype(int)
     assert pixels.shape[0] > 500
     assert pixels.shape[1] > 800
-    for colour in drawing.COLOURS[:2]:
+    for colour in looks.COLOURS[:2]:
         rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
         assert (pixels == rgb).all(axis=-1).sum() > 100
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from drawn import GPU, assert_readable, study, words
 
-from analysis import drawing, figures, looks, plots, render, sheet
+from analysis import drawing, figures, looks, mistakes, plots, render, sheet
 from analysis.errors import AnalysisError
 from analysis.evidence import Evidence, evidence
 from analysis.figures import Heading
 from analysis.metrics import COSTS, METRICS
-from analysis.plots import Estimate, Forest, Pareto, Point, Sizes
+from analysis.plots import Estimate, Forest, Pareto, Point
 from analysis.study import Part, Study
 from experiments import names
 
@@ -31,7 +31,7 @@ def sure(found: Study, part: Part, iou_type: str = "bbox") -> Evidence:
     return known
 
 
-def all_kinds(found: Study) -> list[figures.Curves | Forest | Pareto | Sizes]:
+def all_kinds(found: Study) -> list[drawing.Drawable]:
     """Returns every kind of figure of a whole study."""
     part, chosen = found.whole, looks.of(found.parts)
     known = sure(found, part)
@@ -40,6 +40,7 @@ def all_kinds(found: Study) -> list[figures.Curves | Forest | Pareto | Sizes]:
         plots.effects(part, known, chosen),
         plots.pareto(found, part, "bbox/AP", names.SECONDS_PER_IMAGE, chosen),
         plots.sizes(found, part, known, chosen),
+        mistakes.mistakes(part.sweep, part.lines, found.runs, "bbox", part.declaration),
     ]
 
 
@@ -251,17 +252,17 @@ def test_text_is_as_wide_as_it_is_drawn() -> None:
         assert drawn.width / figure.dpi == pytest.approx(sheet.wide(text, sheet.TITLE, "bold"), rel=0.04, abs=0.02)
 
 
-@pytest.mark.parametrize("kind", range(4), ids=["curves", "forest", "pareto", "sizes"])
+@pytest.mark.parametrize("kind", range(5), ids=["curves", "forest", "pareto", "sizes", "errors"])
 def test_files_are_the_same_bytes_at_another_time_and_with_other_settings(
     kind: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = study("table3", seeds=(0, 1, 2))
-    first = drawing.write(drawing.draw(all_kinds(found)[kind]), tmp_path / "figure.one")
+    first = drawing.write_all({tmp_path / "figure.one": all_kinds(found)[kind]}, render.progress)
     assert [path.name for path in first] == ["figure.one.png", "figure.one.pdf", "figure.one.svg"]
     later = time.time() + 1e6
     monkeypatch.setattr(time, "time", lambda: later)
     with mpl.rc_context({"font.size": 20, "svg.fonttype": "path", "lines.linewidth": 9, "figure.dpi": 50}):
-        second = drawing.write(drawing.draw(all_kinds(found)[kind]), tmp_path / "again")
+        second = drawing.write_all({tmp_path / "again": all_kinds(found)[kind]}, render.progress)
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.suffix
     svg = first[2].read_text()
@@ -282,5 +283,5 @@ def test_png_is_as_many_pixels_as_a_page_needs(tmp_path: Path) -> None:
     found = study("table1")
     (part,) = found.parts
     curves = figures.curves("table1", part.lines, found.metrics, "bbox/AP", part.declaration)
-    png, *_ = drawing.write(drawing.draw(curves), tmp_path / "figure")
-    assert matplotlib.image.imread(png).shape[1] == 200 * sheet.WIDTH
+    drawing.write(curves, tmp_path / "figure.png")
+    assert matplotlib.image.imread(tmp_path / "figure.png").shape[1] == 200 * sheet.WIDTH
