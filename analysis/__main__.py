@@ -43,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
         help="also published numbers, intervals, differences from the baseline, and costs",
     )
     table.add_argument(
-        "--out", type=_path(*TABLE_FORMATS), help="write the table to FILE.md, .csv, .tex or .html as well"
+        "--out",
+        type=_path(*TABLE_FORMATS),
+        help="write the table to FILE.md, .csv, .tex or .html as well, with --detail in full",
     )
     figure = commands.add_parser("figure", parents=[shared], help="draw a metric against the epoch")
     drawn = "FILE.png, .pdf or .svg (default: outputs/figures/%s.png)"
@@ -87,23 +89,35 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from analysis import declarations, evidence, factors, render, report, rows, tables
+    from analysis import declarations, render, rows, tables
 
     asked = declarations.numbered(arguments.number) if arguments.number else arguments.sweep
+    if arguments.detail:
+        return _detailed_table(arguments, asked)
     _, sweep, declaration, trials, metrics = _recorded(arguments, asked, COCO_NAMES)
     table = tables.ablation_table(sweep, rows.rows_frame(sweep, trials, declaration), metrics, declaration)
-    if arguments.detail:
-        table = tables.with_published(table, declaration)
     render.print_table(table)
-    if arguments.detail:
-        found = _study(arguments, sweep)
-        for iou_type in table.blocks:
-            if sure := evidence.evidence(found, found.whole, iou_type, render.progress):
-                render.print_evidence(sure)
-        render.print_costs(report.costs(found))
-        if grid := factors.of_modules(trials, metrics, coco_block("bbox")[0]):
-            render.print_effects(grid)
     if arguments.out:
+        print(render.write_table(table, arguments.out))
+    return 0
+
+
+def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
+    from analysis import costs, details, evidence, factors, render, tables
+
+    found = _study(arguments, asked)
+    part, known = found.whole, costs.costs(found)
+    table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
+    render.print_table(tables.with_published(table, part.declaration))
+    sure = [one for kind in table.blocks if (one := evidence.evidence(found, part, kind, render.progress))]
+    for one in sure:
+        render.print_evidence(one)
+    render.print_costs(known)
+    if grid := factors.of_modules(found.trials, found.metrics, coco_block("bbox")[0]):
+        render.print_effects(grid)
+    if arguments.out and sure:
+        print(render.write_details(details.details(part, table, sure, known), arguments.out))
+    elif arguments.out:
         print(render.write_table(table, arguments.out))
     return 0
 

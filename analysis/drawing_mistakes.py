@@ -25,7 +25,7 @@ def draw(mistakes: Mistakes) -> Figure:
     meanings = {kind: sheet.wrap(MEANING[kind], PANEL + NUMBER, SMALL) for kind in mistakes.bars}
     words = max(map(len, meanings.values()))
     tall = sum(heights) + ROOM
-    page = Sheet(mistakes.heading, mistakes.remarks, tall + (1 + words) * LINE + ROOM)
+    page = Sheet(mistakes.heading, mistakes.remarks, tall + (1 + words) * LINE + ROOM + 0.05)
     middles: list[float] = []
     top = tall - ROOM / 2
     for lines, height in zip(texts, heights, strict=True):
@@ -43,9 +43,9 @@ def draw(mistakes: Mistakes) -> Figure:
             for bar, y in zip(mistakes.bars[kind], middles, strict=True):
                 end = PANEL * max(bar.seeds) / most
                 page.text(left + end + 0.04, y - 0.36 * SMALL / 72, f"{bar.mean:.1f}", size=SMALL, color=GREY)
-            page.text(left, tall + words * LINE, kind, size=LABEL, weight="bold")
+            page.text(left, tall + 0.05 + words * LINE, kind, size=LABEL, weight="bold")
             for number, line in enumerate(meanings[kind]):
-                page.text(left, tall + (words - 1 - number) * LINE, line, size=SMALL, color=GREY)
+                page.text(left, tall + 0.05 + (words - 1 - number) * LINE, line, size=SMALL, color=GREY)
             left += PANEL + NUMBER + GAP
         left += BETWEEN
     return page.figure

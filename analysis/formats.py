@@ -26,7 +26,7 @@ def markdown(table: Table) -> str:
         if not any(line.state for line in table.lines):
             head, cells = head[:-1], [line[:-1] for line in cells]
         rule = ["---", *["---:"] * (len(names.COCO_METRICS) + 2), "---"][: len(head)]
-        parts.append("\n".join(_pipes(line) for line in (head, rule, *cells)))
+        parts.append("\n".join(pipes(line) for line in (head, rule, *cells)))
     return "\n\n".join(filter(None, [*parts, table.rest, note(table), _sentence(table.source)])) + "\n"
 
 
@@ -72,5 +72,6 @@ def _bold(table: Table, line: Row | Published, name: str) -> str:
     return f"**{text}**" if table.is_best(line, name) else text
 
 
-def _pipes(cells: list[str]) -> str:
+def pipes(cells: list[str]) -> str:
+    """Returns a line of a Markdown table."""
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"

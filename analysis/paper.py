@@ -8,7 +8,20 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from analysis import declarations, drawing, evidence, formats, looks, mistakes, plots, report, study, tables
+from analysis import (
+    costs,
+    declarations,
+    details,
+    drawing,
+    evidence,
+    formats,
+    looks,
+    mistakes,
+    plots,
+    report,
+    study,
+    tables,
+)
 from analysis.drawing import Drawable
 from analysis.errors import AnalysisError
 from analysis.evidence import Evidence
@@ -44,7 +57,7 @@ def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
 def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
     study.save(found, folder / DATA)
     parts = found.parts
-    look_of = looks.of(parts)
+    look_of, known = looks.of(parts), costs.costs(found)
     made = []
     for part in parts:
         kinds = part.declaration.columns if part.declaration and part.declaration.columns else names.IOU_TYPES
@@ -52,6 +65,10 @@ def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
         table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
         for ending, text in formats.WRITERS.items():
             (folder / f"{table_name(part)}{ending}").write_text(text(table), encoding="utf-8")
+        if sure:
+            in_full = details.details(part, table, sure, known)
+            for ending, text_of in details.WRITERS.items():
+                (folder / f"{table_name(part)}-detail{ending}").write_text(text_of(in_full), encoding="utf-8")
         made.append((part, table, sure, _curves(found, part, look_of) | _plots(found, part, sure, look_of)))
     of_cost = _of_cost(found, look_of)
     drawn = [*(figures for *_, figures in made), of_cost]
@@ -82,14 +99,15 @@ def _plots(found: Study, part: Part, sure: Sequence[Evidence], look_of: Mapping[
     """Returns each row less its baseline, AP by object size, and what each kind of error costs."""
     drawn: Figures = {}
     for one in sure:
-        iou_type = one.metric.name.partition("/")[0]
-        name = f"{table_name(part)}-{KINDS[iou_type]}"
+        name = f"{table_name(part)}-{_kind(one)}"
         with contextlib.suppress(AnalysisError):  # no row has a difference yet
             drawn[f"{name}-effects"] = plots.effects(part, one, look_of)
         with contextlib.suppress(AnalysisError):  # the data have no objects by size
             drawn[f"{name}-sizes"] = plots.sizes(found, part, one, look_of)
         with contextlib.suppress(AnalysisError):  # no trial has kept them
-            drawn[f"{name}-errors"] = mistakes.mistakes(part.sweep, part.lines, found.runs, iou_type, part.declaration)
+            drawn[f"{name}-errors"] = mistakes.mistakes(
+                part.sweep, part.lines, found.runs, one.metric.name.partition("/")[0], part.declaration
+            )
     return drawn
 
 
@@ -102,6 +120,11 @@ def _of_cost(found: Study, look_of: Mapping[str, Look]) -> Figures:
             data = plots.pareto(found, part, coco_block("bbox")[0], cost, look_of)
             drawn[f"cost-{cost.partition('/')[2].replace('_', '-')}"] = data
     return drawn
+
+
+def _kind(of: Evidence) -> str:
+    """Returns "box" or "mask"."""
+    return KINDS[of.metric.name.partition("/")[0]]
 
 
 def _inline(folder: Path, figures: Figures) -> list[Markup]:

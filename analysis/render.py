@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -14,8 +14,10 @@ from rich.progress import Progress
 from rich.table import Table as Grid
 from rich.text import Text
 
-from analysis import evidence, formats, tables
+from analysis import details, evidence, formats, tables
 from analysis.compare import Comparison
+from analysis.costs import Costs
+from analysis.details import Details
 from analysis.errors import AnalysisError
 from analysis.evidence import Evidence
 from analysis.factors import Effects
@@ -76,9 +78,9 @@ def print_effects(grid: Effects) -> None:
     Console(highlight=False, markup=False).print(note, style="dim")
 
 
-def print_costs(costs: dict[str, Any]) -> None:
-    """Prints `report.costs`."""
-    _print_cells("Costs", ("variant", *costs["columns"]), [(row["label"], *row["cells"]) for row in costs["rows"]])
+def print_costs(found: Costs) -> None:
+    """Prints what each variant costs."""
+    _print_cells("Costs", ("variant", *found.columns), found.cells)
 
 
 def _print_cells(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -141,8 +143,17 @@ def _what(line: Row | Published) -> RenderableType:
 
 def write_table(table: Table, path: Path) -> Path:
     """Writes the table in the format of the path's ending, a key of `formats.WRITERS`; returns the path."""
+    return _write(formats.WRITERS[path.suffix](table), path)
+
+
+def write_details(found: Details, path: Path) -> Path:
+    """Writes the table in full in the format of the path's ending, a key of `details.WRITERS`; returns the path."""
+    return _write(details.WRITERS[path.suffix](found), path)
+
+
+def _write(text: str, path: Path) -> Path:
     with _writable(path):
-        path.write_text(formats.WRITERS[path.suffix](table), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     return path
 
 

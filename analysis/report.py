@@ -4,15 +4,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from analysis import evidence, pages, tables, wording
+from analysis.costs import costs
 from analysis.evidence import Evidence
-from analysis.metrics import COSTS, Metric
 from analysis.study import Part, Study
 from experiments import names
 
@@ -49,7 +48,8 @@ def page(study: Study, sections: Sequence[Section], cost_figures: Sequence[Marku
         "answers": [answer for section in sections for answer in answers(section)],
         "reading": READING if set(trials["profile"]) == {"coco"} else f"{READING} {DEMO}",
         "sections": sections,
-        "costs": {**costs(study), "figures": cost_figures},
+        "costs": costs(study),
+        "cost_figures": cost_figures,
         "commands": _commands(study),
         "fidelity": _fidelity(),
         "provenance": _provenance(study),
@@ -105,29 +105,6 @@ def _setting(study: Study, trials: pd.DataFrame) -> str:
     count = trials[names.SEED].nunique()
     seeds = f"{count} seed{'s' * (count != 1)}"
     return f"sweep {study.sweep} - {about} - {seeds} - {finished} of {len(trials)} trials finished"
-
-
-def costs(study: Study) -> dict[str, Any]:
-    """Returns the cost table: a row a variant, the mean over its finished trials, a column for each known cost."""
-    trials = study.trials
-    values = {run.run_id: run.metrics for run in study.runs}
-    finished = trials.loc[trials["status"] == names.FINISHED]
-    rows = []
-    known = [cost for cost in COSTS if any(cost.name in values[run_id] for run_id in finished["run_id"])]
-    for label, own in finished.groupby("label", sort=False):
-        means = [_mean([values[run_id].get(cost.name) for run_id in own["run_id"]]) for cost in known]
-        cells = ["" if mean is None else _number(cost, mean) for cost, mean in zip(known, means, strict=True)]
-        rows.append({"label": label, "cells": cells})
-    return {"columns": [cost.axis for cost in known], "rows": rows}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _number(metric: Metric, value: float) -> str:
-    return f"{metric.scale * value:.3g}" if abs(metric.scale * value) < 100 else f"{metric.scale * value:,.0f}"
 
 
 def _commands(study: Study) -> list[dict[str, str]]:

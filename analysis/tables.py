@@ -1,15 +1,19 @@
 """Frames -> the ablation table as plain data: one line per row and variant, no file written."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis import wording
+from analysis import stats, wording
 from analysis.metrics import COCO_NAMES, METRICS, coco_block
 from experiments import names
 from experiments.declared import Declaration
 
-NOTE = "AP x 100 at the last epoch, mean over the finished seeds (n); best per column bold; - means none to measure."
+NOTE = (
+    "AP x 100 at the last epoch, mean over the finished seeds (n). Bold: the best of a column and what the seeds "
+    "cannot tell from it (paired t, 95 %), unless that is all of it. -: no such objects; N/A: not measured."
+)
 OF_PUBLISHED = "Published numbers are on COCO, of one run each, and compared with none of ours."
 
 
@@ -21,6 +25,7 @@ class Row:
     label: str
     variant_id: str  # "" where the row has no trial
     values: dict[str, float]
+    of_seed: dict[str, dict[str, float]]  # by metric, then seed
     finished: int  # trials with a result; `values` is their mean
     trials: int  # trials known to MLflow, and those that the sweep lacks
     epoch: str  # the epoch that the values come from; "10-12" where the seeds ended at different ones
@@ -33,8 +38,14 @@ class Row:
         return str(self.finished) if self.finished == self.trials else f"{self.finished} of {self.trials}"
 
     def shown(self, name: str) -> str:
-        """Returns a value as the paper prints it, "41.3"; "-" for a NaN among results, "" where there is no result."""
-        return shown(name, self.values[name]) if self.finished else ""
+        """Returns a value as the paper prints it, "41.3"; "" where there is no result, "-" and "N/A" as in NOTE."""
+        if not self.finished:
+            return ""
+        return shown(name, self.values[name]) if self._measured(name) else "N/A"
+
+    def _measured(self, name: str) -> bool:
+        block = coco_block(name.partition("/")[0])
+        return any(not pd.isna(value) for other in block for value in self.of_seed[other].values())
 
 
 @dataclass(frozen=True)
@@ -47,20 +58,20 @@ class Published:
     n = epoch = state = ""
 
     def shown(self, name: str) -> str:
-        """Returns a value as published, "-" where there is none."""
-        return f"{self.values[name]:.1f}" if name in self.values else "-"
+        """Returns a value as published, "N/A" where there is none."""
+        return f"{self.values[name]:.1f}" if name in self.values else "N/A"
 
 
 @dataclass(frozen=True)
 class Table:
-    """An ablation table: `blocks` maps an IoU type to its six metric names, `best` a metric to its best shown text."""
+    """An ablation table: `blocks` maps an IoU type to its six metric names, `best` a metric to its best variants."""
 
     sweep: str
     caption: str
     context: dict[str, str]
     blocks: dict[str, tuple[str, ...]]
     lines: tuple[Row | Published, ...]
-    best: dict[str, str]
+    best: dict[str, frozenset[str]]  # ids; without the metrics in which no variant is better than another
     rest: str  # what to type for the rows and seeds that are not run; "" where there are none
     source: str  # the commits that the trials ran, and how many trials
 
@@ -70,8 +81,8 @@ class Table:
         return tuple(line for line in self.lines if isinstance(line, Row))
 
     def is_best(self, line: Row | Published, name: str) -> bool:
-        """Tells whether a line holds the best value of a column; all of ours that print alike do."""
-        return isinstance(line, Row) and line.shown(name) == self.best.get(name)
+        """Tells whether a line holds the best value of a column, or one that the seeds cannot tell from it."""
+        return isinstance(line, Row) and line.variant_id in self.best.get(name, ())
 
 
 def note(table: Table) -> str:
@@ -97,13 +108,26 @@ def ablation_table(
     measured = names.IOU_TYPES if metrics[list(coco_block("segm"))].notna().any(axis=None) else ("bbox",)
     shown_types = declaration.columns if declaration and declaration.columns else measured
     blocks = {iou_type: coco_block(iou_type) for iou_type in shown_types}
-    best = {}
-    for name in COCO_NAMES:
-        numbers = {row.variant_id: row.values[name] for row in found if not pd.isna(row.values[name])}
-        if len(numbers) > 1:  # the best of one says nothing, in however many rows it stands
-            best[name] = shown(name, max(numbers.values()))
+    best = {name: variants for name in COCO_NAMES if (variants := _best(found, name))}
     caption, rest = wording.caption(sweep, lines, declaration), wording.rest(sweep, lines)
     return Table(sweep, caption, wording.context(lines), blocks, found, best, rest, wording.source(lines))
+
+
+def _best(rows: Iterable[Row], name: str) -> frozenset[str]:
+    """Returns the variants that are best; none where that is all of them, or the only one."""
+    known = {row.variant_id: row for row in rows if not pd.isna(row.values[name])}
+    if not known:
+        return frozenset()
+    first = max(known.values(), key=lambda row: row.values[name])
+    alike = frozenset(variant for variant, row in known.items() if _as_good(row, first, name))
+    return alike if len(alike) < len(known) else frozenset()
+
+
+def _as_good(row: Row, best: Row, name: str) -> bool:
+    if row.shown(name) == best.shown(name):
+        return True
+    found = stats.difference(row.of_seed[name], best.of_seed[name])
+    return bool(found.low <= 0 <= found.high)  # NaN with fewer than two seeds: not so
 
 
 def with_published(table: Table, declaration: Declaration | None) -> Table:
@@ -128,12 +152,13 @@ def with_published(table: Table, declaration: Declaration | None) -> Table:
 
 def _row(line: pd.DataFrame, last: pd.DataFrame) -> Row:
     states = {}
-    finished = []
+    finished, seeds = [], []
     for trial in line.itertuples():
         epoch = int(last.at[trial.trial_id, "epoch"]) if trial.trial_id in last.index else None
         states[trial.seed] = wording.state(trial.status, trial.reason, epoch)
         if not states[trial.seed]:
             finished.append(trial.trial_id)
+            seeds.append(trial.seed)
     results = last.loc[finished]
     ends = sorted({int(epoch) for epoch in results["epoch"]})
     first = line.iloc[0]
@@ -142,6 +167,7 @@ def _row(line: pd.DataFrame, last: pd.DataFrame) -> Row:
         label=first["label"],
         variant_id=first[names.VARIANT_ID],
         values={name: float(results[name].mean(skipna=False)) for name in COCO_NAMES},
+        of_seed={name: dict(zip(seeds, results[name].tolist(), strict=True)) for name in COCO_NAMES},
         finished=len(finished),
         trials=len(line),
         trial_ids=tuple(finished),
