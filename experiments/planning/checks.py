@@ -9,7 +9,7 @@ from typing import Any
 from experiments import names
 from experiments.data import datasets
 from experiments.errors import UserError, unknown
-from experiments.planning.trial import override_key
+from experiments.planning.overrides import key_of
 
 # Below these, keys are handed on to a constructor or to MMDetection, which refuse what they do not know.
 OPEN = ("aggregation.", "pre.", "post.", "schedule.optimizer.", "profile.model.", "hydra.")
@@ -54,13 +54,27 @@ LEAST_SIDE = 32  # pixels of an image after resizing: below, the coarsest level 
 CHOICES = {"recipe.boxes": ("legacy", None), "recipe.box_loss": ("smooth_l1", None)}
 
 
-def additions(overrides: Sequence[str]) -> None:
-    """Raises UserError for a `+key=value` that no part of the program would read."""
+def additions(overrides: Sequence[str], config: dict[str, Any]) -> None:
+    """Raises UserError for a `+key=value` that no part of the program would read.
+
+    `++key=value` may set what is in `config`, the same choice of options, too.
+    """
     for override in overrides:
-        key = override_key(override)
+        key = key_of(override)
         if override.startswith("+") and not key.startswith(OPEN):
+            if override.startswith("++") and _has(config, key):
+                continue
             places = ", ".join(place.rstrip(".") for place in OPEN)
             raise UserError(f"{override} adds a key that nothing reads; keys may be added below {places}")
+
+
+def _has(config: dict[str, Any], key: str) -> bool:
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, dict) or part not in node:
+            return False
+        node = node[part]
+    return True
 
 
 def form(config: dict[str, Any], reference: dict[str, Any], where: str = "") -> None:

@@ -1,19 +1,20 @@
 """From overrides to resolved configurations: each choice of options is composed by Hydra once, values are set after."""
 
 import copy
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import CONF
 from experiments.planning import checks, output_folder, typed
-from experiments.planning.trial import override_key
+from experiments.planning.overrides import key_of
 
 Compose = Callable[[list[str]], DictConfig]
 
@@ -22,15 +23,17 @@ class Composer:
     """Has Hydra compose each option once, puts choices of options together from these, sets values, derives seeds.
 
     Composing is what takes Hydra long. The result is Hydra's own: an option whose file
-    neither has defaults nor a package is nothing but the content of its group, and values are set after composing.
+    neither has a package nor starts from other groups is nothing but the content of its group, and values are set
+    after composing.
     """
 
     def __init__(self, compose: Compose) -> None:
         self.compose = compose
         self.parser = OverridesParser.create()
         self.composed: dict[tuple[str, ...], DictConfig] = {}
-        self.chosen: dict[tuple[str, ...], Chosen] = {}
-        self.variants: dict[tuple[str, ...], dict[str, Any]] = {}
+        self.references: dict[tuple[str, ...], dict[str, Any]] = {}  # by options: resolved, with nothing else set
+        self.unset: dict[tuple[str, ...], DictConfig] = {}  # what these were resolved from: to copy it takes long
+        self.variants: dict[tuple[str, ...], Variant] = {}
         self.seeds: dict[str, Any] = {}  # by override: parsing one takes a millisecond
 
     def __call__(self, overrides: Sequence[str]) -> dict[str, Any]:
@@ -38,32 +41,41 @@ class Composer:
 
         Raises UserError for a key or a kind of value that its options do not have.
         """
-        checks.additions(overrides)
-        options = tuple(item for item in overrides if override_key(item) in checks.GROUPS)
+        options = tuple(item for item in overrides if key_of(item) in checks.GROUPS)
         typed.options(options)
-        if options not in self.chosen:
-            self.chosen[options] = Chosen.of(self._compose(options))
-        made_of_it = self.chosen[options].asks_for_seed or any("${" in item for item in overrides)
-        seeds = [item for item in overrides if override_key(item) == "seed" and not made_of_it]
-        variant = tuple(item for item in overrides if item not in seeds)
-        if variant not in self.variants:
-            self.variants[variant] = self._set(self.chosen[options], [item for item in variant if item not in options])
-        config = dict(self.variants[variant])
-        for item in seeds:
-            if item not in self.seeds:
-                self.seeds[item] = self.parser.parse_override(item).value()
-            config["seed"] = self.seeds[item]
+        if options not in self.references:
+            self.unset[options] = self._compose(options)
+            self.references[options] = resolve(self.unset[options])
+        checks.additions(overrides, self.references[options])
+        seeds = [item for item in overrides if key_of(item) == "seed"]
+        variant = self._variant(options, tuple(item for item in overrides if item not in seeds))
+        if variant.seeded is None or any("${" in item for item in seeds):
+            config = dict(self._variant(options, tuple(overrides)).config)
+        else:
+            config = dict(variant.config)
+            for item in seeds:
+                if item not in self.seeds:
+                    self.seeds[item] = self.parser.parse_override(item).value()
+                for path in (("seed",), *variant.seeded):
+                    _put(config, path, self.seeds[item])
         checks.values(config)
         return config
 
+    def _variant(self, options: tuple[str, ...], overrides: tuple[str, ...]) -> "Variant":
+        if overrides not in self.variants:
+            values = [item for item in overrides if item not in options]
+            self.variants[overrides] = self._set(options, values)
+        return self.variants[overrides]
+
     def _compose(self, options: tuple[str, ...]) -> DictConfig:
-        groups = [override_key(item) for item in options]
-        alone = [item for item in options if _is_alone(item) and groups.count(override_key(item)) == 1]
+        groups = [key_of(item) for item in options]
+        alone = [item for item in options if _is_alone(item) and groups.count(key_of(item)) == 1]
         config = copy.deepcopy(self._composed(tuple(item for item in options if item not in alone)))
         OmegaConf.set_struct(config, False)
         for item in alone:
-            group = override_key(item)
+            group = key_of(item)
             config[group] = copy.deepcopy(self._composed((item,))[group])
+        OmegaConf.set_struct(config, True)
         return config
 
     def _composed(self, options: tuple[str, ...]) -> DictConfig:
@@ -74,38 +86,71 @@ class Composer:
             self.composed[options] = own
         return self.composed[options]
 
-    def _set(self, chosen: "Chosen", values: list[str]) -> dict[str, Any]:
-        config = copy.deepcopy(chosen.config)
+    def _set(self, options: tuple[str, ...], values: list[str]) -> "Variant":
+        config = self.unset.pop(options, None) or self._compose(options)
         ConfigLoaderImpl._apply_overrides_to_config(self.parser.parse_overrides(values), config)
+        seeded = _seeded(OmegaConf.to_container(config))
         resolved = resolve(config)
-        checks.form(resolved, chosen.resolved)
-        return resolved
+        checks.form(resolved, self.references[options])
+        return Variant(resolved, seeded)
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What Hydra composed for a choice of options alone."""
+class Variant:
+    """A resolved configuration, and where in it the seed stands once more; None where more is made from the seed."""
 
-    config: DictConfig
-    resolved: dict[str, Any]
-    asks_for_seed: bool  # some other value is made from the seed
+    config: dict[str, Any]
+    seeded: tuple[tuple[str, ...], ...] | None
 
-    @classmethod
-    def of(cls, config: DictConfig) -> "Chosen":
-        """Takes a composed configuration."""
-        asks = "${seed}" in str(OmegaConf.to_container(config))
-        OmegaConf.set_struct(config, True)
-        return cls(config, resolve(config), asks)
+
+def _seeded(content: Any) -> tuple[tuple[str, ...], ...] | None:
+    """Returns the places whose value is `${seed}`; None where another value may be made from it, or from such a place.
+
+    Args:
+        content: of a configuration that is not resolved.
+    """
+    made = {path: value for path, value in _leaves(content) if isinstance(value, str) and "${" in value}
+    places = tuple(path for path, value in made.items() if value == "${seed}")
+    words = {"seed", *(key for path in places for key in path)}
+    others = [value for path, value in made.items() if path not in places]
+    in_list = any(key.isdigit() for path in places for key in path)
+    return None if in_list or any(word in value for value in others for word in words) else places
+
+
+def _leaves(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(content, dict | list):
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from _leaves(value, (*path, str(key)))
+    else:
+        yield path, content
+
+
+def _put(config: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Sets a value; of what contains it, copies are changed."""
+    *parents, last = path
+    for key in parents:
+        config[key] = config = dict(config[key])
+    config[last] = value
 
 
 def _is_alone(option: str) -> bool:
     """Returns whether `group=option` gives its group content and touches nothing else."""
     group, _, name = option.partition("=")
+    return _only_content(group, name)
+
+
+@cache
+def _only_content(group: str, name: object) -> bool:
+    """Returns whether an option's file, and those of its group that it starts from, are content of the group alone."""
     path = CONF / group / f"{name}.yaml"
-    if not name.isidentifier() or not path.is_file():
+    if not isinstance(name, str) or not name.isidentifier() or not path.is_file():
         return False
     text = path.read_text()
-    return "@package" not in text and re.search(r"^defaults:", text, re.MULTILINE) is None
+    if "@package" in text:
+        return False
+    content = yaml.safe_load(text)
+    origins = content.get("defaults", []) if isinstance(content, dict) else []
+    return all(origin == "_self_" or _only_content(group, origin) for origin in origins)
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from experiments import declared
 from experiments.errors import UserError, unknown
-from experiments.planning.trial import is_about_the_work, override_key
+from experiments.planning.overrides import key_of
+from experiments.planning.trial import is_about_the_work
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,15 @@ def requests(arguments: Sequence[str], config_loader: ConfigLoader | None = None
     `sweep=table1,table3 seed=0,1` is each row of both files with both seeds; without `sweep=` it is the combinations
     alone. Globs need Hydra's loader, which knows the options. Raises UserError for a sweep that is not declared.
     """
-    named = [item.partition("=")[2] for item in arguments if override_key(item) == "sweep"]
-    others = [item for item in arguments if override_key(item) != "sweep"]
+    named = [item.partition("=")[2] for item in arguments if key_of(item) == "sweep"]
+    others = [item for item in arguments if key_of(item) != "sweep"]
     # Hydra's own expansion of lists, globs and ranges; unlimited batch: one list of combinations.
     (combinations,) = BasicSweeper.split_arguments(
         OverridesParser.create(config_loader).parse_overrides(others), max_batch_size=None
     )
     if not named:
         return [Request(_name(others) or "default", tuple(combination)) for combination in combinations]
-    extra = _name([item for item in others if override_key(item) != "seed"])
+    extra = _name([item for item in others if key_of(item) != "seed"])
     return [
         Request(f"{name} {extra}".strip(), (*row.overrides, *combination), row, extra)
         for name in ",".join(named).split(",")
@@ -69,4 +70,4 @@ def _declaration(name: str) -> declared.Declaration:
 
 def _name(arguments: Sequence[str]) -> str:
     """Returns what was typed, less what only says where and how to run it."""
-    return " ".join(item for item in arguments if not is_about_the_work(override_key(item)))
+    return " ".join(item for item in arguments if not is_about_the_work(key_of(item)))

@@ -10,6 +10,7 @@ from typing import Any
 from experiments import names
 from experiments.data.shapes_cache import VERSION as SHAPES_VERSION
 from experiments.paths import OutputPaths, TrialPaths
+from experiments.planning.overrides import key_of
 
 ID_VERSION = 2  # raise it when the same configuration comes to mean another computation
 # What cannot change a result: where things lie and who does the work. The data's content is checked apart (datasets).
@@ -51,7 +52,7 @@ class Trial:
         """The variant as people read it: module choices, then what else was set, e.g. `schedule.epochs=2`."""
         architecture, aggregation, pre, post = (self.config[group]["name"] for group in SHOWN_BY_NAME)
         modules = [f"{place}={name}" for place, name in (("pre", pre), ("post", post)) if name != "none"]
-        rest = [item for item in self.overrides if not _told_by_name(override_key(item))]
+        rest = [item for item in self.overrides if not _told_by_name(key_of(item))]
         return " ".join([architecture, aggregation, *modules, *rest])
 
     @property
@@ -80,7 +81,7 @@ class Trial:
             names.TRIAL_ID: self.trial_id,
             names.VARIANT_ID: self.variant_id,
             names.VARIANT: self.variant,
-            names.OVERRIDES: [item for item in self.overrides if _tells_what(override_key(item))],
+            names.OVERRIDES: [item for item in self.overrides if _tells_what(key_of(item))],
             names.SEED: self.seed,
             "factors": self.factors,
             "kernel_sizes": self.kernel_sizes,
@@ -103,11 +104,6 @@ def identity(config: dict[str, Any]) -> dict[str, Any]:
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
-
-
-def override_key(override: str) -> str:
-    """Returns the key of `key=value`, `+key=value`, `++key=value` or `~key`, without its sign."""
-    return override.partition("=")[0].lstrip("+~").partition("@")[0]
 
 
 def is_about_the_work(key: str) -> bool:

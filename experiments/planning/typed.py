@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import ValueType
 from hydra.errors import HydraException
 
 from experiments.errors import CONF, UserError, unknown
-from experiments.planning.trial import override_key
+from experiments.planning.overrides import key_of
 
 # Part of a launcher's name: the plugin that brings it, and this project's extra that installs the plugin.
 LAUNCHERS = {
@@ -23,7 +23,7 @@ def check(arguments: Sequence[str]) -> None:
     """Raises UserError for a command line that names what does not exist, or that would go round the plan."""
     options(arguments)
     for argument in arguments:
-        key, value = override_key(argument), argument.partition("=")[2]
+        key, value = key_of(argument), argument.partition("=")[2]
         if key == "hydra.mode" and value != "MULTIRUN":
             raise UserError(f"{argument} is refused: one trial is a sweep of one; leave hydra.mode out")
         if key == "hydra/launcher":
@@ -38,7 +38,7 @@ def options(overrides: Iterable[str]) -> None:
 
 @cache  # a sweep says the same few a thousand times
 def _option(override: str) -> None:
-    group = override_key(override)
+    group = key_of(override)
     if not group or group == "hydra/launcher":  # plugins bring launchers of their own
         return
     valid = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
@@ -58,10 +58,10 @@ def _named(override: str) -> list[str]:
     if parsed.value_type == ValueType.GLOB_CHOICE_SWEEP:
         return []  # of those that there are
     names = parsed.sweep_string_iterator() if parsed.is_sweep_override() else [parsed.get_value_element_as_str()]
-    return [name or "nothing" for name in names]
+    return [name.strip("'\"") or "nothing" for name in names]
 
 
 def _launcher(name: str) -> None:
     for part, (plugin, extra) in LAUNCHERS.items():
         if part in name and find_spec(f"hydra_plugins.{plugin}") is None:
-            raise UserError(f"hydra/launcher={name} needs a plugin that is not installed: pip install -e .[{extra}]")
+            raise UserError(f"hydra/launcher={name} needs a plugin that is not installed: pip install -e '.[{extra}]'")

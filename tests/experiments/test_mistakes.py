@@ -21,6 +21,7 @@ TYPED = {
     "wrong key of a recipe": (["recipe.pre_share=false"], ["recipe", "pre_share", "did you mean pre_shared?"]),
     "key that the option does not have": (["pre.kernel_size=3"], ["pre", "kernel_size", "name, type"]),
     "key that nothing reads": (["+patience=3"], ["patience", "pre, post, schedule.optimizer"]),
+    "key that nothing reads, by force": (["++schedule.epoch=3"], ["++schedule.epoch=3", "nothing reads"]),
     "group taken away": (["~pre"], ["pre"]),
     "key taken away": (["~seed"], ["seed"]),
     "no name for none": (["pre=null"], ["pre", MENU]),
@@ -198,7 +199,7 @@ def test_launcher_that_is_not_installed(tmp_path: Path, launcher: str, plugin: s
     hidden = f"import sys; sys.modules['hydra_plugins.{plugin}'] = None; import runpy"
     arguments = ["run.py", f"hydra/launcher={launcher}", f"output_dir={tmp_path}"]
     done = harness.run("-c", f"{hidden}; sys.argv = {arguments}; runpy.run_path('run.py', run_name='__main__')")
-    sentence = f"error: hydra/launcher={launcher} needs a plugin that is not installed: pip install -e .[{extra}]\n"
+    sentence = f"error: hydra/launcher={launcher} needs a plugin that is not installed: pip install -e '.[{extra}]'\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
     assert list(tmp_path.iterdir()) == []
 
