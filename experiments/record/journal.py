@@ -37,7 +37,18 @@ def mend(path: Path) -> None:
 
 def complete_epochs(path: Path) -> dict[int, Record]:
     """Returns the records of the complete epochs, by epoch."""
-    return {record["step"]: record for record in Reader(path).new_records() if "step" in record}
+    return so_far(path)[0]
+
+
+def so_far(path: Path) -> tuple[dict[int, Record], Record | None]:
+    """Returns the records of the complete epochs, by epoch, and the last that says how far the training is.
+
+    Most lines of a long journal say how far it once was: these are not read.
+    """
+    lines = _lines(path, 0)
+    complete = {record["step"]: record for record in (json.loads(line) for line in lines if b'"step"' in line)}
+    newest = next((line for line in reversed(lines) if b'"loss"' in line and b'"step"' not in line), None)
+    return complete, json.loads(newest) if newest else None
 
 
 def seconds(epoch: Record) -> float:
@@ -54,11 +65,16 @@ class Reader:
 
     def new_records(self) -> list[Record]:
         """Returns the records completed since the last call; a line still being written waits for the next."""
-        if not self.path.exists():
-            return []
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        self.offset += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
+        lines = _lines(self.path, self.offset)
+        self.offset += sum(map(len, lines))
+        return [json.loads(line) for line in lines]
+
+
+def _lines(path: Path, offset: int) -> list[bytes]:
+    """Returns the whole lines after an offset; none where there is no journal yet."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        file.seek(offset)
+        content = file.read()
+    return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)

@@ -16,7 +16,6 @@ from experiments.jobs import attempts
 from experiments.jobs.attempts import Attempt
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.record import journal
-from experiments.record.journal import Reader
 
 STYLES = {names.RUNNING: "green", names.FAILED: "red", attempts.INTERRUPTED: "yellow", names.FINISHED: "dim"}
 
@@ -63,13 +62,8 @@ def _sweeps(progress: Progress) -> list[str]:
 
 
 def _progress(paths: TrialPaths) -> Progress:
-    complete: dict[int, journal.Record] = {}
-    running = 0.0
-    for record in Reader(paths.journal).new_records():
-        if "step" in record:
-            complete[record["step"]] = record
-        elif "evaluating" not in record:
-            running = record["epoch"] - 1 + record["iteration"] / record["iterations"]
+    complete, now = journal.so_far(paths.journal)
+    running = now["epoch"] - 1 + now["iteration"] / now["iterations"] if now else 0.0
     last = complete[max(complete)]["metrics"] if complete else {}
     seconds = [journal.seconds(record) for record in complete.values()]
     return Progress(

@@ -74,3 +74,13 @@ def test_complete_epochs_are_those_with_a_step(path: Path) -> None:
     journal.append(path, journal.stamped(step=1, metrics={"bbox/AP": 0.5}))
     journal.append(path, journal.stamped(epoch=2, iteration=1, iterations=2, evaluating=True))
     assert list(journal.complete_epochs(path)) == [1]
+
+
+def test_how_far_it_is_is_what_training_said_last(path: Path) -> None:
+    assert journal.so_far(path) == ({}, None)
+    training = [journal.stamped(epoch=epoch, iteration=1, iterations=2, loss=0.5) for epoch in (1, 2)]
+    complete = journal.stamped(step=1, metrics={"bbox/AP": 0.5})
+    evaluating = journal.stamped(epoch=2, iteration=1, iterations=9, evaluating=True)
+    for record in (training[0], complete, training[1], evaluating):
+        journal.append(path, record)
+    assert journal.so_far(path) == ({1: complete}, training[1])
