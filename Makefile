@@ -20,8 +20,8 @@ demo: setup ## Train two variants of the RoI extractor on drawn shapes, then pri
 	$(VENV_PYTHON) -m analysis figure --sweep last
 	@echo "Look at the runs with 'make ui'; configurations, logs, tables and figures are in outputs/."
 
-test: setup ## Run the tests
-	$(VENV_PYTHON) -m pytest
+test: setup ## Run the tests, on two cores
+	$(VENV_PYTHON) -m pytest -n 2 --dist worksteal
 
 test-engines: setup ## Run the tests on a real Slurm, Ray, PostgreSQL and browser, which it installs and starts (Debian, as root)
 	@$(VENV_PYTHON) -m setup.engines

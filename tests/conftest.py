@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is imported: what is computed here is tiny, and threads would cost more than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # a make that a test starts is nobody's child, though `make test` started the tests

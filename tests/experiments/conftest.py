@@ -15,6 +15,7 @@ from typing import Any
 
 import harness
 import pytest
+from filelock import FileLock
 from mlflow.entities import Run
 
 HERE = Path(__file__).parent
@@ -140,11 +141,19 @@ class Swept:
 def swept(preloaded: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Swept:
     """Two real trials; a test that changes their folder takes a copy (`copied`).
 
-    It does not use `preloaded`, which only gets ready meanwhile.
+    They are trained once, by whichever of the processes that run tests side by side asks first. This does not use
+    `preloaded`, which only gets ready meanwhile.
     """
-    outputs = tmp_path_factory.mktemp("swept") / "outputs"
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent  # of all these processes
+    outputs, told = place / "swept" / "outputs", place / "swept" / "told.json"
     arguments = ("-m", "pre=none,conv1", "post=attention", *harness.TINY)
-    return Swept(outputs, arguments, harness.run("run.py", *arguments, f"output_dir={outputs}"))
+    with FileLock(place / "swept.lock"):
+        if not told.exists():
+            done = harness.run("run.py", *arguments, f"output_dir={outputs}")
+            told.write_text(json.dumps([done.args, done.returncode, done.stdout, done.stderr]))
+    return Swept(outputs, arguments, subprocess.CompletedProcess(*json.loads(told.read_text())))
 
 
 @pytest.fixture

@@ -49,8 +49,9 @@ def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a user who has set nothing."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "HYDRA_"))}
+    """The environment of a user who has set nothing, so that Python keeps the bytecode of what it imports."""
+    ours = ("MLFLOW_", "HYDRA_", "PYTHONDONTWRITEBYTECODE")
+    return {key: value for key, value in os.environ.items() if not key.startswith(ours)}
 
 
 def composed(*overrides: str) -> dict[str, Any]:

@@ -19,8 +19,7 @@ from typing import Any
 import accidents
 import mmdet.datasets
 import mmdet.models  # noqa: F401
-import mmengine.config.config
-import mmengine.runner
+from yapf.yapflib import yapf_api
 
 from experiments.jobs import launch, ranks, submit  # noqa: F401
 from experiments.planning import checks, plan, sweep  # noqa: F401
@@ -54,6 +53,7 @@ def _become(job: dict, folder: Path) -> None:
     """Becomes `python PROGRAM`: its streams, folder, environment and arguments."""
     for descriptor, path in ((0, Path(os.devnull)), (1, folder / "stdout"), (2, folder / "stderr")):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), descriptor)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in a shell's background
     for number in job["ignored"]:  # as nohup does
         signal.signal(number, signal.SIG_IGN)
     os.chdir(job["cwd"])
@@ -64,7 +64,7 @@ def _become(job: dict, folder: Path) -> None:
     if job["worker"]:  # in place of the training
         ranks.command = partial(_fake_command, ranks.command, job["worker"], job["torchrun"])
     if job["program"].endswith("worker.py"):
-        mmengine.config.config.FormatCode = lambda text, **_: (text, False)  # a second each time, for looks alone
+        yapf_api.FormatCode = lambda text, **_: (text, False)  # a second, for looks alone
     if job["accident"]:
         accidents.prepare(*job["accident"])
     code = 0
