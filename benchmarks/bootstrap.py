@@ -1,4 +1,4 @@
-"""How long AP on drawn images takes, next to pycocotools on the same draw written out in full. Takes some minutes."""
+"""How long AP on drawn images takes, next to other ways to the same number. Takes some minutes."""
 
 import contextlib
 import io
@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import hotcoco
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -17,14 +18,16 @@ from benchmarks.coco_set import IMAGES, OBJECTS, SIDE, detections, validation_se
 from benchmarks.figure import Figure
 from experiments.matches import decided
 
-WHAT, PEER = "a draw of 5,000 images, two variants, six APs", "pycocotools"
+WHAT, PEER = f"a draw of {IMAGES:,} images, two variants, six APs", "peer"
+DRAWS_OF_PEER = 50
 
 
 def figures(draws: int = 1000, images: int = IMAGES, objects: int = OBJECTS) -> Iterator[Figure]:
-    """Yields seconds a draw: ours of `draws` paired draws by two threads, all included; pycocotools' of one.
+    """Yields seconds a draw: ours of `draws` paired draws by two threads, all included; the peers' of one or some.
 
-    pycocotools evaluates the drawn set as a set of its own, or only accumulates once more what it decided on each image
-    before, repeated as drawn. Raises AssertionError where the numbers differ.
+    A peer evaluates the drawn set, written out as a set of its own; or accumulates once more what it decided on each
+    image before, repeated as drawn. hotcoco's own comparison counts an image that is drawn twice once, which is another
+    number (variance about 0.6 of the right one) and less work. Raises AssertionError where the others' numbers differ.
     """
     rng = np.random.default_rng(0)
     truth = validation_set(rng, images, objects)
@@ -37,16 +40,22 @@ def figures(draws: int = 1000, images: int = IMAGES, objects: int = OBJECTS) -> 
 
     count = np.bincount(rng.integers(0, images, images), minlength=images)
     expected = [DrawnPrecision(one, int(count.max())).on(count[None])[0] for one in matches]
-    evaluated, accumulated = 0.0, 0.0
+    evaluated, accumulated, fast = 0.0, 0.0, 0.0
     for records, six, (evaluation, _) in zip(found, expected, whole, strict=True):
-        peer, seconds = _evaluated(*_written_out(truth, records, count))
+        drawn = _written_out(truth, records, count)
+        peer, seconds = _evaluated(*drawn)
         evaluated += seconds
         np.testing.assert_allclose(peer.stats[:6], six, rtol=0, atol=1e-12)
         again, seconds = _accumulated_again(evaluation, count)
         accumulated += seconds
         np.testing.assert_allclose(again.stats[:6], six, rtol=0, atol=1e-12)
-    yield Figure("evaluate() and accumulate() of the drawn set", ours, evaluated)
-    yield Figure("accumulate() alone, of what was decided before", ours, accumulated)
+        same, seconds = _evaluated_by_hotcoco(*drawn)
+        fast += seconds
+        np.testing.assert_allclose(same.stats[:6], six, rtol=0, atol=1e-12)
+    yield Figure("pycocotools: evaluates the drawn set", ours, evaluated)
+    yield Figure("pycocotools: accumulates what was decided before", ours, accumulated)
+    yield Figure("hotcoco: evaluates the drawn set", ours, fast)
+    yield Figure("hotcoco: compare(), repeats dropped", ours, _compared(truth, found))
 
 
 def _evaluated(truth: dict[str, Any], records: list[dict[str, Any]]) -> tuple[COCOeval, float]:
@@ -62,6 +71,28 @@ def _evaluated(truth: dict[str, Any], records: list[dict[str, Any]]) -> tuple[CO
         seconds = time.perf_counter() - start
         evaluation.summarize()
     return evaluation, seconds
+
+
+def _evaluated_by_hotcoco(truth: dict[str, Any], records: list[dict[str, Any]]) -> tuple[hotcoco.COCOeval, float]:
+    """Returns hotcoco's evaluation and how long it took, without reading its input."""
+    known = hotcoco.COCO(truth)
+    evaluation = hotcoco.COCOeval(known, known.load_res(records), "bbox")
+    with contextlib.redirect_stdout(io.StringIO()):
+        start = time.perf_counter()
+        evaluation.run()
+        seconds = time.perf_counter() - start
+    return evaluation, seconds
+
+
+def _compared(truth: dict[str, Any], found: list[list[dict[str, Any]]]) -> float:
+    """Returns seconds a draw of hotcoco's comparison."""
+    pair = [_evaluated_by_hotcoco(truth, records)[0] for records in found]
+    seconds = []
+    for draws in (0, DRAWS_OF_PEER):
+        start = time.perf_counter()
+        hotcoco.compare(*pair, n_bootstrap=draws)
+        seconds.append(time.perf_counter() - start)
+    return (seconds[1] - seconds[0]) / DRAWS_OF_PEER
 
 
 def _accumulated_again(evaluation: COCOeval, count: np.ndarray) -> tuple[COCOeval, float]:
