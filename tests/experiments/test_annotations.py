@@ -73,13 +73,26 @@ FLAWS: dict[str, tuple[Callable[[Content], Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("flaw", FLAWS)
-def test_flawed_file_is_refused_with_the_place(preloaded: Preloaded, tmp_path: Path, flaw: str) -> None:
+def test_flawed_file_is_refused_with_the_place(tmp_path: Path, flaw: str) -> None:
     file = content()
     FLAWS[flaw][0](file)
-    sentence = refused(preloaded, tmp_path / "outputs", *data(tmp_path, file))
+    with pytest.raises(UserError) as refused:
+        datasets.locate(harness.composed(*data(tmp_path, file), f"output_dir={tmp_path / 'outputs'}"))
+    sentence = str(refused.value)
     assert sentence.startswith(f"{tmp_path / 'train.json'} is no annotation file in COCO's format")
     assert [part for part in FLAWS[flaw][1] if part not in sentence] == [], sentence
     assert len(sentence) < 500
+    assert "\n" not in sentence
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_command_is_refused_with_that_sentence(preloaded: Preloaded, tmp_path: Path) -> None:
+    file = content()
+    FLAWS["corners for sizes"][0](file)
+    arguments = data(tmp_path, file)
+    with pytest.raises(UserError) as wanted:
+        datasets.locate(harness.composed(*arguments))
+    assert refused(preloaded, tmp_path / "outputs", *arguments) == str(wanted.value)
     assert not (tmp_path / "outputs").exists()
 
 
