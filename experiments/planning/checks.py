@@ -133,6 +133,11 @@ def values(config: dict[str, Any]) -> None:
         for key in config[place].keys() - {"name", "type"}:
             if config[place]["type"] is None:
                 raise UserError(f"{place}.{key} is set, but {place}=none is no module; choose one with {place}=...")
+    if re.search("://[^/@:]*:[^/@]+@", config["tracking"]["uri"]):
+        raise UserError(
+            "tracking.uri holds a password, which every trial would keep and record; leave it out and give a server's in "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, PostgreSQL's in PGPASSWORD or ~/.pgpass"
+        )
     gpus = config["resources"]["gpus"]
     if gpus != "auto":
         _require_whole("resources.gpus", gpus, 0, None, " or auto")

@@ -51,6 +51,10 @@ TYPED = {
         ["resources.gpus=0", "resources.cpu_processes=3"],
         ["3 ranks", "batch_size=4", "1, 2, 4"],
     ),
+    "password in an address": (
+        ["tracking=server", "tracking.uri=http://ada:secret@127.0.0.1:5000"],
+        ["tracking.uri holds a password", "MLFLOW_TRACKING_PASSWORD", "PGPASSWORD"],
+    ),
     "GPUs in words": (["resources.gpus=two"], ["resources.gpus=two", "whole number", "auto"]),
     "images too small": (["dataset.image_size=10"], ["dataset.image_size=10", "96"]),
     "no images": (["dataset.train_images=0"], ["dataset.train_images=0", "1"]),
