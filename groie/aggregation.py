@@ -54,6 +54,8 @@ class RandomLevel(OneLevel):
 class SumLevels(AllLevels):
     """Adds the levels element by element (Tables I-V)."""
 
+    adds = True
+
     def aggregate(self, levels: list[Tensor]) -> Tensor:
         total = levels[0]
         for level in levels[1:]:

@@ -7,15 +7,8 @@ from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtr
 from torch import Tensor
 
 
-def operands(extractor: BaseRoIExtractor, feats: Sequence[Tensor], rois: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Returns levels and RoIs contiguous, in one type, and that type at least float32.
-
-    mmcv reads other layouts as if they were contiguous, refuses RoIs of another type than the levels' and knows no
-    bfloat16; and in half precision RoI coordinates would be 0.5 pixels apart from 512 on and 1 pixel from 1,024 on.
-
-    Raises:
-        ValueError: there is not one level per stride, or a level has not the extractor's width.
-    """
+def check(extractor: BaseRoIExtractor, feats: Sequence[Tensor]) -> None:
+    """Raises ValueError where there is not one level per stride, or a level has not the extractor's width."""
     strides, width = extractor.featmap_strides, extractor.out_channels
     if len(feats) != len(strides):
         raise ValueError(
@@ -28,6 +21,14 @@ def operands(extractor: BaseRoIExtractor, feats: Sequence[Tensor], rois: Tensor)
                 f"a feature level has {feat.shape[1]} channels but the extractor has out_channels={width}; "
                 "make them equal"
             )
+
+
+def operands(feats: Sequence[Tensor], rois: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Returns levels and RoIs contiguous, in one type, and that type at least float32.
+
+    mmcv reads other layouts as if they were contiguous, refuses RoIs of another type than the levels' and knows no
+    bfloat16; and in half precision RoI coordinates would be 0.5 pixels apart from 512 on and 1 pixel from 1,024 on.
+    """
     dtype = torch.promote_types(feats[0].dtype, torch.float32)
     return [feat.to(dtype).contiguous() for feat in feats], rois.to(dtype).contiguous()
 

@@ -1,11 +1,15 @@
 """Attention within a RoI from query content and relative position (paper, Tables III-V; type 0100 of Zhu et al.)."""
 
 import math
+from functools import lru_cache
+from typing import Any
 
 import torch
 from mmcv.cnn.bricks import GeneralizedAttention
 from mmdet.registry import MODELS
 from torch import Tensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 VERTICAL_QUERIES = ("transposed", "own")
 
@@ -29,6 +33,8 @@ class RoIAttention(GeneralizedAttention):
         ValueError: an argument is out of range, or h != w with transposed queries.
     """
 
+    each_roi_alone = True
+
     def __init__(
         self, channels: int, num_heads: int = 6, kv_stride: int = 2, vertical_query: str = "transposed"
     ) -> None:
@@ -47,25 +53,61 @@ class RoIAttention(GeneralizedAttention):
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns (N, C, h, w) from (N, C, h, w)."""
-        n, _, h, w = x.shape
+        h, w = x.shape[2:]
         if self.vertical_query == "transposed" and h != w:
             raise ValueError(f"RoIs of {h}x{w} cells are not square; pool to a square or use vertical_query=own")
-        query = self.query_conv(x).view(n, self.num_heads, self.qk_embed_dim, h, w)
-        keys = x[:, :, :: self.kv_stride, :: self.kv_stride]
-        exact = torch.promote_types(x.dtype, torch.float32)  # in bfloat16 the angles would be off by up to 0.04
-        offsets_x, offsets_y = self.get_position_embedding(
-            h, w, *keys.shape[2:], 1, self.kv_stride, x.device, exact, self.position_embedding_dim
-        )
-        of_x = self._embed(self.appr_geom_fc_x, offsets_x)  # (w, keys a row, head, channel of the head)
-        of_y = self._embed(self.appr_geom_fc_y, offsets_y)  # (h, keys a column, head, channel of the head)
-        crossed = query.transpose(3, 4) if self.vertical_query == "transposed" else query
-        along_x = torch.einsum("nmcyx,xumc->nmyxu", query, of_x)
-        along_y = torch.einsum("nmcyx,yvmc->nmyxv", crossed, of_y)
-        weights = (along_y.unsqueeze(-1) + along_x.unsqueeze(-2)).flatten(-2).softmax(-1)  # over all keys (v, u)
-        value = self.value_conv(keys).view(n, self.num_heads, self.v_dim, -1)
-        out = torch.einsum("nmyxk,nmck->nmcyx", weights, value).reshape(n, -1, h, w)
-        return self.gamma * self.proj_conv(out) + x
+        # Queries, weights and values are several times as large as x and quickly made anew for the backward pass.
+        mixed = checkpoint(self._mixed, x, use_reentrant=False, preserve_rng_state=False)
+        projection = self.proj_conv  # the gain in its weights: nothing of the RoIs' size is kept for gamma's gradient
+        return functional.conv2d(mixed, self.gamma * projection.weight, self.gamma * projection.bias) + x
 
-    def _embed(self, projection: torch.nn.Linear, offsets: Tensor) -> Tensor:
-        offsets = offsets.to(projection.weight.dtype)
-        return projection(offsets).unflatten(-1, (self.num_heads, self.qk_embed_dim)) / math.sqrt(2)
+    def _mixed(self, x: Tensor) -> Tensor:
+        """Returns each cell's mean of the values, by its weights: (N, all heads' channels, h, w), channels last."""
+        n, _, h, w = x.shape
+        query = self.query_conv(x).permute(0, 2, 3, 1)
+        keys = x[:, :, :: self.kv_stride, :: self.kv_stride]
+        value = self.value_conv(keys).view(n, self.num_heads, self.v_dim, -1)
+        along_x = self._along(query, self.appr_geom_fc_x)  # (x, head, u, N, y)
+        crossed = query if self.vertical_query == "transposed" else query.transpose(1, 2)
+        along_y = self._along(crossed, self.appr_geom_fc_y)  # (y, head, v, N, x)
+        # The softmax over all keys (v, u) of a sum of a term of v and a term of u: one for each axis, multiplied.
+        of_u = along_x.softmax(2).permute(3, 1, 4, 0, 2).contiguous()
+        of_v = along_y.softmax(2).permute(3, 1, 0, 4, 2).contiguous()
+        weights = (of_v.unsqueeze(-1) * of_u.unsqueeze(-2)).view(n, self.num_heads, h * w, -1)
+        mixed = torch.matmul(weights, value.transpose(2, 3))  # (N, head, cell, channel of the head)
+        return mixed.transpose(1, 2).reshape(n, h, w, -1).permute(0, 3, 1, 2)
+
+    def _along(self, query: Tensor, projection: torch.nn.Linear) -> Tensor:
+        """Returns the energies on an axis, (j, head, key, N, i), of queries (N, i, j, C) at place j on that axis."""
+        n, i, j, _ = query.shape
+        exact = torch.promote_types(query.dtype, torch.float32)  # in bfloat16 the angles would be off by up to 0.04
+        table = offset_embedding(j, self.kv_stride, self.position_embedding_dim, exact, query.device)
+        embedded = projection(table.to(projection.weight.dtype)) / math.sqrt(2)  # (j, key, all heads' channels)
+        embedded = embedded.unflatten(-1, (self.num_heads, self.qk_embed_dim)).transpose(1, 2).flatten(0, 1)
+        places = query.reshape(n * i, j * self.num_heads, self.qk_embed_dim).transpose(
+            0, 1
+        )  # no copy: bmm takes strides
+        energies = torch.bmm(embedded.to(places.dtype), places.transpose(1, 2))
+        return energies.view(j, self.num_heads, -1, n, i)
+
+
+def offset_embedding(cells: int, kv_stride: int, channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns sines, then cosines, of the distance between each cell and key of an axis, (cells, keys, channels / 2).
+
+    Wavelengths are 2 pi times 1 to nearly 1000 cells (the attention's paper; mmcv). Made once for a shape and device.
+    """
+    make = _offset_embedding if torch.compiler.is_compiling() else _cached_offset_embedding
+    return make(cells, kv_stride, channels, dtype, device)
+
+
+def _offset_embedding(cells: int, kv_stride: int, channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    place = torch.arange(cells, dtype=torch.float64, device=device)
+    scale = 1000 ** (torch.arange(channels // 4, dtype=torch.float64, device=device) * (4 / channels))
+    angles = (place[:, None] - place[::kv_stride])[..., None] / scale
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).to(dtype)
+
+
+@lru_cache(maxsize=64)
+def _cached_offset_embedding(*shape: Any) -> Tensor:
+    with torch.inference_mode(False), torch.no_grad():  # a tensor of inference could not be used in training later
+        return _offset_embedding(*shape)

@@ -3,6 +3,7 @@
 One multiply-add counts one: what MMDetection's tables and most papers call a FLOP, and torch's counter two. Counted are
 products of matrices and convolutions, whatever module they are in, as torch.utils.flop_counter does (padding too), and
 RoIAlign's interpolation: 4 pixels a sample, in each channel. Not counted are sums, means, activations, norms, softmax.
+RoIAlign is counted by its formula where mmcv's operator runs, and by the weights of its bag where `groie.pooling` does.
 """
 
 import copy
@@ -16,7 +17,7 @@ from mmcv.ops import RoIAlign
 from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtractor
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 TAPS = 4  # pixels that a bilinear sample is made of
 
@@ -58,6 +59,24 @@ def squares(count: int, height: int, width: int) -> Tensor:
     return torch.cat([torch.zeros(count, 1), corners], dim=1)
 
 
+def _weighted_rows(rows: tuple[int, ...], *shapes: Any, **_: Any) -> int:
+    """Returns the operations of an embedding bag from its arguments' shapes: two for each weight and channel."""
+    weights = shapes[5]
+    return 2 * math.prod(weights) * rows[1] if weights else 0
+
+
+def _attention(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *_: Any, **__: Any) -> int:
+    """Returns the operations of an attention's two products from their shapes."""
+    return sdpa_flop_count(query, key, value)
+
+
+ALSO_COUNTED = {  # operators that torch's counter passes over
+    torch.ops.aten._embedding_bag: _weighted_rows,
+    torch.ops.aten._embedding_bag_forward_only: _weighted_rows,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+}
+
+
 class MultiplyAdds(FlopCounterMode):
     """Counts the multiply-adds that run inside `with`; RoIAlign's are those of `model`.
 
@@ -65,7 +84,7 @@ class MultiplyAdds(FlopCounterMode):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__(display=False)
+        super().__init__(display=False, custom_mapping=ALSO_COUNTED)
         self.layers = [module for module in model.modules() if isinstance(module, RoIAlign)]
         self.interpolation = 0
         self.rois_stay = _RoIsStay()

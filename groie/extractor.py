@@ -6,13 +6,18 @@ An aggregation is a class: one that fuses all levels extends `AllLevels`, one th
 from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import repeat
+from typing import Any
 
+import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtractor
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recomputed
 
-from groie.align import no_rois, operands
-from groie.processing import build_processing
+from groie import pooling
+from groie.align import check, no_rois, operands
+from groie.processing import RoIConv, build_processing, may_share_a_call
+from groie.rectified import rectified_sum
 
 LEVEL_ACTIVATIONS = ("relu", "none")
 
@@ -30,10 +35,14 @@ class AllLevels(BaseRoIExtractor):
             where there is no pre-processing (their groie.py; absent from the paper's text); "none" does not.
         pre_shared: True for one pre-processing module for all levels (authors' code), False for one per level
             (the paper's words, section III-B).
+        checkpoint: True to keep no activation for the backward pass, which computes the forward pass again: less memory
+            for more time, the same results. Not for modules that count or average over calls, as BatchNorm does.
 
     Raises:
         ValueError: a module's width differs from C, or an option is unknown.
     """
+
+    adds = False  # whether `aggregate` is the sum of the levels, which may then be computed in another way
 
     def __init__(
         self,
@@ -44,6 +53,7 @@ class AllLevels(BaseRoIExtractor):
         post: dict | None = None,
         level_activation: str = "relu",
         pre_shared: bool = True,
+        checkpoint: bool = False,
     ) -> None:
         super().__init__(roi_layer=roi_layer, out_channels=out_channels, featmap_strides=some_levels(featmap_strides))
         if level_activation not in LEVEL_ACTIVATIONS:
@@ -57,20 +67,65 @@ class AllLevels(BaseRoIExtractor):
         else:
             self.pre_module = nn.ModuleList(build_processing(pre, out_channels) for _ in self.featmap_strides)
         self.post_module = build_processing(post, out_channels)
+        self.checkpoint = checkpoint
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "aggregate" in vars(cls):
+            cls.adds = vars(cls).get("adds", False)  # what a base class said of its `aggregate` is not said of this one
 
     def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
         """Returns RoI features (N, C, h, w) of `rois` (N, 5: image index in the batch, x1, y1, x2, y2 in pixels)."""
-        levels, rois = operands(self, feats, rois)
+        check(self, feats)
         if len(rois) == 0:
             return no_rois(self, feats)
-        if roi_scale_factor is not None:
-            rois = self.roi_rescale(rois, roi_scale_factor)
+        if self.checkpoint and torch.is_grad_enabled():
+            return recomputed(self._features, rois, roi_scale_factor, *feats, use_reentrant=False)
+        return self._features(rois, roi_scale_factor, *feats)
+
+    def _features(self, rois: Tensor, scale_factor: float | None, *feats: Tensor) -> Tensor:
+        rois = rois.to(torch.promote_types(feats[0].dtype, torch.float32))  # half precision knows only whole pixels
+        if scale_factor is not None:
+            rois = self.roi_rescale(rois, scale_factor)
+        one_pass = pooling.fits(self.roi_layers, feats)
+        fused = self._in_one_pass(feats, rois) if one_pass else self._level_by_level(feats, rois)
+        if not may_share_a_call(self.post_module):  # somebody's own may view it as (N, C * h * w), as heads may
+            fused = fused.contiguous()
+        return self.post_module(fused).contiguous()
+
+    def _level_by_level(self, feats: Sequence[Tensor], rois: Tensor) -> Tensor:
+        """Returns the aggregated features, (N, C, h, w), as the definition has it: on any device, for any pooling."""
+        levels, rois = operands(feats, rois)
         per_level = self.pre_module if isinstance(self.pre_module, nn.ModuleList) else repeat(self.pre_module)
-        processed = [
-            self.level_activation(pre(pool(level, rois).to(feats[0].dtype)))
-            for pool, pre, level in zip(self.roi_layers, per_level, levels, strict=False)
-        ]
-        return self.post_module(self.aggregate(processed))
+        return self.aggregate(
+            [
+                self.level_activation(pre(pool(level, rois).to(feats[0].dtype)))
+                for pool, pre, level in zip(self.roi_layers, per_level, levels, strict=False)
+            ]
+        )
+
+    def _in_one_pass(self, feats: Sequence[Tensor], rois: Tensor) -> Tensor:
+        """Returns what `_level_by_level` does, in as few operations as modules and aggregation permit."""
+        pre, layers, dtype = self.pre_module, list(self.roi_layers), feats[0].dtype
+        relu = isinstance(self.level_activation, nn.ReLU)
+        if self.adds and not relu and isinstance(pre, nn.Identity):
+            return pooling.summed(layers, feats, rois).to(dtype)
+        if not may_share_a_call(pre):
+            per_level = pre if isinstance(pre, nn.ModuleList) else repeat(pre)
+            return self.aggregate(
+                [
+                    self.level_activation(module(pooling.pooled([layer], [feat], rois)[0].to(dtype).contiguous()))
+                    for layer, module, feat in zip(layers, per_level, feats, strict=False)
+                ]
+            )
+        stack = pooling.pooled(layers, feats, rois).to(dtype)  # (levels, N, C, h, w)
+        together = stack.flatten(0, 1)
+        if self.adds and type(pre) is RoIConv:  # its own ReLU makes the level's superfluous
+            return rectified_sum(pre(together, activate=False).unflatten(0, stack.shape[:2]))
+        processed = pre(together).unflatten(0, stack.shape[:2])
+        if self.adds:
+            return rectified_sum(processed) if relu else processed.sum(dim=0)
+        return self.aggregate(list(self.level_activation(processed)))
 
     @abstractmethod
     def aggregate(self, levels: list[Tensor]) -> Tensor:
@@ -106,9 +161,10 @@ class OneLevel(SingleRoIExtractor):
 
     def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
         """Returns RoI features (N, C, h, w); see `AllLevels.forward`."""
-        levels, rois = operands(self, feats, rois)
+        check(self, feats)
         if len(rois) == 0:
             return no_rois(self, feats)
+        levels, rois = operands(feats, rois)
         pooled = super().forward(levels, rois, roi_scale_factor).to(feats[0].dtype)
         return self.post_module(self.pre_module(pooled))
 

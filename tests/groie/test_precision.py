@@ -42,11 +42,11 @@ def test_one_level_is_pooled_in_float32_and_rounded(aggregation: type, dtype: to
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_levels_are_pooled_in_float32_rounded_and_then_added(dtype: torch.dtype) -> None:
-    feats = levels(dtype)
-    out = pooled(plain(SumLevels, level_activation="none"), feats, ROIS, dtype)
-    each = [layer(feat.float(), ROIS).to(dtype) for layer, feat in zip(plain(SumLevels).roi_layers, feats, strict=True)]
-    assert torch.equal(out, each[0] + each[1] + each[2] + each[3])
+def test_levels_are_pooled_and_added_in_float32_and_rounded_once(dtype: torch.dtype) -> None:
+    feats, extractor = levels(dtype), plain(SumLevels, level_activation="none")
+    out = pooled(extractor, feats, ROIS, dtype)
+    assert out.dtype == dtype
+    assert torch.equal(out, pooled(extractor, feats, ROIS, torch.float32).to(dtype))
 
 
 def test_half_precision_is_nearer_to_the_truth_than_mmdetections() -> None:

@@ -1,0 +1,364 @@
+"""All levels in one pass: when it is taken, and that it is the plain path, mmcv's operator level by level, to 1e-9."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from mmcv.ops import RoIAlign
+from mmdet.models.roi_heads.roi_extractors import GenericRoIExtractor
+from torch import Tensor, nn
+
+from groie import AllLevels, ConcatLevels, RoIConv, SumLevels, pooling
+from groie.rectified import rectified_sum
+from tests.groie.inputs import (
+    ALL_LEVELS,
+    CHANNELS,
+    HEIGHT,
+    MENU,
+    OBLONG,
+    ROIS,
+    STRIDES,
+    WIDTH,
+    assert_equal,
+    build,
+    gradients,
+    pair,
+    plain,
+    pyramid,
+    random_regions,
+    regions,
+    roi_align,
+)
+
+AWKWARD = [  # image, x1, y1, x2, y2
+    [0.0, 0.0, 0.0, 0.0, 0.0],
+    [1.0, WIDTH, HEIGHT, WIDTH, HEIGHT],  # a point on the last border
+    [2.0, -0.5, -0.5, WIDTH + 0.5, HEIGHT + 0.5],
+    [0.0, -1e6, -1e6, 1e6, 1e6],  # samples far out on both sides
+    [1.0, -1e6, 5.0, -1e5, 9.0],
+    [2.0, 20.0, -300.0, 22.0, 400.0],  # thin, and larger than the image
+    [2.0, 16.0, 16.0, 48.0, 48.0],  # samples on cells' centres and borders
+    [0.0, WIDTH - 1.0, 3.0, WIDTH + 40.0, 90.0],
+]
+
+
+def rois_of(case: str) -> Tensor:
+    if case == "random":
+        return random_regions(40)
+    return torch.tensor(AWKWARD, dtype=torch.float64) if case == "awkward" else regions(case)
+
+
+def layers(count: int = 4, **options: Any) -> list[RoIAlign]:
+    settings = {"sampling_ratio": 2, **options}
+    return [RoIAlign(OBLONG, spatial_scale=1 / stride, **settings) for stride in STRIDES[:count]]
+
+
+@contextmanager
+def plain_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setattr(pooling, "fits", lambda *_: False)
+        yield
+
+
+@pytest.fixture
+def operator_calls(monkeypatch: pytest.MonkeyPatch) -> list[RoIAlign]:
+    """The layers whose operator ran."""
+    calls: list[RoIAlign] = []
+    forward = RoIAlign.forward
+    monkeypatch.setattr(RoIAlign, "forward", lambda self, *inputs: calls.append(self) or forward(self, *inputs))
+    return calls
+
+
+class TestChoice:
+    @pytest.mark.parametrize("options", [{}, {"aligned": False}, {"sampling_ratio": 1}, {"output_size": 7}])
+    @pytest.mark.parametrize("aggregation", ALL_LEVELS)
+    def test_one_pass_where_the_number_of_samples_is_fixed(
+        self, aggregation: type, options: dict, operator_calls: list
+    ) -> None:
+        extractor = aggregation(roi_align() | options, CHANNELS, STRIDES)
+        for dtype in (torch.float64, torch.float32, torch.half, torch.bfloat16):
+            extractor.to(dtype)(pyramid(dtype=dtype), regions())
+        assert operator_calls == []
+
+    @pytest.mark.parametrize("options", [{"sampling_ratio": 0}, {"pool_mode": "max"}])
+    @pytest.mark.parametrize("aggregation", ALL_LEVELS)
+    def test_level_by_level_where_it_is_another_function(
+        self, aggregation: type, options: dict, operator_calls: list
+    ) -> None:
+        extractor = aggregation(roi_align() | options, CHANNELS, STRIDES).double()
+        extractor(pyramid(), regions())
+        assert operator_calls == list(extractor.roi_layers)
+
+    def test_level_by_level_where_there_is_no_cpu(self) -> None:
+        """On a GPU as on the meta device, where nothing is computed."""
+        meta = [feat.to("meta") for feat in pyramid()]
+        assert pooling.fits(layers(), pyramid())
+        assert not pooling.fits(layers(), meta)
+
+    def test_level_by_level_where_the_operator_is_not_mmcvs(self) -> None:
+        assert not pooling.fits(layers(use_torchvision=True), pyramid())
+        assert not pooling.fits([nn.Identity(), *layers()], pyramid())
+
+    def test_level_by_level_where_somebody_looks_at_a_layer(self, operator_calls: list) -> None:
+        extractor, seen = build(SumLevels), []
+        extractor.roi_layers[1].register_forward_hook(lambda *_: seen.append(1))
+        extractor(pyramid(), regions())
+        assert len(operator_calls) == 4
+        assert seen == [1]
+
+
+class TestPooled:
+    @pytest.mark.parametrize(("sampling_ratio", "aligned"), [(2, True), (2, False), (1, True), (3, False)])
+    @pytest.mark.parametrize("case", [*(case for case in ROIS if case != "none"), "random", "awkward"])
+    def test_is_mmcvs_operator(self, case: str, sampling_ratio: int, aligned: bool) -> None:
+        feats, rois = pyramid(), rois_of(case)
+        align = layers(sampling_ratio=sampling_ratio, aligned=aligned)
+        each = torch.stack([layer(feat, rois) for layer, feat in zip(align, feats, strict=True)])
+        weight = torch.randn_like(each)
+        for ours, theirs, by in (
+            (pooling.pooled(align, feats, rois), each, weight),
+            (pooling.summed(align, feats, rois), each.sum(dim=0), weight[0]),
+        ):
+            assert_equal(ours, theirs)
+            for one, other in zip(*(torch.autograd.grad(out, feats, by, True) for out in (ours, theirs)), strict=True):
+                assert_equal(one, other)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.half, torch.bfloat16])
+    def test_is_mmcvs_operator_in_float32_for_levels_of_any_type(self, dtype: torch.dtype) -> None:
+        feats, rois, align = pyramid(dtype=dtype), random_regions(40).float(), layers()
+        out = pooling.pooled(align, feats, rois)
+        assert out.dtype == torch.float32
+        exact = [feat.detach().float().requires_grad_() for feat in feats]
+        expected = torch.stack([layer(feat, rois) for layer, feat in zip(align, exact, strict=True)])
+        torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+        weight = torch.randn_like(expected)
+        for grad, other in zip(
+            torch.autograd.grad(out, feats, weight), torch.autograd.grad(expected, exact, weight), strict=True
+        ):
+            assert grad.dtype == dtype
+            tolerance = {torch.float32: 1e-5}.get(dtype, torch.finfo(dtype).eps)
+            torch.testing.assert_close(grad.float(), other, rtol=tolerance, atol=tolerance)
+
+    def test_layout_in_memory_does_not_matter(self) -> None:
+        feats, rois, align = pyramid(), random_regions(40), layers()
+        expected = pooling.pooled(align, feats, rois)
+        weight = torch.randn_like(expected)
+        grads = torch.autograd.grad(expected, feats, weight)
+        for change in (lambda x: x.to(memory_format=torch.channels_last), lambda x: x.mT.contiguous().mT):
+            others = [change(feat.detach()).requires_grad_() for feat in feats]
+            out = pooling.pooled(align, others, rois)
+            assert_equal(out, expected)
+            for one, other in zip(torch.autograd.grad(out, others, weight.contiguous()), grads, strict=True):
+                assert_equal(one, other)
+
+    def test_levels_that_ask_for_no_gradient_get_none(self) -> None:
+        feats = pyramid()
+        for frozen in (0, 2):
+            feats[frozen].requires_grad_(False)
+        pooling.summed(layers(), feats, random_regions(5)).sum().backward()
+        assert [feat.grad is None for feat in feats] == [True, False, True, False]
+
+    def test_same_bits_with_any_number_of_threads(self) -> None:
+        feats, rois = pyramid(dtype=torch.float32), random_regions(200).float()
+        weight = torch.randn(4, 200, CHANNELS, *OBLONG)
+        found = []
+        try:
+            for threads in (1, 2, 3, 2):
+                torch.set_num_threads(threads)
+                out = pooling.pooled(layers(), feats, rois)
+                found.append([out, *torch.autograd.grad(out, feats, weight)])
+        finally:
+            torch.set_num_threads(1)
+        for others in found[1:]:
+            assert all(torch.equal(one, other) for one, other in zip(found[0], others, strict=True))
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [[3.0, 1, 1, 5, 5], [-1.0, 1, 1, 5, 5], [0.0, 9, 1, 5, 5], [0.0, 1, 9, 5, 5], [0.0, float("nan"), 1, 5, 5]],
+    )
+    def test_roi_of_no_image_or_no_area_is_refused(self, wrong: Sequence[float]) -> None:
+        """mmcv reads other memory for the first two and refuses the others, `have non-negative size!`."""
+        rois = torch.tensor([[0.0, 1, 1, 5, 5], wrong], dtype=torch.float64)
+        with pytest.raises(ValueError, match=r"RoI 1 is \[.*give an image of the batch \(0 to 2\) and x1 <= x2"):
+            build(SumLevels)(pyramid(), rois)
+
+    def test_corners_the_wrong_way_round_are_a_cell_where_mmcv_takes_them(self) -> None:
+        feats, rois, align = pyramid(), torch.tensor([[0.0, 60, 50, 13, 7]], dtype=torch.float64), layers(aligned=False)
+        expected = torch.stack([layer(feat, rois) for layer, feat in zip(align, feats, strict=True)])
+        assert_equal(pooling.pooled(align, feats, rois), expected)
+
+
+def same_on_both_paths(
+    extractor: Any, monkeypatch: pytest.MonkeyPatch, levels: int = 4, case: str = "many", **scale: float
+) -> None:
+    feats, rois = pyramid(levels), rois_of(case)
+    out = extractor(feats, rois, **scale)
+    found = gradients(out, feats, extractor)
+    with plain_path(monkeypatch):
+        expected = extractor(feats, rois, **scale)
+        assert_equal(found, gradients(expected, feats, extractor))
+    assert out.is_contiguous()
+    assert_equal(out, expected)
+
+
+@pytest.mark.parametrize("activation", ["relu", "none"])
+@pytest.mark.parametrize(("pre", "shared"), [*((pre, True) for pre in MENU), ("conv3", False), ("attention", False)])
+@pytest.mark.parametrize("aggregation", ALL_LEVELS)
+def test_every_module_and_option_is_the_plain_path(
+    aggregation: type, pre: str, shared: bool, activation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"pre": MENU[pre], "pre_shared": shared, "level_activation": activation}
+    same_on_both_paths(build(aggregation, **options), monkeypatch)
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+@pytest.mark.parametrize("scale", [{}, {"roi_scale_factor": 1.3}])
+@pytest.mark.parametrize("aggregation", ALL_LEVELS)
+def test_any_number_of_levels_and_scale_is_the_plain_path(
+    aggregation: type, scale: dict, levels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extractor = build(aggregation, levels, **pair("conv3", "attention"))
+    same_on_both_paths(extractor, monkeypatch, levels, "random", **scale)
+
+
+class Counting(nn.BatchNorm2d):
+    """A user's module whose result depends on the RoIs that it is given together."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.calls: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.append(len(x))
+        return super().forward(x.view(len(x), -1).view_as(x))  # refuses a layout that it never met before
+
+
+class Cautious(RoIConv):
+    """Extends a module of ours and says nothing of statistics."""
+
+    calls = 0
+
+    def forward(self, x: Tensor, *activate: bool) -> Tensor:
+        Cautious.calls += 1
+        return super().forward(x, *activate) - x.mean()
+
+
+class Weighted(SumLevels):
+    """An aggregation of a user's that extends ours."""
+
+    def aggregate(self, levels: list[Tensor]) -> Tensor:
+        return levels[0] + 2 * levels[1] + 3 * levels[2] + 4 * levels[3]
+
+
+class TestUsersClasses:
+    def test_module_that_promises_nothing_is_given_one_level_a_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        counting = {"type": f"{__name__}.Counting"}
+        extractor = build(SumLevels, pre=counting, post=counting)
+        same_on_both_paths(extractor, monkeypatch, case="one")
+        assert extractor.pre_module.calls == [1] * 8
+        extractor = build(SumLevels, pre={"type": f"{__name__}.Cautious"})
+        Cautious.calls = 0
+        same_on_both_paths(extractor, monkeypatch)
+        assert Cautious.calls == 8
+
+    def test_aggregation_that_extends_ours_is_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert [cls.adds for cls in (AllLevels, ConcatLevels, SumLevels, Weighted)] == [False, False, True, False]
+        for pre in ("none", "conv3"):
+            extractor = build(Weighted, pre=MENU[pre], level_activation="none")
+            same_on_both_paths(extractor, monkeypatch)
+        assert not torch.allclose(extractor(pyramid(), regions()), build(SumLevels)(pyramid(), regions()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_sum_of_relus_is_torchs(dtype: torch.dtype) -> None:
+    x = torch.randn(3, 5, 4, 2, 2, dtype=torch.float64).to(dtype).requires_grad_()
+    with torch.no_grad():
+        x[:, 0] = 0  # whose gradient is zero
+    weight = torch.randn(5, 4, 2, 2, dtype=torch.float64).to(dtype)
+    out, expected = rectified_sum(x), x.relu()[0] + x.relu()[1] + x.relu()[2]
+    assert torch.equal(out, expected)
+    assert torch.equal(*(torch.autograd.grad(one, x, weight)[0] for one in (out, expected)))
+
+
+COMPILED = [
+    (SumLevels, "none", "none", False),
+    (SumLevels, "conv3", "attention", False),
+    (SumLevels, "conv3", "attention", True),
+    (SumLevels, "attention", "nonlocal", False),
+    (ConcatLevels, "nonlocal", "conv3", False),
+]
+
+
+@pytest.mark.parametrize(("aggregation", "pre", "post", "recompute"), COMPILED)
+def test_compiles_into_one_graph(aggregation: type, pre: str, post: str, recompute: bool) -> None:
+    torch._dynamo.reset()
+    extractor = build(aggregation, **pair(pre, post), checkpoint=recompute)
+    compiled = torch.compile(extractor, fullgraph=True, backend="aot_eager")
+    feats = pyramid()
+    for count in (12, 30):
+        rois = random_regions(count)
+        out, expected = compiled(feats, rois), extractor(feats, rois)
+        assert_equal(out, expected)
+        assert_equal(gradients(out, feats, extractor), gradients(expected, feats, extractor))
+
+
+def saved(extractor: nn.Module, feats: Sequence[Tensor], rois: Tensor) -> int:
+    """Returns the bytes that the extractor keeps for its backward pass, besides parameters and inputs."""
+    kept: dict[int, Any] = {}
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda x: kept.setdefault(x.untyped_storage().data_ptr(), x.untyped_storage()) and x, lambda x: x
+    ):
+        _out = extractor(feats, rois)
+    for there in (*feats, rois, *extractor.parameters()):
+        kept.pop(there.untyped_storage().data_ptr(), None)
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+class TestMemory:
+    width, count, cells = 64, 100, 7
+
+    def full(self, **options: Any) -> Any:
+        align = {"type": "RoIAlign", "output_size": self.cells, "sampling_ratio": 2}
+        modules = {"pre": {"type": "RoIConv", "kernel_size": 5}, "post": {"type": "RoIAttention", "num_heads": 6}}
+        return SumLevels(align, self.width, STRIDES, **modules, **options)
+
+    def inputs(self) -> tuple[list[Tensor], Tensor]:
+        return pyramid(channels=self.width, dtype=torch.float32), random_regions(self.count).float()
+
+    def test_full_groie_saves_less_than_half_of_mmdetections(self) -> None:
+        conv = dict(type="ConvModule", in_channels=self.width, out_channels=self.width, kernel_size=5, padding=2)
+        attention = dict(
+            type="GeneralizedAttention", in_channels=self.width, num_heads=6, attention_type="0100", kv_stride=2
+        )
+        align = {"type": "RoIAlign", "output_size": self.cells, "sampling_ratio": 2}
+        theirs = GenericRoIExtractor(
+            "sum", conv, attention, roi_layer=align, out_channels=self.width, featmap_strides=STRIDES
+        )
+        assert saved(self.full(), *self.inputs()) < saved(theirs, *self.inputs()) / 2
+
+    def test_pooling_alone_saves_nothing_of_the_features_size(self) -> None:
+        feats, rois = self.inputs()
+        assert saved(plain(SumLevels, channels=self.width, level_activation="none"), feats, rois) == 0
+
+    def test_recomputation_saves_nothing_and_changes_no_bit(self) -> None:
+        feats, rois = self.inputs()
+        kept, again = self.full(), self.full(checkpoint=True)
+        again.load_state_dict(kept.state_dict(), strict=True)
+        nn.init.constant_(kept.post_module.gamma, 0.5)
+        nn.init.constant_(again.post_module.gamma, 0.5)
+        assert saved(again, feats, rois) == 0
+        found = []
+        for extractor in (kept, again):
+            out = extractor(feats, rois)
+            leaves = [*feats, *extractor.parameters()]
+            found.append([out, *torch.autograd.grad(out.square().sum(), leaves)])
+        assert all(itertools.starmap(torch.equal, zip(*found, strict=True)))
+
+
+@pytest.mark.parametrize("case", ["none", "many"])
+def test_recomputation_is_the_plain_path_too(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    extractor = build(ConcatLevels, **pair("nonlocal", "attention"), checkpoint=True)
+    same_on_both_paths(extractor, monkeypatch, case=case)
