@@ -1,8 +1,12 @@
-"""How long a forward and backward pass of a RoI extractor takes, next to MMDetection's own with the same modules."""
+"""What a forward and backward pass of a RoI extractor takes, next to MMDetection's own with the same modules.
+
+Time: the two alternate, the median counts. Memory: what autograd saves for the backward pass, each storage once, but no
+parameters and inputs, which are there anyway. Of the full GRoIE also its floor: the convolution alone on ready inputs.
+"""
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from mmdet.registry import MODELS
@@ -16,23 +20,33 @@ WHAT, PEER = "forward + backward", "MMDetection"
 CHANNELS = 256
 STRIDES = (4, 8, 16, 32)
 IMAGE = (800, 1344)  # height, width of a padded image of 800x1333
+CELLS = 7  # a side of a pooled RoI
 ATTENTION = dict(num_heads=6, kv_stride=2)
+FULL = "conv5 + sum + attention"
+Step = Callable[[], object]
 
 
-def figures(rois: int = 128, repeats: int = 3) -> Iterator[Figure]:
-    """Yields a figure for each variant that MMDetection has a counterpart of; the two alternate `repeats` times."""
+def figures(rois: int = 512, repeats: int = 5) -> Iterator[Figure]:
+    """Yields seconds and MiB for each variant that MMDetection has a counterpart of; all alternate `repeats` times."""
     register_all_modules()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     feats = [torch.randn(1, CHANNELS, IMAGE[0] // s, IMAGE[1] // s, device=device, requires_grad=True) for s in STRIDES]
     boxes = _boxes(rois, device)
+    grad = torch.randn(rois, CHANNELS, CELLS, CELLS, device=device)
     for name, ours, peer in _pairs():
         pair = [MODELS.build(_shared(config)).to(device) for config in (ours, peer)]
-        times: list[list[float]] = [[], []]
-        for _ in range(repeats + 1):  # the first round warms up
-            for extractor, seconds in zip(pair, times, strict=True):
-                seconds.append(_timed(lambda module=extractor: module(feats, boxes).sum().backward(), device))
-        yield Figure(f"{name}, {rois} RoIs, {device.type}", *(statistics.median(seconds[1:]) for seconds in times))
+        label = f"{name}, {rois} RoIs, {device.type}"
+        steps = [_step(extractor, (feats, boxes), [*feats, *extractor.parameters()], grad) for extractor in pair]
+        if name == FULL:
+            steps += _convolutions(pair[0].pre_module.conv, rois * len(STRIDES))
+        seconds = [statistics.median(times) for times in _alternated(steps, repeats, device)]
+        yield Figure(label, *seconds[:2])
+        if name == FULL:
+            yield Figure(f"{label}: all (ours) and its convolution alone", seconds[0], min(seconds[2:]))
+        kept = [_saved(extractor, feats, boxes) / 2**20 for extractor in pair]
+        if min(kept) > 1:  # else only the RoIs
+            yield Figure(f"{label}: saved activations", *kept, unit="MiB")
 
 
 def _pairs() -> list[tuple[str, dict, dict]]:
@@ -45,7 +59,7 @@ def _pairs() -> list[tuple[str, dict, dict]]:
         ("sum", ours, peer),
         ("sum + attention", ours | {"post": dict(type="RoIAttention", **ATTENTION)}, peer | {"post_cfg": attention}),
         (
-            "conv5 + sum + attention",
+            FULL,
             ours | {"pre": dict(type="RoIConv", kernel_size=5), "post": dict(type="RoIAttention", **ATTENTION)},
             peer | {"pre_cfg": convolution, "post_cfg": attention},
         ),
@@ -53,7 +67,7 @@ def _pairs() -> list[tuple[str, dict, dict]]:
 
 
 def _shared(config: dict) -> dict:
-    roi_layer = dict(type="RoIAlign", output_size=7, sampling_ratio=2)
+    roi_layer = dict(type="RoIAlign", output_size=CELLS, sampling_ratio=2)
     return {**config, "roi_layer": roi_layer, "out_channels": CHANNELS, "featmap_strides": list(STRIDES)}
 
 
@@ -66,7 +80,38 @@ def _boxes(count: int, device: torch.device) -> Tensor:
     return torch.cat([torch.zeros(count, 1), corner, corner + size], dim=1).to(device)
 
 
-def _timed(work: Callable[[], nn.Module | None], device: torch.device) -> float:
+def _convolutions(convolution: nn.Conv2d, count: int) -> list[Step]:
+    """Returns forward and backward passes of a convolution on `count` ready RoIs, in each of torch's layouts."""
+    weight = convolution.weight
+    steps = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        ready = torch.randn(count, CHANNELS, CELLS, CELLS, device=weight.device).to(memory_format=layout)
+        grad = torch.randn_like(ready)
+        steps.append(_step(convolution, (ready.requires_grad_(),), [ready, *convolution.parameters()], grad))
+    return steps
+
+
+def _step(module: nn.Module, inputs: tuple, leaves: Sequence[Tensor], grad: Tensor) -> Step:
+    """Returns a function that computes the gradients of the leaves, as of a new batch."""
+
+    def step() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        module(*inputs).backward(grad)
+
+    return step
+
+
+def _alternated(steps: Sequence[Step], repeats: int, device: torch.device) -> list[list[float]]:
+    """Returns each step's seconds in `repeats` rounds, after one that warms up."""
+    times: list[list[float]] = [[] for _ in steps]
+    for _ in range(repeats + 1):
+        for step, seconds in zip(steps, times, strict=True):
+            seconds.append(_timed(step, device))
+    return [seconds[1:] for seconds in times]
+
+
+def _timed(work: Step, device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     start = time.perf_counter()
@@ -74,3 +119,20 @@ def _timed(work: Callable[[], nn.Module | None], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+def _saved(extractor: nn.Module, feats: Sequence[Tensor], boxes: Tensor) -> int:
+    """Returns the bytes of the storages that a forward pass saves for the backward pass."""
+    storages = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storages[tensor.untyped_storage().data_ptr()] = (
+            tensor.untyped_storage()
+        )  # held, so that no address is used twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = extractor(feats, boxes)
+    there = {tensor.untyped_storage().data_ptr() for tensor in (*feats, boxes, *extractor.parameters())}
+    del out
+    return sum(storage.nbytes() for address, storage in storages.items() if address not in there)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """What ours takes and what the peer takes, measured in the same run."""
+    """What ours takes and what the peer takes, measured in the same run: seconds, or what `unit` says."""
 
     name: str
     ours: float
@@ -14,5 +14,5 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """How many times faster ours is."""
+        """How many times less ours takes."""
         return self.peer / self.ours
