@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from experiments import names
@@ -135,15 +136,27 @@ def values(config: dict[str, Any]) -> None:
                 raise UserError(f"{place}.{key} is set, but {place}=none is no module; choose one with {place}=...")
     if re.search("://[^/@:]*:[^/@]+@", config["tracking"]["uri"]):
         raise UserError(
-            "tracking.uri holds a password, which every trial would keep and record; leave it out and give a server's in "
+            "tracking.uri holds a password, which every trial would record; leave it out and give a server's in "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, PostgreSQL's in PGPASSWORD or ~/.pgpass"
         )
+    _require_weights(config["profile"]["model"].get("backbone") or {})
     gpus = config["resources"]["gpus"]
     if gpus != "auto":
         _require_whole("resources.gpus", gpus, 0, None, " or auto")
     for kind in config["resources"]["keep_checkpoints"]:
         if kind not in ("last", "best"):
             raise unknown("resources.keep_checkpoints:", kind, ("last", "best"))
+
+
+def _require_weights(backbone: dict[str, Any]) -> None:
+    wanted = backbone.get("init_cfg") or {}
+    if wanted.get("type") == "Pretrained":
+        file = wanted.get("checkpoint")
+        if not isinstance(file, str) or not (re.match(r"\w+://", file) or Path(file).is_file()):
+            raise UserError(
+                f"profile.model.backbone.init_cfg.checkpoint={_shown(file)} is no file; give one with the backbone's "
+                f"weights under the keys of MMDetection's {backbone.get('type', 'backbone')}"
+            )
 
 
 def _require_whole(key: str, value: object, least: int, most: int | None, other: str = "") -> None:

@@ -83,13 +83,17 @@ def _module(choice: Settings, settings: Settings) -> Settings | None:
 
 
 def merge(node: Any, changes: Mapping[str, Any]) -> None:
-    """Merges `changes` into a config in place, or into each item of a list; heads that it lacks are passed over."""
+    """Merges `changes` into a config in place, or into each item of a list; heads that it lacks are passed over.
+
+    As in MMEngine's configs, `_delete_: true` among them takes what was there before away.
+    """
     for item in _each(node):
         for key, value in changes.items():
-            if isinstance(value, Mapping) and key in item:
+            replaces = isinstance(value, Mapping) and value.get("_delete_", False)
+            if isinstance(value, Mapping) and key in item and not replaces:
                 merge(item[key], value)
-            elif key not in HEADS:
-                item[key] = value
+            elif key not in HEADS or (replaces and key in item):
+                item[key] = {name: one for name, one in value.items() if name != "_delete_"} if replaces else value
 
 
 def _set_proposals(model: ConfigDict, share: float) -> None:

@@ -55,6 +55,23 @@ def test_paper_setting(tmp_path: Path) -> None:
     assert cfg.model.roi_head.bbox_head.num_classes == 80
 
 
+def test_another_backbone_takes_the_place_of_resnet(tmp_path: Path) -> None:
+    register_all_modules()
+    cfg = built(tmp_path, "profile=mobilenet", "architecture=mask_rcnn")
+    assert cfg.model.backbone.type == "MobileNetV2"
+    assert not {"depth", "style", "_delete_"} & set(cfg.model.backbone)
+    cfg.model.backbone.init_cfg = None
+    model = MODELS.build(cfg.model)
+    levels = model.extract_feat(torch.zeros(1, 3, 64, 64))
+    assert [tuple(level.shape) for level in levels] == [(1, 64, side, side) for side in (16, 8, 4, 2, 1)]
+
+
+def test_what_a_head_lacks_is_passed_over_and_what_it_has_replaced(tmp_path: Path) -> None:
+    cfg = built(tmp_path, "+profile.model.roi_head.mask_head._delete_=true", "+profile.model.neck._delete_=true")
+    assert "mask_head" not in cfg.model.roi_head  # faster_rcnn has none
+    assert set(cfg.model.neck) == {"in_channels", "out_channels"}
+
+
 def test_classes_come_from_the_annotations(tmp_path: Path) -> None:
     cfg = built(tmp_path, "architecture=htc", classes=3)
     heads = [*cfg.model.roi_head.bbox_head, *cfg.model.roi_head.mask_head]

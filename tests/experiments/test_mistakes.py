@@ -15,7 +15,7 @@ MENU = "attention, conv, conv1, conv3, conv5, none, nonlocal"
 TYPED = {
     "wrong option": (["pre=conv9"], ["pre", "conv9", "did you mean conv", MENU]),
     "wrong option in a list": (["-m", "pre=conv5,conv9"], ["pre", "conv9", MENU]),
-    "wrong option of a profile": (["profile=cocoo"], ["profile", "did you mean coco?", "coco, demo"]),
+    "wrong option of a profile": (["profile=cocoo"], ["profile", "did you mean coco?", "coco, demo, mobilenet"]),
     "wrong group": (["pres=conv5"], ["pres", "did you mean pre?", "aggregation, pre, post, architecture"]),
     "wrong key": (["schedule.epoch=3"], ["schedule", "epoch", "did you mean epochs?", "batch_size"]),
     "wrong key of a recipe": (["recipe.pre_share=false"], ["recipe", "pre_share", "did you mean pre_shared?"]),
@@ -25,7 +25,7 @@ TYPED = {
     "group taken away": (["~pre"], ["pre"]),
     "key taken away": (["~seed"], ["seed"]),
     "no name for none": (["pre=null"], ["pre", MENU]),
-    "number for a name": (["schedule=3"], ["schedule", "1x, demo"]),
+    "number for a name": (["schedule=3"], ["schedule", "1x, demo, finetune"]),
     "even kernel": (["pre=conv", "pre.kernel_size=4"], ["kernel_size=4", "odd", "1, 3, 5"]),
     "argument of no module": (["+pre.ratio=2"], ["pre.ratio"]),
     "argument that a module does not take": (["pre=conv3", "+pre.bias=false"], ["pre=conv3", "bias"]),
@@ -50,6 +50,14 @@ TYPED = {
     "batch that cannot be shared": (
         ["resources.gpus=0", "resources.cpu_processes=3"],
         ["3 ranks", "batch_size=4", "1, 2, 4"],
+    ),
+    "no weights": (
+        ["profile=mobilenet", "dataset=shapes"],
+        ["profile.model.backbone.init_cfg.checkpoint=null is no file", "MobileNetV2"],
+    ),
+    "weights that are nowhere": (
+        ["profile=mobilenet", "dataset=shapes", "profile.model.backbone.init_cfg.checkpoint=none.pth"],
+        ["checkpoint=none.pth is no file"],
     ),
     "password in an address": (
         ["tracking=server", "tracking.uri=http://ada:secret@127.0.0.1:5000"],
