@@ -18,7 +18,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     benchmark = importlib.import_module(f"benchmarks.{arguments.name}")
-    table = Table(benchmark.WHAT, "ours (s)", f"{benchmark.PEER} (s)", "times faster")
+    table = Table(benchmark.WHAT, "ours", benchmark.PEER, "ratio", "unit")
     for figure in benchmark.figures():
         row = {
             "name": figure.name,
@@ -29,7 +29,7 @@ def main() -> None:
         }
         if arguments.json:
             print(json.dumps(row), flush=True)
-        table.add_row(figure.name, f"{figure.ours:.3f}", f"{figure.peer:.3f}", f"{figure.ratio:.2f}")
+        table.add_row(figure.name, f"{figure.ours:.3f}", f"{figure.peer:.3f}", f"{figure.ratio:.2f}", figure.unit)
     if not arguments.json:
         Console().print(table)
 
