@@ -8,7 +8,8 @@ import warnings
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("extractor", "bootstrap", "evaluation")  # modules with WHAT is measured, the PEER's name, and figures()
+# Modules with WHAT is measured, the PEER's name, and figures().
+NAMES = ("extractor", "bootstrap", "evaluation", "overhead")
 
 
 def main() -> None:
