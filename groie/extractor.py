@@ -149,6 +149,7 @@ class OneLevel(SingleRoIExtractor):
         post: dict | None = None,
         pre_shared: bool = True,
         finest_scale: float = 56,
+        checkpoint: bool = False,
     ) -> None:
         if pre is not None and not pre_shared:
             raise ValueError(
@@ -158,6 +159,7 @@ class OneLevel(SingleRoIExtractor):
         super().__init__(roi_layer, out_channels, some_levels(featmap_strides), finest_scale)
         self.pre_module = build_processing(pre, out_channels)
         self.post_module = build_processing(post, out_channels)
+        self.checkpoint = checkpoint
 
     def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
         """Returns RoI features (N, C, h, w); see `AllLevels.forward`."""
@@ -166,6 +168,11 @@ class OneLevel(SingleRoIExtractor):
             return no_rois(self, feats)
         levels, rois = operands(feats, rois)
         pooled = super().forward(levels, rois, roi_scale_factor).to(feats[0].dtype)
+        if self.checkpoint and torch.is_grad_enabled():  # all but the pooling, whose levels may be drawn
+            return recomputed(self._processed, pooled, use_reentrant=False)
+        return self._processed(pooled)
+
+    def _processed(self, pooled: Tensor) -> Tensor:
         return self.post_module(self.pre_module(pooled))
 
 

@@ -15,7 +15,7 @@ from experiments.planning.overrides import key_of
 ID_VERSION = 2  # raise it when the same configuration comes to mean another computation
 # What cannot change a result: where things lie and who does the work. The data's content is checked apart (datasets).
 EXCLUDED = (
-    *("sweep", "output_dir", "trial_dir", "launch_dir", "resources", "tracking", "dataset.root"),
+    *("sweep", "output_dir", "trial_dir", "launch_dir", "resources", "extractor", "tracking", "dataset.root"),
     *("dry_run", "calibrate", "rerun", "fail_fast", "retry"),
 )
 SHOWN_BY_NAME = ("architecture", "aggregation", "pre", "post")

@@ -56,6 +56,8 @@ def extractor(config: Settings, settings: Settings) -> ConfigDict:
     modules' own number of heads in this extractor.
     """
     aggregation = {key: value for key, value in config["aggregation"].items() if key != "name"}
+    if config["extractor"]["checkpoint"]:  # else left out, for aggregations that do not know it
+        aggregation["checkpoint"] = True
     roi_layer = ConfigDict(
         type="RoIAlign",
         output_size=settings["output_size"],

@@ -29,6 +29,18 @@ def test_every_option_builds(tmp_path: Path, override: str) -> None:
         assert MODELS.build(cfg.model)
 
 
+@pytest.mark.parametrize("aggregation", harness.options()["aggregation"])
+def test_every_extractor_recomputes_where_it_is_told_to(tmp_path: Path, aggregation: str) -> None:
+    """Else its config does not name it: an aggregation of one's own need not know it."""
+    register_all_modules()
+    choice = (f"aggregation={aggregation}", "architecture=mask_rcnn")
+    for told in (True, False):
+        heads = built(tmp_path, *choice, *(["extractor.checkpoint=true"] if told else [])).model.roi_head
+        for settings in (heads.bbox_roi_extractor, heads.mask_roi_extractor):
+            assert settings.get("checkpoint") is (True if told else None)
+            assert MODELS.build(settings).checkpoint is told
+
+
 @pytest.mark.parametrize(("batch", "rate"), [(12, 0.015), (16, 0.02), (2, 0.0025)])
 def test_learning_rate_follows_the_batch(tmp_path: Path, batch: int, rate: float) -> None:
     """The linear rule; 12 images are the paper's 6 GPUs x 2."""

@@ -36,6 +36,7 @@ def trial(*overrides: str) -> Trial:
         (("aggregation=sum",), ()),
         ((), ("output_dir=/elsewhere",)),
         ((), ("resources.cpu_processes=2", "resources.nodes=2", "resources.gpus=0", "resources.loader_workers=4")),
+        ((), ("extractor.checkpoint=true",)),
         ((), ("tracking=server", "tracking.experiment=other")),
         ((), ("dry_run=true", "rerun=true", "fail_fast=true", "retry.failed=true", "retry.attempts=9")),
         (("profile=coco", "dataset.root=/data/coco"), ("profile=coco", "dataset.root=/scratch/coco")),

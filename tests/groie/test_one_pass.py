@@ -19,6 +19,7 @@ from tests.groie.inputs import (
     HEIGHT,
     MENU,
     OBLONG,
+    ONE_LEVEL,
     ROIS,
     STRIDES,
     WIDTH,
@@ -356,6 +357,22 @@ class TestMemory:
             leaves = [*feats, *extractor.parameters()]
             found.append([out, *torch.autograd.grad(out.square().sum(), leaves)])
         assert all(itertools.starmap(torch.equal, zip(*found, strict=True)))
+
+
+@pytest.mark.parametrize("aggregation", ONE_LEVEL)
+def test_one_level_recomputes_with_the_levels_that_it_drew(aggregation: type) -> None:
+    feats, rois = pyramid(), random_regions(40)
+    kept, again = (build(aggregation, **pair("conv3", "attention"), checkpoint=told) for told in (False, True))
+    again.load_state_dict(kept.state_dict(), strict=True)
+    out, expected = again(feats, rois), kept(feats, rois)
+    assert torch.equal(out, expected)
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(
+            gradients(out, feats, again).values(), gradients(expected, feats, kept).values(), strict=True
+        )
+    )
+    assert saved(again, feats, rois) < saved(kept, feats, rois) / 2
 
 
 @pytest.mark.parametrize("case", ["none", "many"])
