@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -46,6 +47,8 @@ def report(command: Callable[[], None]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would else print in its own words with exit code 1
     # A launcher's preset bears the name of its plugin's schema on purpose: so mistyped keys are refused.
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+    # Hydra copies its store, which it only reads, for every group that its help lists and for every composition.
+    setattr(ConfigStore, "__deepcopy__", lambda store, memo: store)  # noqa: B010 (mypy forbids the plain assignment)
     try:
         typed.check(sys.argv[1:])
         command()

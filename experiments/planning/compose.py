@@ -1,16 +1,20 @@
 """From overrides to resolved configurations: each choice of options is composed by Hydra once, values are set after."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from experiments.errors import CONF
 from experiments.planning import checks, output_folder, typed
@@ -31,10 +35,25 @@ class Composer:
         self.compose = compose
         self.parser = OverridesParser.create()
         self.composed: dict[tuple[str, ...], DictConfig] = {}
+        self.contents: dict[str, DictConfig] = {}  # of a group, by the option that gives it alone
         self.references: dict[tuple[str, ...], dict[str, Any]] = {}  # by options: resolved, with nothing else set
         self.unset: dict[tuple[str, ...], DictConfig] = {}  # what these were resolved from: to copy it takes long
         self.variants: dict[tuple[str, ...], Variant] = {}
         self.seeds: dict[str, Any] = {}  # by override: parsing one takes a millisecond
+
+    def foresee(self, wanted: Iterable[Sequence[str]]) -> None:
+        """Has Hydra compose options of several groups at once: as often as the group with most options has some."""
+        by_group: dict[str, list[str]] = {}
+        for item in dict.fromkeys(item for overrides in wanted for item in overrides):
+            if _is_alone(item):
+                by_group.setdefault(key_of(item), []).append(item)
+        for together in zip_longest(*by_group.values()):
+            with suppress(HydraException, OmegaConfBaseException):  # which are told where the option is asked for
+                self._learn([item for item in together if item is not None])
+
+    def _learn(self, alone: Sequence[str]) -> None:
+        composed = self._composed(tuple(alone))
+        self.contents |= {item: composed[key_of(item)] for item in alone}
 
     def __call__(self, overrides: Sequence[str]) -> dict[str, Any]:
         """Returns the resolved configuration, to be read only.
@@ -73,8 +92,9 @@ class Composer:
         config = copy.deepcopy(self._composed(tuple(item for item in options if item not in alone)))
         OmegaConf.set_struct(config, False)
         for item in alone:
-            group = key_of(item)
-            config[group] = copy.deepcopy(self._composed((item,))[group])
+            if item not in self.contents:
+                self._learn([item])
+            config[key_of(item)] = copy.deepcopy(self.contents[item])
         OmegaConf.set_struct(config, True)
         return config
 

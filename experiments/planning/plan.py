@@ -75,6 +75,7 @@ class Plan:
 def make(requests: Sequence[Request], compose: Compose) -> Plan:
     """Composes what is asked for, keeps each trial once and looks how far it is; UserError where one cannot be run."""
     composer = Composer(compose)
+    composer.foresee(request.overrides for request in requests)
     entries: dict[str, Entry] = {}
     rows = set()
     for request in requests:
