@@ -44,6 +44,10 @@ def figures(*overrides: str, repeats: int = 3) -> Iterator[Figure]:
         overrides: of the trial, which is the demo's default one without any.
     """
     with tempfile.TemporaryDirectory() as place:
+        yield Figure("run.py --help, beside its target", _typical(repeats, "run.py", "--help"), HELP_SECONDS)
+        thousand = _typical(repeats, "run.py", "-m", *THOUSAND, "dry_run=true", f"output_dir={place}/plan")
+        yield Figure("plan of 1,000 trials, beside its target", thousand, PLAN_SECONDS)
+
         outputs = Path(place) / "outputs"
         asked = ("run.py", *overrides, f"output_dir={outputs}")
         _seconds(*asked, "dry_run=true")  # files that both read are in memory after it
@@ -54,9 +58,6 @@ def figures(*overrides: str, repeats: int = 3) -> Iterator[Figure]:
         bare = _seconds("-m", "benchmarks.bare", str(trial / "detector.py"), str(Path(place) / "bare"))
         yield Figure("demo trial through run.py, beside Runner.train()", ours, bare)
 
-        yield Figure("run.py --help, beside its target", _typical(repeats, "run.py", "--help"), HELP_SECONDS)
-        thousand = _typical(repeats, "run.py", "-m", *THOUSAND, "dry_run=true", f"output_dir={place}/plan")
-        yield Figure("plan of 1,000 trials, beside its target", thousand, PLAN_SECONDS)
         shutil.rmtree(trial / "work")
         for number in range(1, TRIALS):
             shutil.copytree(trial, trial.with_name(f"{trial.name}-{number}"))
