@@ -1,7 +1,8 @@
 """Draws the figures of a study with matplotlib, and writes them as .png, .pdf and .svg."""
 
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.style
@@ -54,17 +55,19 @@ def write(data: Drawable, path: Path) -> None:
     _save(draw(data), path)
 
 
-def write_all(wanted: Mapping[Path, Drawable], progress: Progress) -> list[Path]:
-    """Draws into each path with all the endings of METADATA, by as many processes as there are CPUs; returns the files.
+@contextmanager
+def in_background(progress: Progress) -> Iterator[Callable[[Path, Drawable], None]]:
+    """Yields what draws into a path with all the endings of METADATA, in as many processes as there are CPUs.
 
-    Raises AnalysisError where one cannot be written.
+    All is drawn once the body has ended and this returns. Raises what a drawing raises.
     """
-    with ProcessPoolExecutor() as pool, progress("drawing figures", len(wanted)) as on_drawn:
-        drawn = [pool.submit(_draw_and_write, data, path) for path, data in wanted.items()]
-        for one in as_completed(drawn):
-            one.result()
-            on_drawn()
-    return [path.with_name(path.name + ending) for path in wanted for ending in METADATA]
+    with ProcessPoolExecutor() as pool:
+        begun: list[Future[None]] = []
+        yield lambda path, data: begun.append(pool.submit(_draw_and_write, data, path))
+        with progress("drawing figures", len(begun)) as on_drawn:
+            for one in as_completed(begun):
+                one.result()
+                on_drawn()
 
 
 def _draw_and_write(data: Drawable, path: Path) -> None:

@@ -44,7 +44,8 @@ def of(parts: Sequence[Part]) -> dict[str, Look]:
     dashes; no two of the study look alike up to 72. Baselines are dashed, and the first is black. Where each of several
     baselines has one row, that row has its baseline's colour. Rows that are not run keep a look for later.
     """
-    tables = [_rows(part, _recorded(parts)) for part in parts]
+    recorded = _recorded(parts)
+    tables = [_rows(part, recorded) for part in parts]
     found: dict[Hashable, Look] = {}
     for table in tables:
         for row in table:

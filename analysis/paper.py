@@ -59,25 +59,33 @@ def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
     parts = found.parts
     look_of, known = looks.of(parts), costs.costs(found)
     made = []
-    for part in parts:
-        kinds = part.declaration.columns if part.declaration and part.declaration.columns else names.IOU_TYPES
-        sure = [one for kind in kinds if (one := evidence.evidence(found, part, kind, progress))]
-        table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
-        for ending, text in formats.WRITERS.items():
-            (folder / f"{table_name(part)}{ending}").write_text(text(table), encoding="utf-8")
-        if sure:
-            in_full = details.details(part, table, sure, known)
-            for ending, text_of in details.WRITERS.items():
-                (folder / f"{table_name(part)}-detail{ending}").write_text(text_of(in_full), encoding="utf-8")
-        made.append((part, table, sure, _curves(found, part, look_of) | _plots(found, part, sure, look_of)))
-    of_cost = _of_cost(found, look_of)
-    drawn = [*(figures for *_, figures in made), of_cost]
-    drawing.write_all({folder / name: data for figures in drawn for name, data in figures.items()}, progress)
+    with drawing.in_background(progress) as draw:
+        for part in parts:
+            kinds = part.declaration.columns if part.declaration and part.declaration.columns else names.IOU_TYPES
+            sure = [one for kind in kinds if (one := evidence.evidence(found, part, kind, progress))]
+            figures = _curves(found, part, look_of) | _plots(found, part, sure, look_of)
+            for name, data in figures.items():
+                draw(folder / name, data)
+            table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
+            _write_tables(part, table, sure, known, folder)
+            made.append((part, table, sure, figures))
+        of_cost = _of_cost(found, look_of)
+        for name, data in of_cost.items():
+            draw(folder / name, data)
     sections = [
         report.section(part, tables.with_published(table, part.declaration), sure, _inline(folder, figures))
         for part, table, sure, figures in made
     ]
     (folder / "report.html").write_text(report.page(found, sections, _inline(folder, of_cost)), encoding="utf-8")
+
+
+def _write_tables(part: Part, table: tables.Table, sure: Sequence[Evidence], known: costs.Costs, folder: Path) -> None:
+    for ending, text in formats.WRITERS.items():
+        (folder / f"{table_name(part)}{ending}").write_text(text(table), encoding="utf-8")
+    if sure:
+        in_full = details.details(part, table, sure, known)
+        for ending, text_of in details.WRITERS.items():
+            (folder / f"{table_name(part)}-detail{ending}").write_text(text_of(in_full), encoding="utf-8")
 
 
 Figures = dict[str, Drawable]  # by file name

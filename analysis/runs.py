@@ -107,7 +107,8 @@ def _bulk(client: "MlflowClient", metric: str, run_ids: list[str]) -> list[tuple
     """Returns points of many runs in one request, which MLflow's client offers no method for (3.17)."""
     store = client._tracking_client.store
     if hasattr(store, "get_metric_history_bulk"):  # a database
-        found = [one.to_dict() for one in store.get_metric_history_bulk(run_ids, metric, MOST_POINTS)]
+        points = store.get_metric_history_bulk(run_ids, metric, MOST_POINTS)
+        return [(one.run_id, Point(one.step, one.timestamp, one.value)) for one in points]
     else:  # a server
         from mlflow.utils.rest_utils import http_request, verify_rest_response
 
