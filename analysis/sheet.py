@@ -22,6 +22,7 @@ GREY, FAINT, INK = "#555555", "#E2E2E2", "#1A1A1A"
 TITLE, LABEL, SMALL = 9.0, 8.0, 7.0  # points
 LEADING = 1.32  # of lines, in sizes of the type
 LINE = LEADING * LABEL / 72  # height of a line of labels
+NO_LIGATURES = ("-liga",)  # "fi" stays two letters to search for, and a .pdf has one subset of the font less to make
 KEY = 0.3  # length of the piece of line before a label
 MARKER_SIZES = {"P": 5.6, "X": 5.4, "*": 7.4, "p": 5.2, "^": 5.0, "v": 5.0, "D": 4.1}  # points; as large to the eye
 STYLE = {
@@ -96,7 +97,8 @@ class Sheet:
 
     def text(self, x: float, y: float, text: str, **look: Any) -> None:
         """Writes a line of text with its baseline at y."""
-        self.figure.text(x / WIDTH, (self.base + y) / self.tall, text, **{"size": LABEL, **look})
+        style = {"size": LABEL, "fontfeatures": NO_LIGATURES, **look}
+        self.figure.text(x / WIDTH, (self.base + y) / self.tall, text, **style)
 
     def line(self, x: Sequence[float], y: Sequence[float], **look: Any) -> None:
         """Draws a line."""

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # a make that a test starts is nobody's child, though `make test` started the tests
     for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
         os.environ.pop(name, None)
+    # a shell that starts the tests in its background has them and all that they start ignore Ctrl-C, which some send
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # torch's own modules still use torch.jit, and say so once per use at import
     config.addinivalue_line("filterwarnings", "ignore:`torch.jit:DeprecationWarning")
 
