@@ -1,6 +1,7 @@
 """`python -m analysis table|figure|paper|compare|disagree`: what a sweep has found so far, from MLflow alone."""
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -212,4 +213,6 @@ def _path(*endings: str) -> Callable[[str], Path]:
 
 
 if __name__ == "__main__":
+    # What is read from MLflow is many objects, none of them garbage; looking for some takes a quarter of the time.
+    gc.set_threshold(200_000)
     sys.exit(main())
