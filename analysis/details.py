@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from analysis import latex, pages, wording
 from analysis.costs import Costs
-from analysis.evidence import Evidence
+from analysis.evidence import ALPHA, Evidence
 from analysis.formats import pipes
 from analysis.study import Part
 from analysis.tables import Published, Table, with_published
@@ -35,7 +35,7 @@ def details(part: Part, table: Table, sure: Sequence[Evidence], costs: Costs) ->
     used = [place for place, _ in enumerate(columns) if any(line[place] for lines in blocks.values() for line in lines)]
     notes = [*dict.fromkeys(one.note for one in sure)]
     if any(line.significant for one in sure for line in one.lines):
-        notes.append("*: found, p < .05.")
+        notes.append(f"*: found, p < {ALPHA:g}.")
     notes += [table.rest] if table.rest else []
     notes += [f"{table.source}."] if table.source else []
     return Details(

@@ -126,9 +126,8 @@ def _saved(extractor: nn.Module, feats: Sequence[Tensor], boxes: Tensor) -> int:
     storages = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        storages[tensor.untyped_storage().data_ptr()] = (
-            tensor.untyped_storage()
-        )  # held, so that no address is used twice
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage  # held, so that no address is used twice
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

@@ -44,8 +44,8 @@ def figures(*overrides: str, repeats: int = 3) -> Iterator[Figure]:
         overrides: of the trial, which is the demo's default one without any.
     """
     with tempfile.TemporaryDirectory() as place:
-        yield Figure("run.py --help, beside its target", _typical(repeats, "run.py", "--help"), HELP_SECONDS)
-        thousand = _typical(repeats, "run.py", "-m", *THOUSAND, "dry_run=true", f"output_dir={place}/plan")
+        yield Figure("run.py --help, beside its target", typical(repeats, "run.py", "--help"), HELP_SECONDS)
+        thousand = typical(repeats, "run.py", "-m", *THOUSAND, "dry_run=true", f"output_dir={place}/plan")
         yield Figure("plan of 1,000 trials, beside its target", thousand, PLAN_SECONDS)
 
         outputs = Path(place) / "outputs"
@@ -61,16 +61,16 @@ def figures(*overrides: str, repeats: int = 3) -> Iterator[Figure]:
         shutil.rmtree(trial / "work")
         for number in range(1, TRIALS):
             shutil.copytree(trial, trial.with_name(f"{trial.name}-{number}"))
-        status = _typical(repeats, "-m", "experiments", "status", "--output-dir", str(outputs))
+        status = typical(repeats, "-m", "experiments", "status", "--output-dir", str(outputs))
         yield Figure(f"status of {TRIALS} trials, beside its target", status, STATUS_SECONDS)
 
 
-def _typical(repeats: int, *command: str) -> float:
+def typical(repeats: int, *command: str) -> float:
+    """Returns the median of what `python COMMAND` takes; RuntimeError with what it printed where it fails."""
     return statistics.median(_seconds(*command) for _ in range(repeats))
 
 
 def _seconds(*command: str) -> float:
-    """Returns what `python COMMAND` takes; RuntimeError with what it printed where it fails."""
     start = time.perf_counter()
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(

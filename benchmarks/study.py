@@ -1,16 +1,13 @@
 """What all tables, figures and the report of a large study take, beside their target. Takes about a minute."""
 
 import json
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from itertools import islice, product
 from pathlib import Path
 
 from benchmarks.figure import Figure
+from benchmarks.overhead import typical
 from experiments import declared, names
 
 WHAT, PEER = "python -m analysis paper", "target"
@@ -23,13 +20,8 @@ def figures(runs: int = RUNS, epochs: int = EPOCHS, repeats: int = 3) -> Iterato
     with tempfile.TemporaryDirectory() as place:
         uri = f"sqlite:///{place}/mlflow.db"
         _record(uri, Path(place), runs, epochs)
-        command = [sys.executable, "-m", "analysis", "paper", "--tracking-uri", uri, "--out", f"{place}/results"]
-        seconds = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True)
-            seconds.append(time.perf_counter() - start)
-        yield Figure(f"{runs} runs of {epochs} epochs and 12 metrics", statistics.median(seconds), SECONDS)
+        command = ("-m", "analysis", "paper", "--tracking-uri", uri, "--out", f"{place}/results")
+        yield Figure(f"{runs} runs of {epochs} epochs and 12 metrics", typical(repeats, *command), SECONDS)
 
 
 def _record(uri: str, folder: Path, runs: int, epochs: int) -> None:

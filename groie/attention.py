@@ -84,10 +84,9 @@ class RoIAttention(GeneralizedAttention):
         table = offset_embedding(j, self.kv_stride, self.position_embedding_dim, exact, query.device)
         embedded = projection(table.to(projection.weight.dtype)) / math.sqrt(2)  # (j, key, all heads' channels)
         embedded = embedded.unflatten(-1, (self.num_heads, self.qk_embed_dim)).transpose(1, 2).flatten(0, 1)
-        places = query.reshape(n * i, j * self.num_heads, self.qk_embed_dim).transpose(
-            0, 1
-        )  # no copy: bmm takes strides
-        energies = torch.bmm(embedded.to(places.dtype), places.transpose(1, 2))
+        # (j * head, channel of the head, N * i), not copied: bmm takes strides
+        places = query.reshape(n * i, j * self.num_heads, self.qk_embed_dim).permute(1, 2, 0)
+        energies = torch.bmm(embedded.to(places.dtype), places)
         return energies.view(j, self.num_heads, -1, n, i)
 
 
