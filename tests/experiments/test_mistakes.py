@@ -53,7 +53,7 @@ TYPED = {
     ),
     "no weights": (
         ["profile=mobilenet", "dataset=shapes"],
-        ["profile.model.backbone.init_cfg.checkpoint=null is no file", "MobileNetV2"],
+        ["profile.model.backbone.init_cfg.checkpoint=data/mobilenet_v2_imagenet.pth is no file", "MobileNetV2"],
     ),
     "weights that are nowhere": (
         ["profile=mobilenet", "dataset=shapes", "profile.model.backbone.init_cfg.checkpoint=none.pth"],
