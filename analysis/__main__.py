@@ -131,7 +131,7 @@ def _figure(arguments: argparse.Namespace) -> int:
     recorded, sweep, declaration, trials, metrics = _recorded(arguments, asked, (metric,))
     path = arguments.out or Path("outputs", "figures", names.sweep_key(sweep).replace("/", "_") + ".png")
     lines = rows.rows_frame(sweep, trials, declaration)
-    look_of = looks.of(study.Study(declarations.whole(sweep), recorded, {}, {}).parts)
+    look_of = looks.of(study.Study(declarations.whole(sweep), recorded, {}, {}, []).parts)
     print(render.write_figure(figures.curves(sweep, lines, metrics, metric, declaration, look_of), path))
     return 0
 

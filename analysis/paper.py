@@ -18,9 +18,11 @@ from analysis import (
     looks,
     mistakes,
     plots,
+    provenance,
     report,
     study,
     tables,
+    tidy,
 )
 from analysis.drawing import Drawable
 from analysis.errors import AnalysisError
@@ -56,6 +58,9 @@ def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
 
 def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
     study.save(found, folder / DATA)
+    tidy.plan(found).to_csv(folder / "plan.csv", index=False, lineterminator="\n")
+    tidy.epochs(found).to_csv(folder / "epochs.csv", index=False, lineterminator="\n")
+    (folder / "provenance.md").write_text(provenance.page(found), encoding="utf-8")
     parts = found.parts
     look_of, known = looks.of(parts), costs.costs(found)
     made = []

@@ -1,7 +1,7 @@
 """The one-page answer: which module helps, by how much, how sure that is and at what cost; then tables and figures."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from analysis import evidence, pages, tables, wording
+from analysis import evidence, pages, provenance, tables, wording
 from analysis.costs import costs
 from analysis.evidence import Evidence
 from analysis.study import Part, Study
@@ -52,7 +52,7 @@ def page(study: Study, sections: Sequence[Section], cost_figures: Sequence[Marku
         "cost_figures": cost_figures,
         "commands": _commands(study),
         "fidelity": _fidelity(),
-        "provenance": _provenance(study),
+        "provenance": provenance.of(study),
         "trial_columns": ("trial", "status", "seed", "commit", "wall", "devices"),
         "trials": _trials(study),
     }
@@ -113,27 +113,6 @@ def _commands(study: Study) -> list[dict[str, str]]:
         overrides = [word for word in shlex.split(run.tags.get(names.OVERRIDES, "")) if not word.startswith("seed=")]
         found.setdefault(run.tags[names.VARIANT], shlex.join(["python", "run.py", *overrides]))
     return [{"label": label, "command": command} for label, command in found.items()]
-
-
-def _provenance(study: Study) -> dict[str, str]:
-    def every(values: Sequence[str]) -> str:
-        return ", ".join(sorted({value for value in values if value})) or "not recorded"
-
-    tags = [run.tags for run in study.runs]
-    versions = sorted({key for one in tags for key in one if key.startswith(names.VERSION)})
-    seconds = [run.metrics.get(names.DEVICE_SECONDS, 0.0) for run in study.runs]
-    return {
-        "commit": every([one.get(names.COMMIT, "") for one in tags]),
-        "machines": every([one.get(names.HOST, "") for one in tags]),
-        "GPUs": every([one.get(names.GPU, "") for one in tags]),
-        **{key.removeprefix(names.VERSION): every([one.get(key, "") for one in tags]) for key in versions},
-        "device-hours": f"{sum(seconds) / 3600:.2f}",
-        "interrupted": f"{sum(_attempts(run.metrics) - 1 for run in study.runs)} times",
-    }
-
-
-def _attempts(metrics: Mapping[str, float]) -> int:
-    return max(1, int(metrics.get(names.ATTEMPTS, 1)))
 
 
 def _trials(study: Study) -> list[tuple[str, ...]]:

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis import declarations, frames, rows
+from analysis import declarations, frames, rows, surroundings
 from analysis.errors import AnalysisError
 from analysis.metrics import METRICS
 from analysis.runs import Histories, Point, Run, histories, of_experiment, requests
@@ -23,7 +23,7 @@ from experiments.matches import Matches
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-FORMAT = 1  # of the files that `save` writes
+FORMAT = 2  # of the files that `save` writes
 ABOUT = "study.json"  # names the sweep
 MATCHES = "matches.npz"  # a run's artifact
 METRIC_COLUMNS = ("run_id", "metric", "step", "timestamp", "value")
@@ -52,12 +52,14 @@ class Study:
         runs: all of the sweep's trials.
         histories: of `METRICS`, by run id and metric.
         matches: by trial id, then IoU type; absent for trials that did not finish.
+        surroundings: of one trial for each commit, machine and data set, as `surroundings.read` has them.
     """
 
     sweep: str
     runs: list[Run]
     histories: Histories
     matches: dict[str, dict[str, Matches]]
+    surroundings: list[dict[str, Any]]
 
     @property
     def declaration(self) -> Declaration | None:
@@ -116,7 +118,8 @@ def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress
     members = set(of_sweep["run_id"])
     runs = [run for run in recorded if run.run_id in members]
     finished = set(trials.loc[trials["status"] == names.FINISHED, "run_id"])
-    return Study(sweep, runs, found, _matches([run for run in runs if run.run_id in finished], uri, progress))
+    done = [run for run in runs if run.run_id in finished]
+    return Study(sweep, runs, found, _matches(done, uri, progress), surroundings.read(done, uri))
 
 
 def _matches(runs: Sequence[Run], uri: str, progress: Progress) -> dict[str, dict[str, Matches]]:
@@ -138,6 +141,7 @@ def save(study: Study, folder: Path) -> None:
     (folder / "matches").mkdir(parents=True, exist_ok=True)
     about = {"format": FORMAT, "sweep": study.sweep}
     (folder / ABOUT).write_text(json.dumps(about) + "\n")
+    (folder / "surroundings.json").write_text(json.dumps(study.surroundings, indent=1, sort_keys=True) + "\n")
     lines = [json.dumps(run.as_dict(), sort_keys=True) for run in study.runs]
     (folder / "runs.jsonl").write_text("".join(f"{line}\n" for line in lines))
     with (folder / "metrics.csv").open("w", newline="") as file:
@@ -156,6 +160,7 @@ def load(folder: Path) -> Study:
         if about["format"] != FORMAT:
             raise AnalysisError(f"{folder} has format {about['format']}; this version reads {FORMAT}")
         runs = [Run(**json.loads(line)) for line in (folder / "runs.jsonl").read_text().splitlines()]
+        around = json.loads((folder / "surroundings.json").read_text())
         found: Histories = {}
         with (folder / "metrics.csv").open(newline="") as file:
             for run_id, metric, step, timestamp, value in _body(csv.reader(file)):
@@ -165,7 +170,7 @@ def load(folder: Path) -> Study:
             f"{folder} holds no study ({error}); give the folder `data` that `python -m analysis paper` wrote"
         ) from error
     decided = {path.stem: _load(path) for path in sorted((folder / "matches").glob("*.npz"))}
-    return Study(about["sweep"], runs, found, decided)
+    return Study(about["sweep"], runs, found, decided, around)
 
 
 def _body(lines: Iterable[list[str]]) -> Iterator[list[str]]:

@@ -73,7 +73,7 @@ def study(
             factors |= dict(word.split("=") for word in variant.split() if word.split("=")[0] in names.FACTORS)
             status = names.FAILED if broken else names.FINISHED
             runs.append(Run(trial, status, len(runs), tags, {names.SEED: str(seed), **factors}, metrics))
-    return Study(sweep, runs, histories, {})
+    return Study(sweep, runs, histories, {}, [])
 
 
 def words(figure: Figure) -> dict[str, Bbox]:

@@ -52,7 +52,7 @@ def with_matches(found: Study, share: dict[str, float]) -> Study:
         for place, run in enumerate(found.runs)
         if run.status == names.FINISHED and run.tags[names.VARIANT] in share
     }
-    return Study(found.sweep, found.runs, found.histories, decided)
+    return Study(found.sweep, found.runs, found.histories, decided, [])
 
 
 SHARE = {"faster_rcnn single": 0.3, "faster_rcnn sum": 0.9, "faster_rcnn sum post=conv1": 0.3, "mask_rcnn single": 0.5}

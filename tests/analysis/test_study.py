@@ -82,7 +82,7 @@ def test_what_was_saved_is_what_is_loaded(of_paper: Study, tmp_path: Path) -> No
     study.save(again, tmp_path / "again")
     files = sorted(path.relative_to(tmp_path / "data") for path in (tmp_path / "data").rglob("*") if path.is_file())
     assert [str(file) for file in files] == [
-        "matches/faster_rcnn_single-s1.npz", "metrics.csv", "runs.jsonl", "study.json"
+        "matches/faster_rcnn_single-s1.npz", "metrics.csv", "runs.jsonl", "study.json", "surroundings.json"
     ]  # fmt: skip
     for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "data" / file).read_bytes()
@@ -106,7 +106,7 @@ def test_what_was_typed_beside_the_name_stays_with_each_table(declared_recorder:
     [
         ("study.json", None, "No such file"),
         ("study.json", "{", "Expecting property name"),
-        ("study.json", '{"format": 99, "sweep": "x"}', "has format 99; this version reads 1"),
+        ("study.json", '{"format": 99, "sweep": "x"}', "has format 99; this version reads 2"),
         ("runs.jsonl", '{"run": 1}\n', "unexpected keyword argument 'run'"),
         ("metrics.csv", "a,b\n", "metrics.csv begins with ['a', 'b']"),
         ("metrics.csv", "run_id,metric,step,timestamp,value\nx,y,1,2,three\n", "could not convert string to float"),
