@@ -17,13 +17,15 @@ class AblationSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
         from experiments.jobs import submit
-        from experiments.planning import calibration, plan, sweep
+        from experiments.planning import calibration, plan, sweep, throughput
 
         loader = self.hydra_context.config_loader
         planned = plan.make(sweep.requests(arguments, loader), partial(loader.load_sweep_config, self.config))
         if planned.settings["dry_run"]:
             if planned.settings["calibrate"]:
                 calibration.fill(planned)
+            if planned.settings["resources"]["gmacs_per_second"]:
+                throughput.fill(planned)
             plan.show(planned)
             print(plan.write(planned))
             return

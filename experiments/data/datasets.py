@@ -16,6 +16,7 @@ from experiments.planning import output_folder
 
 SPLITS = ("train", "val")
 KINDS = ("shapes", "coco")
+COCO_TRAINABLE = 117_266  # images of COCO 2017's train set that MMDetection trains on
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,17 @@ def locate(config: dict[str, Any]) -> dict[str, Split]:
 def shapes_of(dataset: dict[str, Any]) -> ShapesSpec:
     """Returns which shapes are to be drawn; UserError for a value out of range."""
     return ShapesSpec(**{key: dataset[key] for key in ("seed", "train_images", "val_images", "image_size")})
+
+
+def training_images(config: dict[str, Any]) -> int | None:
+    """Returns how many images an epoch has; None where the annotations are not there to tell, but for COCO's own."""
+    dataset = config["dataset"]
+    if dataset["kind"] == "shapes":
+        return int(dataset["train_images"])
+    file = Path(dataset["root"] or "", dataset["train"]["annotations"])
+    if file.is_file():
+        return _contents(file, OutputPaths(Path(config["output_dir"])).data / "checked").trainable
+    return COCO_TRAINABLE if dataset["name"] == "coco" else None
 
 
 def facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -44,12 +44,13 @@ NUMBERS: dict[str, float | None] = {
     "architecture.grad_clip": None,
     "profile.finest_scale": None,
     "profile.proposals": None,
+    "resources.gmacs_per_second": None,
 }
 # What may be null: MMDetection's own, or nothing.
 NULLABLE = (
     *("sweep", "trial_dir", "launch_dir", "dataset.root", "architecture.grad_clip"),
     *(f"recipe.{key}" for key in ("gcnet_bbox_heads", "boxes", "box_loss", "proposals", "match_low_quality")),
-    *("recipe.grad_clip", "recipe.warmup_ratio"),
+    *("recipe.grad_clip", "recipe.warmup_ratio", "resources.gmacs_per_second"),
 )
 LEAST_SIDE = 32  # pixels of an image after resizing: below, the coarsest level pooled from has no cell
 CHOICES = {"recipe.boxes": ("legacy", None), "recipe.box_loss": ("smooth_l1", None)}

@@ -26,6 +26,7 @@ class Estimate:
 
     device_hours: float | None
     source: str
+    gmacs: float | None = None  # 10^9 multiply-adds of the whole training, where they were counted
 
 
 NONE = Estimate(None, "")

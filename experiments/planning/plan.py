@@ -221,6 +221,7 @@ def write(plan: Plan) -> Path:
             "rows": entry.memberships,
             "device_hours": entry.cost.device_hours,
             "estimated_from": entry.cost.source,
+            "gmacs": entry.cost.gmacs,
         }
         for entry in plan.entries
     ]
@@ -240,7 +241,7 @@ def device_hours(plan: Plan) -> float | None:
 def show(plan: Plan) -> None:
     """Prints the plan: every trial, its state, and what is to be done about it."""
     total = device_hours(plan)
-    cost = f", about {total:.2g} device-hours" if total else ""
+    cost = f", about {_hours(total)} device-hours" if total else ""
     title = f"{plan.title}: {plan.rows} rows, {len(plan.entries)} unique trials, {len(plan.to_run)} to run{cost}"
     console.print(title, markup=False, style="bold")
     table = Table()
@@ -251,7 +252,7 @@ def show(plan: Plan) -> None:
         state = f"{entry.state.lower()}{': ' if entry.why else ''}{entry.why}"
         rows = max((len(served) for served in entry.memberships.values()), default=0)
         hours = entry.cost.device_hours
-        cost = "?" if hours is None else f"{hours:.2g}"
+        cost = "?" if hours is None else _hours(hours)
         cells = (
             " ".join(word for word in entry.trial.variant.split() if word not in shared),
             str(entry.trial.seed),
@@ -268,6 +269,10 @@ def show(plan: Plan) -> None:
         console.print(f"estimated from: {'; '.join(sources)}", markup=False)
     for note in dict.fromkeys(filter(None, (entry.trial.note for entry in plan.to_run))):
         console.print(f"note: {note}", markup=False)
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
 
 
 def _shared_words(plan: Plan) -> set[str]:

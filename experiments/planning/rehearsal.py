@@ -37,6 +37,14 @@ def detectors(configs: Sequence[Settings]) -> None:
         _build(wanted, _choice(config, "aggregation", "pre", "post"))
 
 
+def unplaced(config: Settings) -> Any:
+    """Returns the trial's MMEngine config, for data of one class that lie nowhere."""
+    from experiments.training import build
+
+    nothing = Split(NOWHERE, NOWHERE, ("class",))
+    return build.detector_config(config, {"train": nothing, "val": nothing}, TrialPaths(NOWHERE), 1)
+
+
 def optimizers(configs: Sequence[Settings]) -> None:
     """Makes one step with every distinct optimizer; UserError with what it says."""
     import torch
@@ -60,12 +68,9 @@ def _build_skeleton(config: Settings) -> None:
     """Builds a detector with plain extractors and runs its backbone and neck on an image without pixels."""
     import torch
 
-    from experiments.training import build
-
     choice = _choice(config, "architecture", "recipe", "profile")
-    nothing = Split(NOWHERE, NOWHERE, ("class",))
     try:
-        cfg = build.detector_config(config, {"train": nothing, "val": nothing}, TrialPaths(NOWHERE), 1)
+        cfg = unplaced(config)
     except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
         base = config["architecture"]["base"]
         raise UserError(

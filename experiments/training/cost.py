@@ -25,6 +25,7 @@ from groie.cost import MultiplyAdds, squares
 
 WARM_UP = 5  # steps and images that are not timed
 TIMED = 50  # steps of an epoch that are
+PASSES = 3  # of training, by multiply-adds: forward, gradients by inputs, gradients by weights
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,22 @@ def count(model: Mapping[str, Any], width: int, height: int) -> Cost:
         macs = share = None
     trainable = sum(parameter.numel() for parameter in detector.parameters() if parameter.requires_grad)
     return Cost(_size(detector), trainable, sum(map(_size, extractors)), macs, share)
+
+
+def training_gmacs(model: Mapping[str, Any], width: int, height: int) -> float | None:
+    """Returns 10^9 multiply-adds of one image in training; None where they could not be counted.
+
+    Three times the forward pass: a layer's gradients by its input and by its weights cost as much as itself. Of
+    proposals there are as many as the sampler draws, not as many as the RPN leaves in test, and of boxes for
+    masks or grids as many as it takes for objects. Frozen layers are counted like the others, so it is a little much.
+    """
+    model = copy.deepcopy(dict(model))
+    stages = model["train_cfg"]["rcnn"]
+    sampler = (stages if isinstance(stages, Mapping) else stages[0])["sampler"]
+    model["test_cfg"]["rpn"]["max_per_img"] = sampler["num"]
+    model["test_cfg"]["rcnn"]["max_per_img"] = round(sampler["num"] * sampler["pos_fraction"])
+    forward = count(model, width, height).gmacs
+    return None if forward is None else PASSES * forward
 
 
 def _size(module: nn.Module) -> int:

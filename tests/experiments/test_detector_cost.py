@@ -6,17 +6,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import harness
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
 from mmdet.utils import register_all_modules
 from mmengine.config import ConfigDict
 from mmengine.evaluator import BaseMetric
 from mmengine.hub import get_config
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
+from mmengine.structures import InstanceData
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import groie.cost
 from experiments.training import cost, detector
@@ -67,6 +71,41 @@ def test_counted_without_values_is_what_really_runs(architecture: str, modules: 
     wanted = fixed_numbers(model(f"architecture={architecture}", *modules))
     found = cost.count(wanted, WIDTH, HEIGHT)
     assert (found.gmacs, found.extractor_gmacs) == tuple(macs / 1e9 for macs in really(wanted))
+
+
+def a_step(wanted: ConfigDict, side: int) -> float:
+    """Returns 10^9 multiply-adds of a real training step on one image with twelve objects, as torch counts them."""
+    torch.manual_seed(0)
+    detector = MODELS.build(wanted).train()
+    corners = torch.rand(12, 2) * 0.6 * side
+    boxes = torch.cat([corners, corners + 10 + torch.rand(12, 2) * 0.35 * side], dim=1)
+    masks = BitmapMasks(np.ones((12, side, side), np.uint8), side, side)
+    sample = DetDataSample(metainfo=dict(img_shape=(side, side), ori_shape=(side, side), scale_factor=(1.0, 1.0)))
+    sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.arange(12) % 8, masks=masks)
+    image = torch.randint(0, 256, (3, side, side), dtype=torch.uint8)
+    data = detector.data_preprocessor(dict(inputs=[image], data_samples=[sample]), training=True)
+    with FlopCounterMode(display=False) as counted:
+        losses = detector(**data, mode="loss")
+        parts = [part for name, loss in losses.items() if "loss" in name for part in ([loss], loss)[type(loss) is list]]
+        sum(parts).backward()
+    return counted.get_total_flops() / 2e9
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("aggregation=single",),
+        ("pre=conv5", "post=attention"),
+        ("architecture=mask_rcnn", "pre=conv5", "post=attention"),
+        ("architecture=grid_rcnn", "aggregation=single"),
+        ("architecture=cascade_mask_rcnn", "pre=conv3"),
+    ],
+)
+def test_training_costs_about_what_a_real_step_does(overrides: tuple[str, ...]) -> None:
+    """More with masks: of objects the sampler seldom finds as many as it may take."""
+    counted = cost.training_gmacs(model(*overrides), 160, 160)
+    assert counted is not None
+    assert 0.95 < counted / a_step(model(*overrides), 160) < 1.25
 
 
 def test_semantic_branch_is_counted() -> None:

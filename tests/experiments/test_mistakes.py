@@ -63,6 +63,7 @@ TYPED = {
         ["tracking=server", "tracking.uri=http://ada:secret@127.0.0.1:5000"],
         ["tracking.uri holds a password", "MLFLOW_TRACKING_PASSWORD", "PGPASSWORD"],
     ),
+    "no throughput": (["resources.gmacs_per_second=0"], ["resources.gmacs_per_second=0", "above 0"]),
     "GPUs in words": (["resources.gpus=two"], ["resources.gpus=two", "whole number", "auto"]),
     "images too small": (["dataset.image_size=10"], ["dataset.image_size=10", "96"]),
     "no images": (["dataset.train_images=0"], ["dataset.train_images=0", "1"]),

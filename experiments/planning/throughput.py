@@ -1,0 +1,36 @@
+"""Tells what trials cost where none alike was measured: their multiply-adds, at a throughput that the user states."""
+
+from experiments.data import datasets
+from experiments.display import console
+from experiments.planning.estimate import Estimate
+from experiments.planning.plan import Plan
+from experiments.planning.rehearsal import unplaced
+from experiments.planning.trial import Trial
+
+
+def fill(plan: Plan) -> None:
+    """Gives an estimate to each trial of the plan that is to run and has none, from `resources.gmacs_per_second`."""
+    unknown = [entry for entry in plan.to_run if entry.cost.device_hours is None]
+    variants = {entry.trial.variant_id: entry.trial for entry in unknown}
+    counted: dict[str, Estimate] = {}
+    for number, (variant, trial) in enumerate(variants.items(), 1):
+        console.print(f"counting {number} of {len(variants)}: {trial.variant}", markup=False)
+        counted[variant] = _estimate(trial)
+    for entry in unknown:
+        entry.cost = counted[entry.trial.variant_id]
+
+
+def _estimate(trial: Trial) -> Estimate:
+    from experiments.training import cost
+
+    images = datasets.training_images(trial.config)
+    if images is None:
+        return Estimate(None, "how many images there are is not known without the annotations")
+    model = unplaced(trial.config).model
+    per_image = cost.training_gmacs(model, *trial.config["profile"]["image_scale"])
+    if per_image is None:
+        return Estimate(None, "an operator's multiply-adds cannot be counted")
+    total = per_image * images * trial.config["schedule"]["epochs"]
+    stated = trial.config["resources"]["gmacs_per_second"]
+    source = f"multiply-adds of {images:,} images an epoch, at resources.gmacs_per_second={stated:g}"
+    return Estimate(total / stated / 3600, f"{source}; loading and evaluation not counted", total)
