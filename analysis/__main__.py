@@ -6,16 +6,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.errors import AnalysisError
 from analysis.metrics import COCO_NAMES, METRICS, coco_block
 from experiments import names
 
 if TYPE_CHECKING:
-    from analysis.runs import Run
     from analysis.study import Study
-    from experiments.declared import Declaration
 
 
 TABLE_FORMATS = (".md", ".csv", ".tex", ".html")
@@ -33,7 +31,11 @@ def parser() -> argparse.ArgumentParser:
         help="MLflow store (default: MLFLOW_TRACKING_URI, here %(default)s)",
     )
     stored.add_argument("--experiment", default=names.EXPERIMENT, help="MLflow experiment (default: %(default)s)")
-    shared = argparse.ArgumentParser(add_help=False, parents=[stored])
+    kept = argparse.ArgumentParser(add_help=False, parents=[stored])
+    kept.add_argument(
+        "--from", dest="source", type=Path, metavar="FOLDER", help="a folder that `paper` wrote, in place of MLflow"
+    )
+    shared = argparse.ArgumentParser(add_help=False, parents=[kept])
     which = shared.add_mutually_exclusive_group()
     which.add_argument("number", nargs="?", metavar="NUMBER", help="of the paper's table (3 or III) or figure (5)")
     which.add_argument("--sweep", default="last", help="name of a sweep, or last: the one asked for last (default)")
@@ -52,13 +54,12 @@ def parser() -> argparse.ArgumentParser:
     drawn = "FILE.png, .pdf or .svg (default: outputs/figures/%s.png)"
     figure.add_argument("--out", type=_path(*FIGURE_FORMATS), help=drawn % "SWEEP")
     figure.add_argument("--metric", choices=list(METRICS), metavar="NAME", help="one of %(choices)s (default: AP)")
-    paper = commands.add_parser("paper", parents=[stored], help="write all tables and figures of a study, and a report")
-    paper.add_argument("study", nargs="?", default="paper", help="a sweep, declared or typed, or last (%(default)s)")
-    paper.add_argument("--out", type=Path, help="folder of the results (default: results/STUDY)")
-    paper.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="make them anew from such a folder")
+    paper = commands.add_parser("paper", parents=[kept], help="write all tables and figures of a study, and a report")
+    paper.add_argument("study", nargs="?", help="a sweep, declared or typed, or last (default: paper)")
+    paper.add_argument("--out", type=Path, help="folder of the results (default: results/STUDY, or that of --from)")
     compare = commands.add_parser(
         "compare",
-        parents=[stored],
+        parents=[kept],
         help="every metric of one row less that of another; exit code 1 where one got worse beyond doubt",
     )
     compare.add_argument("before", metavar="A", help="a row of the sweep, or a folder that `paper` wrote")
@@ -90,13 +91,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from analysis import declarations, render, rows, tables
+    from analysis import declarations, render, tables
 
     asked = declarations.numbered(arguments.number) if arguments.number else arguments.sweep
     if arguments.detail:
         return _detailed_table(arguments, asked)
-    _, sweep, declaration, trials, metrics = _recorded(arguments, asked, COCO_NAMES)
-    table = tables.ablation_table(sweep, rows.rows_frame(sweep, trials, declaration), metrics, declaration)
+    found = _recorded(arguments, asked, COCO_NAMES)
+    part = found.whole
+    table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
     render.print_table(table)
     if arguments.out:
         print(render.write_table(table, arguments.out))
@@ -124,39 +126,40 @@ def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
 
 
 def _figure(arguments: argparse.Namespace) -> int:
-    from analysis import declarations, figures, looks, render, rows, study
+    from dataclasses import replace
+
+    from analysis import declarations, figures, looks, render
 
     asked, kind = declarations.drawn(arguments.number) if arguments.number else (arguments.sweep, "bbox")
     metric = arguments.metric or names.coco_metric(kind, "AP")
-    recorded, sweep, declaration, trials, metrics = _recorded(arguments, asked, (metric,))
-    path = arguments.out or Path("outputs", "figures", names.sweep_key(sweep).replace("/", "_") + ".png")
-    lines = rows.rows_frame(sweep, trials, declaration)
-    look_of = looks.of(study.Study(declarations.whole(sweep), recorded, {}, {}, []).parts)
-    print(render.write_figure(figures.curves(sweep, lines, metrics, metric, declaration, look_of), path))
+    found = _recorded(arguments, asked, (metric,))
+    part = found.whole
+    path = arguments.out or Path("outputs", "figures", f"{part.name}.png")
+    look_of = looks.of(replace(found, sweep=declarations.whole(found.sweep)).parts)
+    drawn = figures.curves(part.sweep, part.lines, found.metrics, metric, part.declaration, look_of)
+    print(render.write_figure(drawn, path))
     return 0
 
 
-def _recorded(
-    arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]
-) -> tuple[list["Run"], str, "Declaration | None", Any, Any]:
-    """Returns all runs, and of the sweep that is asked for: its name, its declaration, its trials and their metrics."""
-    from analysis import declarations, frames, render, runs, store
+def _recorded(arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]) -> "Study":
+    """Returns the sweep that is asked for, with these metrics alone but every run: other rows have colours too."""
+    from analysis import frames, render, runs, store, study
 
+    if arguments.source:
+        return _study(arguments, asked)
     with store.reading(arguments.tracking_uri) as client:
         recorded = runs.of_experiment(client, arguments.experiment, arguments.tracking_uri)
         sweep = frames.find_sweep(recorded, asked, arguments.tracking_uri)
-        trials = frames.trials_frame(frames.runs_frame(recorded, sweep))
-        asked_of = frames.wanted_histories(trials, wanted)
+        asked_of = frames.wanted_histories(frames.trials_frame(frames.runs_frame(recorded, sweep)), wanted)
         with render.progress("reading MLflow", runs.requests(asked_of)) as on_read:
-            metrics = frames.metrics_frame(trials, runs.histories(client, asked_of, on_read), wanted)
-    return recorded, sweep, declarations.of_sweep(sweep), trials, metrics
+            return study.Study(sweep, recorded, runs.histories(client, asked_of, on_read), {}, [])
 
 
 def _paper(arguments: argparse.Namespace) -> int:
-    from analysis import paper, render, study
+    from analysis import paper, render
 
-    found = study.load(arguments.source / paper.DATA) if arguments.source else _study(arguments, arguments.study)
-    folder = arguments.out or Path("results", names.sweep_key(found.sweep).replace("/", "_"))
+    found = _study(arguments, arguments.study or ("last" if arguments.source else "paper"))
+    folder = arguments.out or arguments.source or Path("results", found.whole.name)
     for path in paper.write(found, folder, render.progress):
         print(path)
     return 0
@@ -196,8 +199,15 @@ def _disagree(arguments: argparse.Namespace) -> int:
 
 
 def _study(arguments: argparse.Namespace, sweep: str) -> "Study":
-    from analysis import render, store, study
+    from dataclasses import replace
 
+    from analysis import frames, paper, render, store, study
+
+    if arguments.source:
+        found = study.load(arguments.source / paper.DATA)
+        if sweep == frames.LAST:
+            return found
+        return replace(found, sweep=frames.find_sweep(found.runs, sweep, str(arguments.source)))
     with store.reading(arguments.tracking_uri) as client:
         return study.read(client, arguments.experiment, arguments.tracking_uri, sweep, render.progress)
 
