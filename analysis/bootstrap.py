@@ -6,14 +6,15 @@ sets of other sizes are no measure for it). With one trained seed it says nothin
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from scipy import optimize, stats
 
 from analysis.average_precision import DrawnPrecision
 from analysis.errors import AnalysisError
-from analysis.stats import LEVEL, Interval
+from analysis.stats import LEVEL, Interval, Noise, noise
 from experiments import names
 from experiments.matches import Matches
 
@@ -51,6 +52,7 @@ def resample(
     level: float = LEVEL,
     threads: int = 2,
     on_drawn: Callable[[int], None] = lambda draws: None,
+    known: Mapping[str, Noise] = MappingProxyType({}),
 ) -> dict[str, Variant]:
     """Returns the estimates and intervals of each variant and of its difference to the baseline.
 
@@ -62,6 +64,7 @@ def resample(
         level: of the intervals, in 0..1.
         threads: that compute at once.
         on_drawn: is told how many draws of a trial were done, from any thread.
+        known: noise from seed to seed, by metric, where others than these trials tell of it too.
 
     Raises AnalysisError where the trials were not evaluated on the same images, objects and classes.
     """
@@ -75,13 +78,16 @@ def resample(
         for variant, seeds in trials.items()
     }
     of_baseline = values[baseline]
+    of_seeds = {
+        name: known.get(name) or noise([_as_they_are(values, number)]) for number, name in enumerate(names.COCO_METRICS)
+    }
     found = {}
     for variant, own in values.items():
         metrics = {name: _drawn(own, number, images, level) for number, name in enumerate(names.COCO_METRICS)}
         both = {seed: own[seed] - of_baseline[seed] for seed in own if seed in of_baseline}
         dropped = tuple(sorted({*own, *of_baseline} - {*both}))
         differences = {
-            name: _difference(both, number, images, level, dropped)
+            name: _difference(both, number, images, level, dropped, of_seeds[name])
             for number, name in enumerate(names.COCO_METRICS)
             if variant != baseline
         }
@@ -89,13 +95,19 @@ def resample(
     return found
 
 
+def _as_they_are(values: dict[str, dict[str, np.ndarray]], metric: int) -> dict[str, dict[str, float]]:
+    """Returns a metric on the images without drawing, by variant and seed."""
+    return {variant: {seed: float(own[0, metric]) for seed, own in seeds.items()} for variant, seeds in values.items()}
+
+
 @dataclass(frozen=True)
 class _Spread:
     """What the distance of an estimate from the truth is made of, as variances.
 
     With values v of seed and image set, v = a(seed) + e(images) + r(seed, images), the mean over S seeds has the
-    variance (a + r) / S + e. That across the trained seeds on the images as they are tells of (a + r) / S, with S - 1
-    degrees of freedom; that over draws of images tells of e + r / S. Percentiles of draws of both would not do: those
+    variance (a + r) / S + e. That across the trained seeds on the images as they are tells of (a + r) / S: of a
+    variant's own mean with S - 1 degrees of freedom, of a difference with those of the noise that all variants share.
+    That over draws of images tells of e + r / S. Percentiles of draws of both would not do: those
     of two or three seeds do not reach far enough, and r would count twice. So each part has its own t quantile
     (Howe 1974), which keeps to the level at least, and is the t interval across seeds where the images matter little,
     and the bootstrap's where there is one seed or the images are all that matters.
@@ -105,11 +117,12 @@ class _Spread:
     shared: float  # e
     across_seeds: float  # (a + r) / S; 0 with one seed
     images: int
-    seeds: int
+    freedom: int  # of across_seeds
 
     def half_width(self, level: float) -> float:
         of_images, of_seeds = (
-            float(stats.t.ppf((1 + level) / 2, n - 1)) if n > 1 else 0.0 for n in (self.images, self.seeds)
+            float(stats.t.ppf((1 + level) / 2, freedom)) if freedom else 0.0
+            for freedom in (self.images - 1, self.freedom)
         )
         both = of_images**2 * self.shared + of_seeds**2 * self.across_seeds
         return float(np.sqrt(max(both, of_images**2 * self.of_images)))
@@ -124,11 +137,19 @@ def _drawn(values: dict[str, np.ndarray], metric: int, images: int, level: float
 
 
 def _difference(
-    values: dict[str, np.ndarray], metric: int, images: int, level: float, dropped: tuple[str, ...]
+    values: dict[str, np.ndarray],
+    metric: int,
+    images: int,
+    level: float,
+    dropped: tuple[str, ...],
+    of_seeds: Noise,
 ) -> DrawnDifference:
     estimate, spread = _estimate(values, metric, images)
     if spread is None:
         return DrawnDifference(estimate, np.nan, np.nan, images, len(values), better=np.nan, dropped=dropped)
+    if spread.freedom:
+        across = of_seeds.of_mean_difference(len(values)) ** 2
+        spread = replace(spread, across_seeds=across, freedom=of_seeds.freedom)
     half = spread.half_width(level)
     better = (1 + np.sign(estimate) * _level(spread, abs(estimate))) / 2
     return DrawnDifference(
@@ -149,10 +170,10 @@ def _estimate(values: dict[str, np.ndarray], metric: int, images: int) -> tuple[
     scale = images / (images - 1)  # a draw of n from n varies by (n - 1) / n of what n new images would
     of_images = float(mean[draws].var(ddof=1)) * scale
     if seeds == 1:
-        return float(mean[0]), _Spread(of_images, of_images, 0.0, images, seeds)
+        return float(mean[0]), _Spread(of_images, of_images, 0.0, images, 0)
     across = table.var(axis=0, ddof=1) / seeds
     r = max(0.0, float(across[draws].mean() - across[0]) * scale)  # what drawing images adds to it
-    return float(mean[0]), _Spread(of_images, max(0.0, of_images - r), float(across[0]), images, seeds)
+    return float(mean[0]), _Spread(of_images, max(0.0, of_images - r), float(across[0]), images, seeds - 1)
 
 
 def _level(spread: _Spread, distance: float) -> float:

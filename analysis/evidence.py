@@ -17,13 +17,17 @@ DRAWS = 1000
 ALPHA = 0.05
 OF_BOTH = (
     "Intervals (95 %) hold for other seeds and other images of the same kind: images are drawn with replacement, the "
-    f"same for all rows, {DRAWS} times. p is corrected for all rows of the table (Holm)."
+    f"same for all rows, {DRAWS} times; rows are compared seed by seed, and what training again changes beside is "
+    "taken to be alike in all rows of the table. p is corrected for all these rows (Holm)."
 )
 OF_ONE = (
     "Where there is one seed, the interval is that of these trained detectors on other images. It says nothing of "
     "training anew, so no difference of a module is found."
 )
-OF_SEEDS = "Intervals (95 %) are Student's, over seeds alone: not all trials kept their detections."
+OF_SEEDS = (
+    "Intervals (95 %) are Student's, over seeds alone, with noise pooled over the table's rows: not all trials kept "
+    "their detections."
+)
 
 
 @dataclass(frozen=True)
@@ -88,26 +92,33 @@ def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evi
     labels = {line["variant_id"]: line["label"] for _, line in part.lines.iterrows() if line["variant_id"]}
     baselines = {variant: other for variant, other in _baselines(part).items() if variant in values and other in values}
     matches = _matches(study, part, iou_type, values)
+    groups = [
+        {variant: values[variant] for variant in values if baselines.get(variant, variant) == baseline}
+        for baseline in dict.fromkeys(baselines.get(variant, variant) for variant in values)
+    ]
+    noise = stats.noise(groups)
     lines: list[Line] = []
     if matches is None:
-        lines = [_across_seeds(variant, labels, values, baselines) for variant in values]
+        lines = [_across_seeds(variant, labels, values, baselines, noise) for variant in values]
     else:
-        for baseline in dict.fromkeys(baselines.get(variant, variant) for variant in values):
-            group = {variant: matches[variant] for variant in values if baselines.get(variant, variant) == baseline}
+        for own in groups:
+            baseline = next(baselines.get(variant, variant) for variant in own)
+            group = {variant: matches[variant] for variant in own}
             with progress("drawing images", (DRAWS + 1) * sum(map(len, group.values()))) as on_step:
 
                 def on_drawn(draws: int, step: Callable[[], None] = on_step) -> None:
                     for _ in range(draws):
                         step()
 
-                found = bootstrap.resample(group, baseline, np.random.default_rng(0), DRAWS, on_drawn=on_drawn)
+                rng = np.random.default_rng(0)
+                found = bootstrap.resample(group, baseline, rng, DRAWS, on_drawn=on_drawn, known={"AP": noise})
             lines += [_drawn(variant, labels, found[variant], labels[baseline]) for variant in group]
     order = {variant: place for place, variant in enumerate(labels)}
     lines = _corrected(sorted(lines, key=lambda line: order[line.variant_id]))
     seeds = max(len(of_seed) for of_seed in values.values())
     single = min(len(of_seed) for of_seed in values.values()) == 1
     note = OF_SEEDS if matches is None else f"{OF_BOTH} {OF_ONE}" if single else OF_BOTH
-    return Evidence(METRICS[name], tuple(lines), seeds, _detectable(values, baselines), note)
+    return Evidence(METRICS[name], tuple(lines), seeds, _detectable(values, baselines, noise), note)
 
 
 def _last(study: Study, part: Part, name: str) -> dict[str, dict[str, float]]:
@@ -163,13 +174,17 @@ def _matches(
 
 
 def _across_seeds(
-    variant: str, labels: dict[str, str], values: dict[str, dict[str, float]], baselines: dict[str, str]
+    variant: str,
+    labels: dict[str, str],
+    values: dict[str, dict[str, float]],
+    baselines: dict[str, str],
+    noise: stats.Noise,
 ) -> Line:
     value = stats.mean(list(values[variant].values()))
     baseline = baselines.get(variant, "")
     if not baseline:
         return Line(labels[variant], variant, value, "", None, np.nan, np.nan)
-    found = stats.difference(values[variant], values[baseline])
+    found = stats.difference(values[variant], values[baseline], known=noise)
     return Line(labels[variant], variant, value, labels[baseline], found, np.nan, np.nan)
 
 
@@ -198,17 +213,13 @@ def _corrected(lines: list[Line]) -> list[Line]:
     ]
 
 
-def _detectable(values: dict[str, dict[str, float]], baselines: dict[str, str]) -> float | None:
-    """Returns what the seeds at hand can tell, by the spread of all differences together."""
-    variances, counts = [], []
-    for variant, baseline in baselines.items():
-        found = stats.difference(values.get(variant, {}), values.get(baseline, {}))
-        if found.n > 1:
-            variances.append(np.var(found.each, ddof=1))
-            counts.append(found.n)
-    if not counts:
+def _detectable(values: dict[str, dict[str, float]], baselines: dict[str, str], noise: stats.Noise) -> float | None:
+    """Returns what the seeds at hand can tell, in a row that has as many as most."""
+    counts = [len(values[variant].keys() & values[baseline].keys()) for variant, baseline in baselines.items()]
+    if not noise.freedom or max(counts, default=0) < 2:
         return None
-    return 100 * stats.minimal_difference(float(np.sqrt(np.mean(variances))), round(float(np.mean(counts))))
+    sd = float(np.sqrt(2 * noise.variance))
+    return 100 * stats.minimal_difference(sd, round(float(np.median(counts))), freedom=noise.freedom)
 
 
 def points(fraction: float, sign: str = "") -> str:

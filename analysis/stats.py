@@ -1,6 +1,6 @@
 """Intervals and tests for the means of a few seeds. NaN stands for what the data cannot tell, never a width of zero."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,18 @@ class Difference(Interval):
 
 
 @dataclass(frozen=True)
+class Noise:
+    """What a value differs by from training to training, beside what its variant and its seed bring along."""
+
+    variance: float  # of one value; NaN where nothing tells
+    freedom: int  # degrees of freedom that the estimate has
+
+    def of_mean_difference(self, n: int) -> float:
+        """Returns the standard error of a variant less another, over the `n` seeds that both have."""
+        return float(np.sqrt(2 * self.variance / n))
+
+
+@dataclass(frozen=True)
 class MeanTest(Interval):
     """A mean with its interval and the two-sided p-value of its being 0 (NaN for a single seed)."""
 
@@ -45,19 +57,59 @@ def mean(values: Sequence[float], level: float = LEVEL) -> Interval:
     return Interval(float(array.mean()), float(array.mean() - half), float(array.mean() + half), n)
 
 
-def difference(variant: Mapping[str, float], baseline: Mapping[str, float], level: float = LEVEL) -> Difference:
-    """Returns the mean of variant less baseline, seed by seed, with its t interval.
+def noise(groups: Iterable[Mapping[str, Mapping[str, float]]]) -> Noise:
+    """Returns the noise that variants have in common: two seeds of one pair tell little of it, of ten rows enough.
+
+    In each group, a value is taken as what its variant, its seed and noise add up to (least squares; some variants may
+    lack seeds); the squares of what is left are pooled. From one group of two variants, the t interval of their
+    difference is that of the pairs alone. It holds where variants are equally noisy.
+
+    Args:
+        groups: values by variant and seed's name. A seed of another group has nothing in common with one of this.
+    """
+    squares, freedom = 0.0, 0
+    for group in groups:
+        cells = [
+            (variant, seed, value)
+            for variant, of_seed in group.items()
+            for seed, value in of_seed.items()
+            if np.isfinite(value)
+        ]
+        variants, seeds = ({cell[place]: None for cell in cells} for place in (0, 1))
+        design = np.array(
+            [[*(one == variant for one in variants), *(one == seed for one in seeds)] for variant, seed, _ in cells],
+            float,
+        ).reshape(len(cells), len(variants) + len(seeds))
+        values = np.array([value for *_, value in cells])
+        solution, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+        squares += float(((values - design @ solution) ** 2).sum())
+        freedom += len(cells) - int(rank)
+    return Noise(squares / freedom if freedom else np.nan, freedom)
+
+
+def difference(
+    variant: Mapping[str, float],
+    baseline: Mapping[str, float],
+    level: float = LEVEL,
+    known: Noise | None = None,
+) -> Difference:
+    """Returns the mean of variant less baseline, seed by seed, with its t interval; none from a single seed.
 
     Args:
         variant, baseline: values by seed's name. Seeds that lack a value on either side are dropped and told.
         level: of the interval, in 0..1.
+        known: the noise of both, where other variants tell more of it than these two.
     """
     seeds = list(dict.fromkeys((*variant, *baseline)))
     each = {seed: variant.get(seed, np.nan) - baseline.get(seed, np.nan) for seed in seeds}
-    known = tuple(float(each[seed]) for seed in seeds if np.isfinite(each[seed]))
+    both = tuple(float(each[seed]) for seed in seeds if np.isfinite(each[seed]))
     dropped = tuple(seed for seed in seeds if not np.isfinite(each[seed]))
-    found = mean(known, level)
-    return Difference(found.estimate, found.low, found.high, found.n, each=known, dropped=dropped)
+    found = mean(both, level)
+    low, high = found.low, found.high
+    if known is not None and known.freedom and found.n > 1:
+        half = float(stats.t.ppf((1 + level) / 2, known.freedom)) * known.of_mean_difference(found.n)
+        low, high = found.estimate - half, found.estimate + half
+    return Difference(found.estimate, low, high, found.n, each=both, dropped=dropped)
 
 
 def sign_flips(
@@ -95,18 +147,20 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def minimal_difference(sd: float, n: int, alpha: float = 0.05, power: float = 0.8) -> float:
+def minimal_difference(sd: float, n: int, alpha: float = 0.05, power: float = 0.8, freedom: int | None = None) -> float:
     """Returns the smallest true mean difference that a two-sided t test of n pairs finds with this probability.
 
-    `sd` is the standard deviation of the differences, in any unit, which is the result's too; NaN for one pair. By the
-    noncentral t distribution (Cohen 1988, section 2.3); a difference found with the wrong sign is not counted.
+    `sd` is the standard deviation of the differences, in any unit, which is the result's too; NaN for one pair.
+    `freedom` is that of its estimate, n - 1 unless told. By the noncentral t distribution (Cohen 1988, section 2.3); a
+    difference found with the wrong sign is not counted.
     """
     if n < 2:
         return np.nan
-    critical = stats.t.ppf(1 - alpha / 2, n - 1)
+    freedom = freedom or n - 1
+    critical = stats.t.ppf(1 - alpha / 2, freedom)
 
     def lacking(shift: float) -> float:
-        return float(stats.nct.sf(critical, n - 1, shift)) - power
+        return float(stats.nct.sf(critical, freedom, shift)) - power
 
     most = 1.0
     while lacking(most) < 0:

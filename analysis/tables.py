@@ -12,7 +12,8 @@ from experiments.declared import Declaration
 
 NOTE = (
     "AP x 100 at the last epoch, mean over the finished seeds (n). Bold: the best of a column and what the seeds "
-    "cannot tell from it (paired t, 95 %), unless that is all of it. -: no such objects; N/A: not measured."
+    "cannot tell from it (seed by seed, noise pooled over rows, 95 %), unless that is all of it. -: no such objects; "
+    "N/A: not measured."
 )
 OF_PUBLISHED = "Published numbers are on COCO, of one run each, and compared with none of ours."
 
@@ -119,14 +120,15 @@ def _best(rows: Iterable[Row], name: str) -> frozenset[str]:
     if not known:
         return frozenset()
     first = max(known.values(), key=lambda row: row.values[name])
-    alike = frozenset(variant for variant, row in known.items() if _as_good(row, first, name))
+    noise = stats.noise([{variant: row.of_seed[name] for variant, row in known.items()}])
+    alike = frozenset(variant for variant, row in known.items() if _as_good(row, first, name, noise))
     return alike if len(alike) < len(known) else frozenset()
 
 
-def _as_good(row: Row, best: Row, name: str) -> bool:
+def _as_good(row: Row, best: Row, name: str, noise: stats.Noise) -> bool:
     if row.shown(name) == best.shown(name):
         return True
-    found = stats.difference(row.of_seed[name], best.of_seed[name])
+    found = stats.difference(row.of_seed[name], best.of_seed[name], known=noise)
     return bool(found.low <= 0 <= found.high)  # NaN with fewer than two seeds: not so
 
 

@@ -112,19 +112,25 @@ def test_confidence_in_what_is_no_better_is_anything() -> None:
     assert stats.kstest(better, "uniform").pvalue > 0.05
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.3], ids=["seeds alike", "seeds differ"])
-def test_intervals_over_seeds_and_images_cover(spread: float) -> None:
-    """Three seeds trained anew each time: intervals may be too wide, as three seeds tell little, but not too narrow."""
-    rng, images, seeds = np.random.default_rng(12), 100, 3
+@pytest.mark.parametrize(
+    ("skills", "seeds", "spread"),
+    [((0.0, 0.25), 3, 0.0), ((0.0, 0.25), 3, 0.3), ((0.0, 0.25, 0.1, 0.1), 2, 0.3)],
+    ids=["seeds alike", "seeds differ", "more variants than seeds"],
+)
+def test_intervals_over_seeds_and_images_cover(skills: tuple[float, ...], seeds: int, spread: float) -> None:
+    """Seeds trained anew each time: intervals may be too wide, as a few seeds tell little, but not too narrow."""
+    rng, images = np.random.default_rng(12), 100
 
     def trained() -> list[list[Matches]]:
-        return world(rng, images, np.array([[0.0], [0.25]]) + rng.normal(0, spread, (2, seeds)))
+        return world(rng, images, np.array(skills)[:, None] + rng.normal(0, spread, (len(skills), seeds)))
 
     truth = np.mean([[[average_precision(one) for one in row] for row in trained()] for _ in range(1000)], axis=(0, 2))
     covered = []
     for _ in range(250):
         trials = [{str(seed): one for seed, one in enumerate(row)} for row in trained()]
-        found = resample(dict(zip(("base", "good"), trials, strict=True)), "base", rng, draws=60, threads=1)
+        found = resample(
+            dict(zip(("base", "good", "third", "fourth"), trials, strict=False)), "base", rng, draws=60, threads=1
+        )
         covered.append(of_truth(found["base"], found["good"], truth))
     of_base, of_good, of_difference = np.mean(covered, axis=(0, 1))
     assert min(of_base, of_good, of_difference) > 0.93

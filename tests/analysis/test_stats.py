@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from analysis.stats import EXACT, difference, holm, mean, minimal_difference, sign_flips
+from analysis.stats import EXACT, Noise, difference, holm, mean, minimal_difference, noise, sign_flips
 
 
 def test_mean_and_its_t_interval() -> None:
@@ -27,6 +27,54 @@ def test_too_few_values_have_no_interval() -> None:
     assert mean([36.2, np.nan, 36.4]).n == 2  # NaN: not recorded
     pair = difference({"0": 36.2}, {"0": 36.0})
     assert (pair.estimate, pair.n, np.isnan(pair.low)) == (pytest.approx(0.2), 1, True)
+
+
+def test_noise_of_two_variants_is_that_of_their_pairs() -> None:
+    """Whatever the seeds that only one of them has."""
+    variant, baseline = {"0": 3.0, "1": 4.5, "2": 4.0, "8": 7.0}, {"2": 3.6, "0": 2.0, "1": 4.0, "9": 1.0}
+    known = noise([{"variant": variant, "baseline": baseline}])
+    assert known.freedom == 2
+    assert known.variance == pytest.approx(np.var([1.0, 0.5, 0.4], ddof=1) / 2)
+    paired, pooled = difference(variant, baseline), difference(variant, baseline, known=known)
+    assert (pooled.low, pooled.high) == (pytest.approx(paired.low), pytest.approx(paired.high))
+
+
+def test_noise_of_many_is_what_means_of_rows_and_columns_leave() -> None:
+    groups = [np.random.default_rng(shape).normal(0, 1, shape) for shape in ((4, 3), (2, 2), (3, 1))]
+    squares, freedom = 0.0, 0
+    for table in groups:
+        for of_row in table:
+            for column, value in enumerate(of_row):
+                squares += (value - of_row.mean() - table[:, column].mean() + table.mean()) ** 2
+        freedom += (table.shape[0] - 1) * (table.shape[1] - 1)
+    known = noise([{f"v{row}": dict(enumerate(of_row)) for row, of_row in enumerate(table)} for table in groups])
+    assert (known.freedom, known.variance) == (freedom, pytest.approx(squares / freedom))
+
+
+@pytest.mark.parametrize("groups", [[], [{}], [{"a": {"0": 1.0}}], [{"a": {"0": 1.0}, "b": {"0": 2.0}}]])
+def test_noise_that_nothing_tells_is_not_known(groups: list[dict[str, dict[str, float]]]) -> None:
+    known = noise(groups)
+    assert (known.freedom, np.isnan(known.variance)) == (0, True)
+    one = difference({"0": 1.0, "1": 2.0}, {"0": 0.0, "1": 0.5}, known=known)
+    assert one == difference({"0": 1.0, "1": 2.0}, {"0": 0.0, "1": 0.5})
+
+
+def test_one_seed_has_no_interval_however_well_the_noise_is_known() -> None:
+    assert np.isnan(difference({"0": 1.0}, {"0": 0.5}, known=Noise(0.01, 40)).low)
+
+
+@pytest.mark.parametrize(("variants", "seeds", "lacking"), [(3, 2, 0), (7, 2, 0), (7, 2, 1), (5, 3, 2)])
+def test_intervals_with_pooled_noise_cover_the_truth(variants: int, seeds: int, lacking: int) -> None:
+    """Of a variant against the first, all as noisy; seeds help or harm all alike, and some trials did not finish."""
+    rng, covered = np.random.default_rng(variants), []
+    for _ in range(3000):
+        table = rng.normal(36, 2, seeds) + np.arange(variants)[:, None] + rng.normal(0, 0.3, (variants, seeds))
+        values = {row: {seed: float(one) for seed, one in enumerate(of_row)} for row, of_row in enumerate(table)}
+        for row in range(lacking):
+            del values[variants - 1 - row][seeds - 1]
+        found = difference(values[1], values[0], known=noise([values]))
+        covered.append(found.low <= 1 <= found.high)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10])
@@ -147,6 +195,13 @@ def test_minimal_difference_is_found_as_often_as_asked(n: int, alpha: float, pow
     draws = np.random.default_rng(n).normal(shift / np.sqrt(n), 1, (20_000, n))
     t = draws.mean(axis=1) / draws.std(axis=1, ddof=1) * np.sqrt(n)
     assert np.mean(t > critical) == pytest.approx(power, abs=0.015)
+
+
+def test_a_spread_that_is_known_well_detects_less() -> None:
+    """From any number of degrees of freedom on, it is the normal distribution's."""
+    known = minimal_difference(0.31, 2, freedom=100_000)
+    assert known == pytest.approx((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * 0.31 / np.sqrt(2), rel=1e-3)
+    assert known < minimal_difference(0.31, 2, freedom=6) < minimal_difference(0.31, 2)
 
 
 def test_one_pair_detects_nothing() -> None:
