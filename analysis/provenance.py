@@ -25,7 +25,7 @@ def of(study: Study) -> dict[str, str]:
         "trained": _when(study),
         "wall time of all trials": _hours(run.metrics.get(names.WALL_SECONDS, 0.0) for run in study.runs),
         "device-hours": _hours(run.metrics.get(names.DEVICE_SECONDS, 0.0) for run in study.runs),
-        "interrupted": f"{sum(_attempts(run.metrics) - 1 for run in study.runs)} times"
+        "interrupted": _times(sum(_attempts(run.metrics) - 1 for run in study.runs))
         + (f" ({', '.join(sorted(run.tags[names.TRIAL_ID] for run in again))})" if again else ""),
     }
 
@@ -74,3 +74,7 @@ def _hours(seconds: Iterable[float]) -> str:
 
 def _attempts(metrics: Mapping[str, float]) -> int:
     return max(1, int(metrics.get(names.ATTEMPTS, 1)))
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

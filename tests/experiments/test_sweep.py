@@ -62,7 +62,7 @@ def test_lists_ranges_and_globs_are_expanded_as_hydra_does() -> None:
 
 def test_undeclared_sweep_is_refused() -> None:
     with pytest.raises(
-        UserError, match=r"sweep 'tabel1' is unknown \(did you mean table1\?\).*fidelity, paper, table1"
+        UserError, match=r"sweep 'tabel1' is unknown \(did you mean table1\?\).*fidelity, orderings, paper, table1"
     ):
         sweep.requests(["sweep=tabel1"])
 
