@@ -128,13 +128,13 @@ def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
 def _figure(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from analysis import declarations, figures, looks, render
+    from analysis import declarations, figures, looks, render, study
 
     asked, kind = declarations.drawn(arguments.number) if arguments.number else (arguments.sweep, "bbox")
     metric = arguments.metric or names.coco_metric(kind, "AP")
     found = _recorded(arguments, asked, (metric,))
     part = found.whole
-    path = arguments.out or Path("outputs", "figures", f"{part.name}.png")
+    path = arguments.out or Path("outputs", "figures", f"{study.file_name(part.sweep)}.png")
     look_of = looks.of(replace(found, sweep=declarations.whole(found.sweep)).parts)
     drawn = figures.curves(part.sweep, part.lines, found.metrics, metric, part.declaration, look_of)
     print(render.write_figure(drawn, path))
@@ -156,10 +156,10 @@ def _recorded(arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]
 
 
 def _paper(arguments: argparse.Namespace) -> int:
-    from analysis import paper, render
+    from analysis import paper, render, study
 
     found = _study(arguments, arguments.study or ("last" if arguments.source else "paper"))
-    folder = arguments.out or arguments.source or Path("results", found.whole.name)
+    folder = arguments.out or arguments.source or Path("results", study.file_name(found.sweep))
     for path in paper.write(found, folder, render.progress):
         print(path)
     return 0

@@ -54,7 +54,8 @@ def _data(study: Study) -> dict[str, str]:
     told: dict[str, dict[str, None]] = {}
     for one in study.surroundings:
         for split, facts in one["data"].items():
-            counts = ", ".join(f"{facts[key]:,} {key}" for key in ("images", "objects", "classes"))
+            kinds = "class" if facts["classes"] == 1 else "classes"
+            counts = f"{facts['images']:,} images, {facts['objects']:,} objects, {facts['classes']} {kinds}"
             told.setdefault(f"data, {split}", {})[f"{counts} (SHA-256 {facts['sha256'][:16]})"] = None
     return {split: "; ".join(different) for split, different in told.items()}
 

@@ -29,6 +29,11 @@ MATCHES = "matches.npz"  # a run's artifact
 METRIC_COLUMNS = ("run_id", "metric", "step", "timestamp", "value")
 
 
+def file_name(sweep: str) -> str:
+    """Returns a sweep's whole name as a file or a folder has it."""
+    return names.sweep_key(sweep).replace("/", "_")
+
+
 @dataclass(frozen=True)
 class Part:
     """One table of a study: `lines` are those of `rows.rows_frame`."""
@@ -39,8 +44,8 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Returns the sweep's name as files have it."""
-        return names.sweep_key(self.sweep).replace("/", "_")
+        """Returns what its files in a study's folder are called by: the declaration, without what was typed beside."""
+        return self.declaration.name if self.declaration else file_name(self.sweep)
 
 
 @dataclass(frozen=True)
