@@ -14,9 +14,12 @@ from omegaconf import OmegaConf
 from experiments.planning import plan, sweep
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
-ELSEWHERE = ("squeeze", "<name>", "sum,max")  # docs/add_a_module.md's own, which its own test follows
+ELSEWHERE = (
+    *("squeeze", "<name>", "sum,max"),  # docs/add_a_module.md's own, which its own test follows
+    "profile=mobilenet",  # needs a file of weights
+)
 
 
 def commands() -> list[str]:
