@@ -158,7 +158,11 @@ def _recorded(arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]
 def _paper(arguments: argparse.Namespace) -> int:
     from analysis import paper, render, study
 
-    found = _study(arguments, arguments.study or ("last" if arguments.source else "paper"))
+    if arguments.source and arguments.study:
+        raise AnalysisError(
+            f"{arguments.source} holds one study and is made anew as a whole; leave {arguments.study} out"
+        )
+    found = _study(arguments, "last" if arguments.source else arguments.study or "paper")
     folder = arguments.out or arguments.source or Path("results", study.file_name(found.sweep))
     for path in paper.write(found, folder, render.progress):
         print(path)

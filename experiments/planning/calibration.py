@@ -8,12 +8,11 @@ from subprocess import Popen
 import yaml
 
 from experiments import files, names
-from experiments.display import console
 from experiments.jobs import attempts, ranks
 from experiments.paths import TrialPaths
 from experiments.planning import resources
 from experiments.planning.estimate import Estimate
-from experiments.planning.plan import Plan
+from experiments.planning.plan import Plan, estimate_unknown
 from experiments.planning.trial import Trial
 from experiments.record.journal import Reader
 
@@ -23,20 +22,16 @@ PATIENCE_SECONDS = 300.0  # until then
 
 def fill(plan: Plan) -> None:
     """Gives an estimate to each trial of the plan that is to run and has none, by training its variant here and now."""
-    unknown = [entry for entry in plan.to_run if entry.cost.device_hours is None]
-    variants = {entry.trial.variant_id: entry.trial for entry in unknown}
-    measured: dict[str, Estimate] = {}
-    for number, (variant, trial) in enumerate(variants.items(), 1):
-        console.print(f"measuring {number} of {len(variants)}: {trial.variant}", markup=False)
-        seconds = epoch_seconds(trial)
-        if seconds is None:
-            measured[variant] = Estimate(None, "it did not get to train; start it to see why")
-        else:
-            count = resources.ranks_per_node(trial.config) * trial.config["resources"]["nodes"]
-            hours = trial.config["schedule"]["epochs"] * seconds * count / 3600
-            measured[variant] = Estimate(hours, f"{SECONDS:.0f} s of training here; evaluation not counted")
-    for entry in unknown:
-        entry.cost = measured[entry.trial.variant_id]
+    estimate_unknown(plan, "measuring", _estimate)
+
+
+def _estimate(trial: Trial) -> Estimate:
+    seconds = epoch_seconds(trial)
+    if seconds is None:
+        return Estimate(None, "it did not get to train; start it to see why")
+    count = resources.ranks_per_node(trial.config) * trial.config["resources"]["nodes"]
+    hours = trial.config["schedule"]["epochs"] * seconds * count / 3600
+    return Estimate(hours, f"{SECONDS:.0f} s of training here; evaluation not counted")
 
 
 def epoch_seconds(trial: Trial) -> float | None:

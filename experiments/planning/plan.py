@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -236,6 +236,18 @@ def device_hours(plan: Plan) -> float | None:
     hours = [entry.cost.device_hours for entry in plan.to_run]
     known = [one for one in hours if one is not None]
     return sum(known) if len(known) == len(hours) else None
+
+
+def estimate_unknown(plan: Plan, doing: str, of: Callable[[Trial], estimate.Estimate]) -> None:
+    """Gives an estimate, made once for each variant, to every trial that is to run and has none; tells what it does."""
+    unknown = [entry for entry in plan.to_run if entry.cost.device_hours is None]
+    variants = {entry.trial.variant_id: entry.trial for entry in unknown}
+    found: dict[str, estimate.Estimate] = {}
+    for number, (variant, trial) in enumerate(variants.items(), 1):
+        console.print(f"{doing} {number} of {len(variants)}: {trial.variant}", markup=False)
+        found[variant] = of(trial)
+    for entry in unknown:
+        entry.cost = found[entry.trial.variant_id]
 
 
 def show(plan: Plan) -> None:

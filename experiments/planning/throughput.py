@@ -1,23 +1,15 @@
 """Tells what trials cost where none alike was measured: their multiply-adds, at a throughput that the user states."""
 
 from experiments.data import datasets
-from experiments.display import console
 from experiments.planning.estimate import Estimate
-from experiments.planning.plan import Plan
+from experiments.planning.plan import Plan, estimate_unknown
 from experiments.planning.rehearsal import unplaced
 from experiments.planning.trial import Trial
 
 
 def fill(plan: Plan) -> None:
     """Gives an estimate to each trial of the plan that is to run and has none, from `resources.gmacs_per_second`."""
-    unknown = [entry for entry in plan.to_run if entry.cost.device_hours is None]
-    variants = {entry.trial.variant_id: entry.trial for entry in unknown}
-    counted: dict[str, Estimate] = {}
-    for number, (variant, trial) in enumerate(variants.items(), 1):
-        console.print(f"counting {number} of {len(variants)}: {trial.variant}", markup=False)
-        counted[variant] = _estimate(trial)
-    for entry in unknown:
-        entry.cost = counted[entry.trial.variant_id]
+    estimate_unknown(plan, "counting", _estimate)
 
 
 def _estimate(trial: Trial) -> Estimate:

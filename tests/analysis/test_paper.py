@@ -45,6 +45,13 @@ def test_a_folder_with_other_things_is_left_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_part_of_a_folder_does_not_take_its_place(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(results.rglob("*"))
+    assert main(["paper", "table3", "--from", str(results)]) == 2
+    assert capsys.readouterr().err.endswith("holds one study and is made anew as a whole; leave table3 out\n")
+    assert sorted(results.rglob("*")) == before
+
+
 def test_a_folder_without_a_study_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["paper", "--from", str(tmp_path)]) == 2
     assert "holds no study" in capsys.readouterr().err

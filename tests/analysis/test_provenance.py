@@ -101,7 +101,7 @@ def test_plan_of_a_declared_sweep_has_what_never_ran(declared_recorder: Recorder
     frame.to_csv(file, index=False)
     told = ("table", "row", "variant", "seed", "overrides", "trial_id", "state")
     pd.testing.assert_frame_equal(pd.read_csv(file, dtype=str, keep_default_na=False)[list(told)], frame[list(told)])
-    random = frame.loc[(frame["table"] == "table1") & (frame["row"] == "random")]
-    assert set(random["overrides"]) >= {"aggregation=random seed=0"}
-    assert set(random.loc[random["trial_id"] == "", "state"]) <= {"not run"}
+    absent = frame.loc[(frame["table"] == "table3") & (frame["row"] == "conv 1x1")]
+    assert set(absent["state"]) == {"not run"}
+    assert "aggregation=sum pre=conv1 seed=0" in set(absent["overrides"])
     assert len(frame) == sum(len(part.lines) for part in whole.parts)
