@@ -92,17 +92,15 @@ def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evi
     labels = {line["variant_id"]: line["label"] for _, line in part.lines.iterrows() if line["variant_id"]}
     baselines = {variant: other for variant, other in _baselines(part).items() if variant in values and other in values}
     matches = _matches(study, part, iou_type, values)
-    groups = [
-        {variant: values[variant] for variant in values if baselines.get(variant, variant) == baseline}
-        for baseline in dict.fromkeys(baselines.get(variant, variant) for variant in values)
-    ]
-    noise = stats.noise(groups)
+    groups: dict[str, dict[str, dict[str, float]]] = {}
+    for variant, of_seed in values.items():
+        groups.setdefault(baselines.get(variant, variant), {})[variant] = of_seed
+    noise = stats.noise(groups.values())
     lines: list[Line] = []
     if matches is None:
         lines = [_across_seeds(variant, labels, values, baselines, noise) for variant in values]
     else:
-        for own in groups:
-            baseline = next(baselines.get(variant, variant) for variant in own)
+        for baseline, own in groups.items():
             group = {variant: matches[variant] for variant in own}
             with progress("drawing images", (DRAWS + 1) * sum(map(len, group.values()))) as on_step:
 
@@ -214,12 +212,13 @@ def _corrected(lines: list[Line]) -> list[Line]:
 
 
 def _detectable(values: dict[str, dict[str, float]], baselines: dict[str, str], noise: stats.Noise) -> float | None:
-    """Returns what the seeds at hand can tell, in a row that has as many as most."""
+    """Returns what the seeds at hand can tell, in the row that has most."""
     counts = [len(values[variant].keys() & values[baseline].keys()) for variant, baseline in baselines.items()]
-    if not noise.freedom or max(counts, default=0) < 2:
+    most = max(counts, default=0)
+    if not noise.freedom or most < 2:
         return None
     sd = float(np.sqrt(2 * noise.variance))
-    return 100 * stats.minimal_difference(sd, round(float(np.median(counts))), freedom=noise.freedom)
+    return 100 * stats.minimal_difference(sd, most, freedom=noise.freedom)
 
 
 def points(fraction: float, sign: str = "") -> str:

@@ -21,8 +21,11 @@ def test_there_are_studies() -> None:
 def test_a_study_is_what_its_data_give(study: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     assert main(["paper", "--from", str(study), "--out", str(again)]) == 0
-    files = {path.relative_to(again) for path in again.rglob("*") if path.is_file() and path.suffix not in NOT_KEPT}
-    assert files == {path.relative_to(study) for path in study.rglob("*") if path.is_file()}
+    files, kept = (
+        {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix not in NOT_KEPT}
+        for folder in (again, study)
+    )
+    assert files == kept
     for file in sorted(files):
         if file.suffix == ".png":
             ours, theirs = plt.imread(again / file), plt.imread(study / file)
