@@ -40,6 +40,9 @@ class AblationSweeper(Sweeper):
         plan.show(planned)
         plan.write(planned)
         stopped = submit.run(planned, launcher, folder)
+        from experiments.record import sync  # with MLflow, which a dry run does without
+
+        sync.what_was_missed([entry.trial.paths for entry in planned.to_run], planned.settings)
         finished = plan.summarize(planned)
         if stopped:
             raise KeyboardInterrupt

@@ -7,6 +7,9 @@ from rich.progress import track
 
 from experiments import names
 from experiments.display import console
+from experiments.errors import UserError
+from experiments.jobs import attempts
+from experiments.paths import TrialPaths
 from experiments.record.status import Progress
 from experiments.record.tracking import Store, deliver
 
@@ -28,3 +31,15 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
         deliver(stores[key], one.paths)
     where = ", ".join(uri for uri, _ in stores)
     console.print(f"{len(still)} trials are in MLflow as their folders have them: {where}", markup=False)
+
+
+def what_was_missed(trials: list[TrialPaths], config: dict[str, Any]) -> None:
+    """Brings MLflow what it missed of trials that ended while it was away; where it still is, says what to do then."""
+    try:
+        store = Store(config)
+        for paths in trials:
+            if attempts.state(paths.root) not in (attempts.TO_DO, names.RUNNING):
+                deliver(store, paths)
+    except UserError as error:
+        told = f"MLflow may lack some of these trials: {error}, or deliver it later: python -m experiments sync"
+        console.print(told, style="yellow", markup=False)

@@ -40,6 +40,7 @@ SECONDS, LONGEST_SECONDS = 1.0, 15.0  # between two updates of a run; doubled wh
 CLOSING_SECONDS = 30.0  # for the last one
 
 logging.getLogger("alembic").setLevel(logging.ERROR)  # else a first use prints some sixty lines of migrations
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a store in trouble: we tell it, in a sentence
 
 
 class Store:
@@ -92,10 +93,11 @@ class Run:
         attempt = tried[-1] if tried else None
         if not self.run_id:
             self._find_or_create(description, tried)
-        self._deliver()
         ended = attempt is not None and not attempt.alive
-        settled = f"{attempt.number} {attempt.state}" if attempt and ended else ""
+        settled = f"{attempt.number} {attempt.state} {_size(self.paths.journal)}" if attempt and ended else ""
         anew = settled != self.tags[names.SETTLED]
+        if anew or not ended:
+            self._deliver()
         if anew and attempt and ended:
             self._keep_files()
             self.client.log_batch(self.run_id, metrics=_spent(tried))
@@ -186,6 +188,10 @@ def _spent(tried: list[attempts.Attempt]) -> list[Metric]:
     when, step = _milliseconds(tried[-1].heard), tried[-1].number
     spent = {names.ATTEMPTS: len(tried), names.WALL_SECONDS: wall, names.DEVICE_SECONDS: devices}
     return [Metric(name, value, when, step) for name, value in spent.items()]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _milliseconds(seconds: float) -> int:

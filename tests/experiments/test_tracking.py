@@ -253,6 +253,29 @@ def test_files_are_copied_once_for_each_end(store: Store, paths: TrialPaths, mon
     assert copied == [str(paths.config)]
 
 
+def test_what_a_settled_run_has_is_not_sent_again(
+    store: Store, paths: TrialPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that names a hundred finished trials asks for their runs, no more."""
+    write(paths, record(1, 0.25))
+    attempts.claim(paths.root, "1 x cpu").update(status="FINISHED")
+    Run(store, paths).update()
+    sent: list[dict] = []
+    monkeypatch.setattr(MlflowClient, "log_batch", lambda self, run_id, **what: sent.append(what))
+    Run(store, paths).update()
+    assert sent == []
+
+
+def test_what_was_written_after_a_run_was_settled_is_sent(store: Store, paths: TrialPaths) -> None:
+    """The ranks of a supervisor that was shot outlive it for some seconds."""
+    attempts.claim(paths.root, "1 x cpu").update(process=2**22 + 1)  # no process has that number
+    write(paths, record(1, 0.25))
+    Run(store, paths).update()
+    write(paths, record(2, 0.5))
+    Run(store, paths).update()
+    assert history(store) == [(1, 0.25, 1001), (2, 0.5, 1002)]
+
+
 def wait_for(condition: Callable[[], object]) -> None:
     end = time.monotonic() + 60
     while not condition():
