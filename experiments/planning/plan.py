@@ -306,6 +306,8 @@ def summarize(plan: Plan) -> bool:
         console.print(
             "the same command goes on where the others stopped; with retry.failed=true it tries the failed again"
         )
+    elif set(unfinished.values()) == {names.RUNNING}:
+        console.print("another command still runs them: python -m experiments status --watch")
     elif unfinished:
         console.print("the same command goes on where they stopped")
     else:

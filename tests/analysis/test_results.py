@@ -14,7 +14,7 @@ NOT_KEPT = {".pdf"}  # the same drawings as the .svg
 
 
 def test_there_are_studies() -> None:
-    assert [study.name for study in STUDIES] == ["paper", "person"]
+    assert [study.name for study in STUDIES] == ["fidelity", "paper", "person"]
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)

@@ -314,6 +314,7 @@ def test_trial_that_another_command_runs_is_left_to_it(fake: Fake) -> None:
     wait_for(lambda: fake.began(140))
     second = fake.run({140: "go on"})
     assert second.code == 1  # what was asked for is not finished
+    assert "another command still runs them" in second.stdout
     assert fake.planned(140) == ("running", False, f"attempt 1 on {socket.gethostname()}")
     assert first.running()
     assert fake.statuses(140) == [(140, "RUNNING")]
