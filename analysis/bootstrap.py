@@ -29,11 +29,60 @@ class Drawn(Interval):
 
 
 @dataclass(frozen=True)
+class Spread:
+    """What the distance of an estimate from the truth is made of, as variances.
+
+    With values v of seed and image set, v = a(seed) + e(images) + r(seed, images), the mean over S seeds has the
+    variance (a + r) / S + e. That across the trained seeds on the images as they are tells of (a + r) / S: of a
+    variant's own mean with S - 1 degrees of freedom, of a difference with those of the noise that all variants share.
+    That over draws of images tells of e + r / S. Percentiles of draws of both would not do: those
+    of two or three seeds do not reach far enough, and r would count twice. So each part has its own t quantile
+    (Howe 1974), which keeps to the level at least, and is the t interval across seeds where the images matter little,
+    and the bootstrap's where there is one seed or the images are all that matters.
+    """
+
+    of_images: float  # e + r / S
+    shared: float  # e
+    across_seeds: float  # (a + r) / S; 0 with one seed
+    images: int
+    freedom: int  # of across_seeds
+
+    def half_width(self, level: float) -> float:
+        return float(self._half_widths(level, np.ones(1))[0])
+
+    def detectable(self, level: float, power: float = 0.8) -> float:
+        """Returns the smallest true difference that lies outside an interval of this level so often, on its own side.
+
+        The noise that a study estimates is drawn from its chi-squared distribution, as 200 quantiles of it.
+        """
+        quantiles = (np.arange(200) + 0.5) / 200
+        ratios = stats.chi2.ppf(quantiles, self.freedom) / self.freedom if self.freedom else np.ones(1)
+        widths = self._half_widths(level, ratios)
+        sd = np.sqrt(self.shared + self.across_seeds)
+
+        def lacking(difference: float) -> float:
+            return float(stats.norm.sf(widths, difference, sd).mean()) - power
+
+        most = float(widths.max() + 10 * sd)
+        return float(optimize.brentq(lacking, 0.0, most)) if sd else 0.0
+
+    def _half_widths(self, level: float, ratios: np.ndarray) -> np.ndarray:
+        """Returns half the interval's width where the noise is estimated as so many times what it is."""
+        of_images, of_seeds = (
+            float(stats.t.ppf((1 + level) / 2, freedom)) if freedom else 0.0
+            for freedom in (self.images - 1, self.freedom)
+        )
+        both = of_images**2 * self.shared + of_seeds**2 * self.across_seeds * ratios
+        return np.sqrt(np.maximum(both, of_images**2 * self.of_images))
+
+
+@dataclass(frozen=True)
 class DrawnDifference(Drawn):
     """A variant less the baseline, over the seeds that both have."""
 
     better: float  # confidence, in 0..1, that the variant is better: .975 where `low` of a 95 % interval is 0
     dropped: tuple[str, ...]  # seeds that only one of the two has
+    spread: Spread | None  # None where there is no interval
 
 
 @dataclass(frozen=True)
@@ -95,37 +144,20 @@ def resample(
     return found
 
 
+def as_they_are(trials: Mapping[str, Mapping[str, Matches]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Returns the six metrics on the images without drawing, by metric, variant and seed."""
+    found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in names.COCO_METRICS}
+    for variant, of_seed in trials.items():
+        for seed, matches in of_seed.items():
+            counts = np.ones((1, len(matches.image_ids)), np.int32)
+            for name, value in zip(names.COCO_METRICS, _values(matches, counts, 1, lambda _: None)[0], strict=True):
+                found[name].setdefault(variant, {})[seed] = float(value)
+    return found
+
+
 def _as_they_are(values: dict[str, dict[str, np.ndarray]], metric: int) -> dict[str, dict[str, float]]:
     """Returns a metric on the images without drawing, by variant and seed."""
     return {variant: {seed: float(own[0, metric]) for seed, own in seeds.items()} for variant, seeds in values.items()}
-
-
-@dataclass(frozen=True)
-class _Spread:
-    """What the distance of an estimate from the truth is made of, as variances.
-
-    With values v of seed and image set, v = a(seed) + e(images) + r(seed, images), the mean over S seeds has the
-    variance (a + r) / S + e. That across the trained seeds on the images as they are tells of (a + r) / S: of a
-    variant's own mean with S - 1 degrees of freedom, of a difference with those of the noise that all variants share.
-    That over draws of images tells of e + r / S. Percentiles of draws of both would not do: those
-    of two or three seeds do not reach far enough, and r would count twice. So each part has its own t quantile
-    (Howe 1974), which keeps to the level at least, and is the t interval across seeds where the images matter little,
-    and the bootstrap's where there is one seed or the images are all that matters.
-    """
-
-    of_images: float  # e + r / S
-    shared: float  # e
-    across_seeds: float  # (a + r) / S; 0 with one seed
-    images: int
-    freedom: int  # of across_seeds
-
-    def half_width(self, level: float) -> float:
-        of_images, of_seeds = (
-            float(stats.t.ppf((1 + level) / 2, freedom)) if freedom else 0.0
-            for freedom in (self.images - 1, self.freedom)
-        )
-        both = of_images**2 * self.shared + of_seeds**2 * self.across_seeds
-        return float(np.sqrt(max(both, of_images**2 * self.of_images)))
 
 
 def _drawn(values: dict[str, np.ndarray], metric: int, images: int, level: float) -> Drawn:
@@ -146,18 +178,20 @@ def _difference(
 ) -> DrawnDifference:
     estimate, spread = _estimate(values, metric, images)
     if spread is None:
-        return DrawnDifference(estimate, np.nan, np.nan, images, len(values), better=np.nan, dropped=dropped)
-    if spread.freedom:
+        return DrawnDifference(
+            estimate, np.nan, np.nan, images, len(values), better=np.nan, dropped=dropped, spread=None
+        )
+    if spread.freedom and of_seeds.freedom:
         across = of_seeds.of_mean_difference(len(values)) ** 2
         spread = replace(spread, across_seeds=across, freedom=of_seeds.freedom)
     half = spread.half_width(level)
     better = (1 + np.sign(estimate) * _level(spread, abs(estimate))) / 2
     return DrawnDifference(
-        estimate, estimate - half, estimate + half, images, len(values), better=float(better), dropped=dropped
+        estimate, estimate - half, estimate + half, images, len(values), float(better), dropped, spread
     )
 
 
-def _estimate(values: dict[str, np.ndarray], metric: int, images: int) -> tuple[float, _Spread | None]:
+def _estimate(values: dict[str, np.ndarray], metric: int, images: int) -> tuple[float, Spread | None]:
     """Returns the mean over seeds and its spread, None without two images or two draws that have such objects."""
     seeds = len(values)
     if not seeds:
@@ -170,13 +204,13 @@ def _estimate(values: dict[str, np.ndarray], metric: int, images: int) -> tuple[
     scale = images / (images - 1)  # a draw of n from n varies by (n - 1) / n of what n new images would
     of_images = float(mean[draws].var(ddof=1)) * scale
     if seeds == 1:
-        return float(mean[0]), _Spread(of_images, of_images, 0.0, images, 0)
+        return float(mean[0]), Spread(of_images, of_images, 0.0, images, 0)
     across = table.var(axis=0, ddof=1) / seeds
     r = max(0.0, float(across[draws].mean() - across[0]) * scale)  # what drawing images adds to it
-    return float(mean[0]), _Spread(of_images, max(0.0, of_images - r), float(across[0]), images, seeds - 1)
+    return float(mean[0]), Spread(of_images, max(0.0, of_images - r), float(across[0]), images, seeds - 1)
 
 
-def _level(spread: _Spread, distance: float) -> float:
+def _level(spread: Spread, distance: float) -> float:
     """Returns the level of the interval that just reaches so far from the estimate."""
     most = 1 - 1e-12
     if spread.half_width(most) <= distance:

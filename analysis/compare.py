@@ -15,6 +15,7 @@ from experiments import names
 from experiments.matches import Matches
 
 Trials = dict[str, dict[str, Matches]]  # seed -> IoU type -> matches
+APS = {coco_block(kind)[0] for kind in names.IOU_TYPES}
 PUBLISHED = "published"  # instead of a second row: the numbers published for the first
 
 
@@ -27,7 +28,7 @@ class Comparison:
     before: float
     after: Interval
     difference: Interval
-    p: float  # corrected for all metrics and rows that are compared together; NaN with fewer than two common seeds
+    p: float  # corrected, see `compare`; NaN with fewer than two common seeds
 
     @property
     def verdict(self) -> str:
@@ -53,6 +54,11 @@ def rows(study: Study) -> dict[str, Trials]:
     return found
 
 
+def lacking(before: Mapping[str, Trials], after: Mapping[str, Trials]) -> list[str]:
+    """Returns the rows that have finished trials before and none after."""
+    return [row for row, trials in before.items() if trials and not after.get(row)]
+
+
 def find(part: Part, wanted: str, study: Study) -> Trials:
     """Returns the finished trials of the row or variant that is wanted; AnalysisError lists those there are."""
     lines = part.lines.loc[part.lines[names.VARIANT_ID] != ""]
@@ -73,28 +79,52 @@ def _trials(study: Study, trials: Mapping[str, str]) -> Trials:
 
 
 def compare(pairs: Mapping[str, tuple[Trials, Trials]], progress: Progress) -> list[Comparison]:
-    """Returns every metric of every pair (before, after), AP first, p corrected for all of them together."""
-    found: list[Comparison] = []
+    """Returns every metric of every pair (before, after), AP first.
+
+    What training again changes is taken to be alike in all pairs. p is corrected for the APs of all pairs together, and
+    for all their other metrics together. Raises AnalysisError where a pair has no seed in common.
+    """
     for row, (before, after) in pairs.items():
         if not before or not after:
             raise AnalysisError(f"{row} has no finished trial on both sides; nothing to compare")
-        kinds = [kind for kind in names.IOU_TYPES if all(kind in of for one in (before, after) for of in one.values())]
-        for kind in kinds:
-            sides = {"before": _of_kind(before, kind), "after": _of_kind(after, kind)}
-            with progress(f"drawing images: {row}", len(before) + len(after)) as step:
-                drawn = bootstrap.resample(sides, "before", np.random.default_rng(0), DRAWS)
-                for _ in range(len(before) + len(after)):
+        if not before.keys() & after.keys():
+            seeds = " and ".join(", ".join(side) for side in (before, after))
+            raise AnalysisError(f"{row} has no seed on both sides, but {seeds}; train one that the other has")
+    sides = {
+        (row, kind): {"before": _of_kind(before, kind), "after": _of_kind(after, kind)}
+        for row, (before, after) in pairs.items()
+        for kind in names.IOU_TYPES
+        if all(kind in of for one in (before, after) for of in one.values())
+    }
+    noise = {kind: _noise([both for (_, of), both in sides.items() if of == kind]) for kind in names.IOU_TYPES}
+    found: list[Comparison] = []
+    for row in pairs:
+        for kind in [of for one, of in sides if one == row]:
+            both = sides[row, kind]
+            count = sum(map(len, both.values()))
+            with progress(f"drawing images: {row}", count) as step:
+                drawn = bootstrap.resample(both, "before", np.random.default_rng(0), DRAWS, known=noise[kind])
+                for _ in range(count):
                     step()
             for short, name in zip(names.COCO_METRICS, coco_block(kind), strict=True):
                 of_before, of_after = drawn["before"].metrics[short], drawn["after"].metrics[short]
                 difference = drawn["after"].differences[short]
                 p = 2 * min(difference.better, 1 - difference.better) if difference.seeds > 1 else np.nan
                 found.append(Comparison(row, METRICS[name], of_before.estimate, of_after, difference, p))
-    corrected = stats.holm({str(place): one.p for place, one in enumerate(found)})
+    families = ({}, {})  # type: tuple[dict[str, float], dict[str, float]]
+    for place, one in enumerate(found):
+        families[one.metric.name in APS][str(place)] = one.p
+    corrected = stats.holm(families[0]) | stats.holm(families[1])
     return [
         Comparison(one.row, one.metric, one.before, one.after, one.difference, corrected[str(place)])
         for place, one in enumerate(found)
     ]
+
+
+def _noise(pairs: list[dict[str, dict[str, Matches]]]) -> dict[str, stats.Noise]:
+    """Returns what a metric differs by from training to training, by its name, of all pairs together."""
+    plain = [bootstrap.as_they_are(both) for both in pairs]
+    return {name: stats.noise([of_pair[name] for of_pair in plain]) for name in names.COCO_METRICS}
 
 
 def with_published(part: Part, wanted: str, study: Study) -> list[Comparison]:

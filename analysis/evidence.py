@@ -1,7 +1,7 @@
 """How sure a table's differences are: each row against its baseline, over seeds and images, corrected for all rows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -21,12 +21,14 @@ OF_BOTH = (
     "taken to be alike in all rows of the table. p is corrected for all these rows (Holm)."
 )
 OF_ONE = (
-    "Where there is one seed, the interval is that of these trained detectors on other images. It says nothing of "
-    "training anew, so no difference of a module is found."
+    "Where a row has one seed, or one in common with its baseline, the interval is that of these trained detectors on "
+    "other images. It says nothing of training anew, so no difference of a module is found."
 )
+OF_TWINS = "same: the baseline's AP to the last bit for every seed, so that there is nothing to test."
+OF_DROPPED = "n: seeds; in parentheses those that the baseline has too, over which the difference is."
 OF_SEEDS = (
-    "Intervals (95 %) are Student's, over seeds alone, with noise pooled over the table's rows: not all trials kept "
-    "their detections."
+    "Intervals (95 %) are Student's, over seeds alone, those of differences with noise pooled over the table's rows: "
+    "not all trials kept their detections. p is corrected for all these rows (Holm)."
 )
 
 
@@ -41,6 +43,18 @@ class Line:
     difference: Interval | None  # from the baseline
     p: float  # of the difference, corrected for the table's rows; NaN where fewer than two seeds have both
     better: float  # confidence that the row is better than its baseline, 0..1; NaN where no draws tell
+    twin: bool  # of its baseline, see stats.twin
+
+    @property
+    def seeds(self) -> int:
+        """Returns how many seeds the row has."""
+        return self.value.seeds if isinstance(self.value, bootstrap.Drawn) else self.value.n
+
+    @property
+    def common(self) -> int:
+        """Returns how many of them its baseline has too; 0 without a baseline."""
+        found = self.difference
+        return 0 if found is None else found.seeds if isinstance(found, bootstrap.Drawn) else found.n
 
     @property
     def significant(self) -> bool | None:
@@ -54,8 +68,8 @@ class Evidence:
 
     metric: Metric
     lines: tuple[Line, ...]
-    seeds: int  # most of any row
-    detectable: float | None  # AP x 100: the smallest true difference that these seeds find in four of five studies
+    seeds: int  # most that a row has in common with its baseline; without a comparison, most of any row
+    detectable: float | None  # AP x 100: the smallest true difference of one row found in four of five such studies
     note: str
 
     @property
@@ -75,9 +89,9 @@ class Evidence:
                 line.baseline,
                 "" if line.difference is None else points(line.difference.estimate, "+"),
                 "" if line.difference is None else interval(line.difference, "+"),
-                "" if np.isnan(line.p) else _p(line.p) + " *" * bool(line.significant),
-                "" if np.isnan(line.better) else f"{100 * line.better:.0f} %",
-                str(line.value.n if not isinstance(line.value, bootstrap.Drawn) else line.value.seeds),
+                "same" if line.twin else "" if np.isnan(line.p) else _p(line.p) + " *" * bool(line.significant),
+                "" if line.twin or np.isnan(line.better) else f"{100 * line.better:.0f} %",
+                f"{line.seeds} ({line.common})" if line.baseline and line.common < line.seeds else str(line.seeds),
             )
             for line in self.lines
         ]
@@ -92,16 +106,14 @@ def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evi
     labels = {line["variant_id"]: line["label"] for _, line in part.lines.iterrows() if line["variant_id"]}
     baselines = {variant: other for variant, other in _baselines(part).items() if variant in values and other in values}
     matches = _matches(study, part, iou_type, values)
-    groups: dict[str, dict[str, dict[str, float]]] = {}
-    for variant, of_seed in values.items():
-        groups.setdefault(baselines.get(variant, variant), {})[variant] = of_seed
-    noise = stats.noise(groups.values())
+    noise = stats.noise(_together(values, baselines))
     lines: list[Line] = []
     if matches is None:
         lines = [_across_seeds(variant, labels, values, baselines, noise) for variant in values]
     else:
-        for baseline, own in groups.items():
-            group = {variant: matches[variant] for variant in own}
+        for baseline in dict.fromkeys(baselines.get(variant, variant) for variant in values):
+            own = [variant for variant in values if baselines.get(variant, variant) == baseline]
+            group = {variant: matches[variant] for variant in dict.fromkeys((baseline, *own))}
             with progress("drawing images", (DRAWS + 1) * sum(map(len, group.values()))) as on_step:
 
                 def on_drawn(draws: int, step: Callable[[], None] = on_step) -> None:
@@ -110,13 +122,38 @@ def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evi
 
                 rng = np.random.default_rng(0)
                 found = bootstrap.resample(group, baseline, rng, DRAWS, on_drawn=on_drawn, known={"AP": noise})
-            lines += [_drawn(variant, labels, found[variant], labels[baseline]) for variant in group]
+            for variant in own:
+                twin = variant != baseline and stats.twin(values[variant], values[baseline])
+                lines.append(_drawn(variant, labels, found[variant], labels[baseline], twin))
     order = {variant: place for place, variant in enumerate(labels)}
     lines = _corrected(sorted(lines, key=lambda line: order[line.variant_id]))
-    seeds = max(len(of_seed) for of_seed in values.values())
-    single = min(len(of_seed) for of_seed in values.values()) == 1
-    note = OF_SEEDS if matches is None else f"{OF_BOTH} {OF_ONE}" if single else OF_BOTH
-    return Evidence(METRICS[name], tuple(lines), seeds, _detectable(values, baselines, noise), note)
+    seeds = max((line.common for line in lines), default=0) or max(line.seeds for line in lines)
+    return Evidence(METRICS[name], tuple(lines), seeds, _detectable(lines, noise), _note(lines, matches is not None))
+
+
+def _together(values: dict[str, dict[str, float]], baselines: dict[str, str]) -> list[dict[str, dict[str, float]]]:
+    """Returns the values in groups of what is compared with one another, if only by way of others."""
+    groups: dict[str, dict[str, dict[str, float]]] = {}
+    for variant, of_seed in values.items():
+        root, passed = variant, {variant}
+        while baselines.get(root, root) not in passed:
+            root = baselines[root]
+            passed.add(root)
+        groups.setdefault(root, {})[variant] = of_seed
+    return list(groups.values())
+
+
+def _note(lines: list[Line], drawn: bool) -> str:
+    """Returns how to read the lines."""
+    compared = [line for line in lines if line.baseline]
+    notes = [OF_BOTH if drawn else OF_SEEDS]
+    if min(line.seeds for line in lines) == 1 or any(line.common == 1 for line in compared):
+        notes.append(OF_ONE if drawn else "")
+    if any(line.twin for line in lines):
+        notes.append(OF_TWINS)
+    if any(line.common < line.seeds for line in compared):
+        notes.append(OF_DROPPED)
+    return " ".join(filter(None, notes))
 
 
 def _last(study: Study, part: Part, name: str) -> dict[str, dict[str, float]]:
@@ -181,44 +218,45 @@ def _across_seeds(
     value = stats.mean(list(values[variant].values()))
     baseline = baselines.get(variant, "")
     if not baseline:
-        return Line(labels[variant], variant, value, "", None, np.nan, np.nan)
+        return Line(labels[variant], variant, value, "", None, np.nan, np.nan, twin=False)
     found = stats.difference(values[variant], values[baseline], known=noise)
-    return Line(labels[variant], variant, value, labels[baseline], found, np.nan, np.nan)
+    twin = stats.twin(values[variant], values[baseline])
+    p = np.nan if twin or found.n < 2 else noise.p(found.estimate, found.n)
+    return Line(labels[variant], variant, value, labels[baseline], found, p, np.nan, twin)
 
 
-def _drawn(variant: str, labels: dict[str, str], found: bootstrap.Variant, baseline: str) -> Line:
+def _drawn(variant: str, labels: dict[str, str], found: bootstrap.Variant, baseline: str, twin: bool) -> Line:
     value = found.metrics["AP"]
     difference = found.differences.get("AP")
     if difference is None:
-        return Line(labels[variant], variant, value, "", None, np.nan, np.nan)
-    p = 2 * min(difference.better, 1 - difference.better) if difference.seeds > 1 else np.nan
-    return Line(labels[variant], variant, value, baseline, difference, p, difference.better)
+        return Line(labels[variant], variant, value, "", None, np.nan, np.nan, twin=False)
+    tested = difference.seeds > 1 and not twin
+    p = 2 * min(difference.better, 1 - difference.better) if tested else np.nan
+    return Line(labels[variant], variant, value, baseline, difference, p, difference.better, twin)
 
 
 def _corrected(lines: list[Line]) -> list[Line]:
     corrected = stats.holm({line.variant_id: line.p for line in lines})
-    return [
-        Line(
-            line.label,
-            line.variant_id,
-            line.value,
-            line.baseline,
-            line.difference,
-            corrected[line.variant_id],
-            line.better,
-        )
-        for line in lines
-    ]
+    return [replace(line, p=corrected[line.variant_id]) for line in lines]
 
 
-def _detectable(values: dict[str, dict[str, float]], baselines: dict[str, str], noise: stats.Noise) -> float | None:
-    """Returns what the seeds at hand can tell, in the row that has most."""
-    counts = [len(values[variant].keys() & values[baseline].keys()) for variant, baseline in baselines.items()]
-    most = max(counts, default=0)
-    if not noise.freedom or most < 2:
+def _detectable(lines: list[Line], noise: stats.Noise) -> float | None:
+    """Returns what a row with most seeds in common with its baseline can be told by, p corrected as it is here.
+
+    Of several such rows, the median: their images differ a little in what they tell.
+    """
+    tested = [line for line in lines if not np.isnan(line.p)]
+    if not tested or not noise.freedom:
         return None
-    sd = float(np.sqrt(2 * noise.variance))
-    return 100 * stats.minimal_difference(sd, most, freedom=noise.freedom)
+    most, alpha = max(line.common for line in tested), ALPHA / len(tested)
+    found = []
+    for line in tested:
+        if line.common == most:
+            spread = line.difference.spread if isinstance(line.difference, bootstrap.DrawnDifference) else None
+            sd = float(np.sqrt(2 * noise.variance))
+            told = stats.minimal_difference(sd, most, alpha, freedom=noise.freedom)
+            found.append(spread.detectable(1 - alpha) if spread else told)
+    return 100 * float(np.median(found))
 
 
 def points(fraction: float, sign: str = "") -> str:

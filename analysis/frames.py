@@ -14,7 +14,7 @@ from experiments import names
 
 LAST = "last"  # instead of a sweep's name: the one planned last
 TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.COMMIT, names.REASON)
-RUN_COLUMNS = ("run_id", "status", "started", "recorded", "rows", *TAGS, names.SEED, *names.FACTORS)
+RUN_COLUMNS = ("run_id", "status", "started", "place", "recorded", "rows", *TAGS, names.SEED, *names.FACTORS)
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -48,17 +48,20 @@ def runs_frame(runs: list[Run], sweep: str) -> pd.DataFrame:
     """Returns one row per run of the sweep's trials, columns RUN_COLUMNS; what was not recorded is an empty string.
 
     A trial belongs to a sweep by its id, so an attempt that another sweep made at the same trial counts here too.
-    `started` is in ms since 1970; `recorded` holds the names of the metrics that the run has; `rows` those of the
-    declared sweep's rows that it serves, None where the run says nothing of them.
+    `started` is in ms since 1970; `place` is that of its values in what was typed; `recorded` holds the names of the
+    metrics that the run has; `rows` those of the declared sweep's rows that it serves, None where the run says nothing
+    of them.
     """
     key = names.sweep_key(sweep)
     tag = names.SWEEP + key
     members = {run.tags[names.TRIAL_ID] for run in runs if run.tags.get(tag) == sweep}
+    typed = _choices(sweep)
     rows = [
         {
             "run_id": run.run_id,
             "status": run.status,
             "started": run.started,
+            "place": _place(run, typed),
             "recorded": frozenset(run.metrics),
             "rows": tuple(json.loads(run.tags.get(names.ROWS + key, "[]"))) or None,
             **{name: run.tags.get(name, "") for name in TAGS},
@@ -70,12 +73,26 @@ def runs_frame(runs: list[Run], sweep: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RUN_COLUMNS))
 
 
+def _choices(sweep: str) -> dict[str, list[str]]:
+    """Returns the values that a typed sweep names, by key: {"pre": ["none", "conv5"]}; nothing of a declared one."""
+    words = (word.partition("=") for word in sweep.split())
+    return {key: values.split(",") for key, sign, values in words if sign and key != names.SEED}
+
+
+def _place(run: Run, typed: dict[str, list[str]]) -> tuple[int, ...]:
+    """Returns where a run's values stand among those typed; a value that is not found there, last."""
+    overrides = dict(word.split("=", 1) for word in run.tags.get(names.OVERRIDES, "").split() if "=" in word)
+    own = {key: run.params.get(key, overrides.get(key, "")) for key in typed}
+    return tuple(values.index(own[key]) if own[key] in values else len(values) for key, values in typed.items())
+
+
 def trials_frame(runs: pd.DataFrame) -> pd.DataFrame:
     """Returns one row per trial: its latest FINISHED run, else its latest started; plus a column `label`.
 
     What that run does not say of `rows` is taken from the trial's other runs.
-    Variants come in the order in which they were first started, their seeds in numerical order. `label` is what a
-    person reads for a variant; where two variants read alike, their ids tell them apart.
+    Variants come in the order in which they were typed, else in that in which they were first started; their seeds in
+    numerical order. `label` is what a person reads for a variant; where two variants read alike, their ids tell them
+    apart.
     """
     if runs.empty:
         return runs.assign(label=pd.Series(dtype=str))
@@ -87,7 +104,7 @@ def trials_frame(runs: pd.DataFrame) -> pd.DataFrame:
     trials = ranked.drop_duplicates(names.TRIAL_ID, keep="last")
     alike = trials.groupby(names.VARIANT)[names.VARIANT_ID].transform("nunique") > 1
     label = trials[names.VARIANT].where(~alike, trials[names.VARIANT] + " [" + trials[names.VARIANT_ID] + "]")
-    trials = trials.assign(label=label).sort_values(["first", names.VARIANT_ID, "replica"])
+    trials = trials.assign(label=label).sort_values(["place", "first", names.VARIANT_ID, "replica"])
     return trials.drop(columns=["finished", "first", "replica"]).reset_index(drop=True)
 
 

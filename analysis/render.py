@@ -62,7 +62,9 @@ def print_evidence(found: Evidence) -> None:
 
 
 def print_effects(grid: Effects) -> None:
-    """Prints what each module of a grid adds, and what only two together."""
+    """Prints what each module of a grid adds, and what only two together; nothing where the trials tell of none."""
+    if not grid.effects:
+        return
     cells = [
         (
             " x ".join(f"{factor}={level}" for factor, level in effect.levels.items()),
@@ -74,7 +76,10 @@ def print_effects(grid: Effects) -> None:
     ]
     _print_cells("What each module adds to box AP, and what two add together", ("levels", "effect", "95 %", "n"), cells)
     lacking = "; ".join(" x ".join(term) for term in grid.not_estimated)
-    note = f"Effects of a factor add up to 0. Not told by these trials: {lacking or 'nothing'}."
+    note = (
+        "Intervals (95 %) are over seeds alone, each for itself. Effects of a factor add up to 0. "
+        f"Not told by these trials: {lacking or 'nothing'}."
+    )
     Console(highlight=False, markup=False).print(note, style="dim")
 
 

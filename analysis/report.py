@@ -1,5 +1,6 @@
 """The one-page answer: which module helps, by how much, how sure that is and at what cost; then tables and figures."""
 
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from experiments import names
 FIDELITY = Path(__file__).parents[1] / "docs" / "fidelity.md"
 READING = (
     "AP is COCO's, times 100. Intervals hold 95 % of what other seeds and other images would give; a difference counts "
-    "as found where it stays one after Holm's correction for all rows of its table."
+    "as found (*) where it stays one after Holm's correction for all rows of its table; `better` is how sure one may be "
+    "that a row is the better one, for that row alone."
 )
 DEMO = "Numbers of this profile and data are not COCO's, and no word on which module is better there."
 
@@ -32,6 +34,11 @@ class Section:
     table: tables.Table
     evidence: tuple[Evidence, ...]
     figures: tuple[Markup, ...]
+
+    @property
+    def note(self) -> str:
+        """Returns how to read the table."""
+        return tables.note(self.table)
 
     @property
     def anchor(self) -> str:
@@ -79,19 +86,20 @@ def _answer(section: Section, found: Evidence) -> Answer:
     if not compared:
         return Answer(f"{title}: nothing to compare yet.", section.table.rest, "open")
     sure = [line for line in compared if line.significant]
-    best = max(sure or compared, key=lambda line: line.difference.estimate)  # type: ignore[union-attr]
+    told = sure or [line for line in compared if not math.isnan(line.difference.estimate)] or compared  # type: ignore[union-attr]
+    best = max(told, key=lambda line: abs(line.difference.estimate))  # type: ignore[union-attr]
     text = evidence.difference(best.difference)
     others = f"{len(sure)} of {len(compared)} rows differ from their baseline"
     seeds = f"{found.seeds} seed{'s' * (found.seeds != 1)}"
     limit = f"; {seeds}"
     if found.detectable is not None:
-        limit += f" can tell differences above {found.detectable:.1f} AP"
+        limit += f" can tell a difference of {found.detectable:.1f} AP, four times in five"
     if not sure:
         largest = f"largest: {best.label} {text} against {best.baseline}"
         return Answer(f"{title}: no difference in {found.metric.label} is found.", f"{largest}{limit}.", "open")
     verb = "better" if best.difference.estimate > 0 else "worse"  # type: ignore[union-attr]
-    told = f"{title}: {best.label} is {verb} than {best.baseline} by {text} {found.metric.label}."
-    return Answer(told, f"{others}{limit}.", verb)
+    sentence = f"{title}: {best.label} is {verb} than {best.baseline} by {text} {found.metric.label}."
+    return Answer(sentence, f"{others}{limit}.", verb)
 
 
 def _title(study: Study) -> str:

@@ -39,6 +39,15 @@ class Noise:
         """Returns the standard error of a variant less another, over the `n` seeds that both have."""
         return float(np.sqrt(2 * self.variance / n))
 
+    def p(self, difference: float, n: int) -> float:
+        """Returns Student's two-sided p-value of such a difference over `n` seeds; NaN where nothing is known."""
+        if not self.freedom:
+            return np.nan
+        error = self.of_mean_difference(n)
+        if not error:
+            return 0.0 if difference else 1.0
+        return float(2 * stats.t.sf(abs(difference) / error, self.freedom))
+
 
 @dataclass(frozen=True)
 class MeanTest(Interval):
@@ -62,7 +71,8 @@ def noise(groups: Iterable[Mapping[str, Mapping[str, float]]]) -> Noise:
 
     In each group, a value is taken as what its variant, its seed and noise add up to (least squares; some variants may
     lack seeds); the squares of what is left are pooled. From one group of two variants, the t interval of their
-    difference is that of the pairs alone. It holds where variants are equally noisy.
+    difference is that of the pairs alone. It holds where variants are equally noisy. A variant that is another's `twin`
+    counts once: the same outcome twice tells no more.
 
     Args:
         groups: values by variant and seed's name. A seed of another group has nothing in common with one of this.
@@ -71,7 +81,7 @@ def noise(groups: Iterable[Mapping[str, Mapping[str, float]]]) -> Noise:
     for group in groups:
         cells = [
             (variant, seed, value)
-            for variant, of_seed in group.items()
+            for variant, of_seed in _distinct(group).items()
             for seed, value in of_seed.items()
             if np.isfinite(value)
         ]
@@ -85,6 +95,22 @@ def noise(groups: Iterable[Mapping[str, Mapping[str, float]]]) -> Noise:
         squares += float(((values - design @ solution) ** 2).sum())
         freedom += len(cells) - int(rank)
     return Noise(squares / freedom if freedom else np.nan, freedom)
+
+
+def twin(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Returns whether two variants are equal to the last bit for every seed that both have: what sets them apart did
+    nothing.
+    """
+    common = one.keys() & other.keys()
+    return bool(common) and all(one[seed] == other[seed] for seed in common)
+
+
+def _distinct(group: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
+    kept: dict[str, Mapping[str, float]] = {}
+    for variant, of_seed in sorted(group.items(), key=lambda item: -len(item[1])):  # of twins, that with most seeds
+        if not any(twin(of_seed, other) for other in kept.values()):
+            kept[variant] = of_seed
+    return kept
 
 
 def difference(

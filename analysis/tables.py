@@ -12,8 +12,8 @@ from experiments.declared import Declaration
 
 NOTE = (
     "AP x 100 at the last epoch, mean over the finished seeds (n). Bold: the best of a column and what the seeds "
-    "cannot tell from it (seed by seed, noise pooled over rows, 95 %), unless that is all of it. -: no such objects; "
-    "N/A: not measured."
+    "cannot tell from it (seed by seed, noise pooled over rows, 95 %), unless that is all of it; of single seeds, the "
+    "highest number. -: no such objects; N/A: not measured."
 )
 OF_PUBLISHED = "Published numbers are on COCO, of one run each, and compared with none of ours."
 
@@ -129,7 +129,9 @@ def _as_good(row: Row, best: Row, name: str, noise: stats.Noise) -> bool:
     if row.shown(name) == best.shown(name):
         return True
     found = stats.difference(row.of_seed[name], best.of_seed[name], known=noise)
-    return bool(found.low <= 0 <= found.high)  # NaN with fewer than two seeds: not so
+    if found.n < 2:  # nothing is told apart; where there is one seed of each, the higher number is shown as such
+        return max(len(row.of_seed[name]), len(best.of_seed[name])) > 1
+    return bool(found.low <= 0 <= found.high)
 
 
 def with_published(table: Table, declaration: Declaration | None) -> Table:

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Metric
 from recorded import DECLARED, Recorder, box
-from test_evidence import detector
+from test_evidence import detector, silent
 
+from analysis import compare
 from analysis.__main__ import main
+from analysis.errors import AnalysisError
 from experiments import matches, names
 
 SHARES = {"good": 0.9, "bad": 0.3, "alike": 0.3}
@@ -84,6 +86,36 @@ def test_two_folders_are_compared_row_by_row(
     assert main(["compare", str(before), str(after)]) == 1
     by_row = capsys.readouterr().out.split("\n\n")
     assert ["worse" in text for text in by_row[:3]] == [True, False, False]
+
+
+def of(shares: dict[int, float]) -> compare.Trials:
+    """A row's trials by seed, which find these shares of all objects."""
+    return {str(seed): {"bbox": detector(share, 10 * seed)} for seed, share in shares.items()}
+
+
+def test_noise_is_that_of_all_pairs() -> None:
+    """Two seeds of one pair tell almost nothing; of ten pairs alike, they tell it."""
+    good, less = of({0: 1.0, 1: 0.7}), of({0: 0.5, 1: 0.4})
+    (alone, *_) = compare.compare({"one": (good, less)}, silent)
+    others = {f"row {number}": (of({0: 0.8, 1: 0.7}), of({0: 0.75, 1: 0.65})) for number in range(9)}
+    (beside, *_) = compare.compare({"one": (good, less), **others}, silent)
+    assert alone.difference.estimate == beside.difference.estimate
+    assert (alone.verdict, beside.verdict) == ("no difference found", "worse")
+
+
+def test_p_of_ap_is_not_paid_for_by_other_metrics() -> None:
+    found = compare.compare({"one": (of({0: 0.8, 1: 0.7}), of({0: 0.7, 1: 0.65}))}, silent)
+    average, *others = found
+    raw = 2 * min(average.difference.better, 1 - average.difference.better)  # type: ignore[attr-defined]
+    assert average.metric.name == "bbox/AP"
+    assert average.p == pytest.approx(raw)
+    least = min(one.difference.better for one in others if one.p == one.p)  # type: ignore[attr-defined]
+    assert min(one.p for one in others if one.p == one.p) == pytest.approx(min(1, 2 * least * 3))  # AP50, AP75, APl
+
+
+def test_pairs_without_a_common_seed_are_refused() -> None:
+    with pytest.raises(AnalysisError, match=r"sum has no seed on both sides, but 0 and 1, 2; train one that the other"):
+        compare.compare({"sum": (of({0: 0.8}), of({1: 0.8, 2: 0.8}))}, silent)
 
 
 def test_ours_beside_the_published_only_on_their_data(

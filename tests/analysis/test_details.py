@@ -1,6 +1,7 @@
 """A table in full: each cell from where it should come, in every format."""
 
 import csv
+import html
 import io
 
 import pytest
@@ -8,6 +9,7 @@ from drawn import study
 
 from analysis import costs, details, evidence, render, tables
 from analysis.details import Details
+from analysis.latex import escape
 from analysis.metrics import COSTS
 from experiments import names
 
@@ -52,8 +54,8 @@ def test_every_format_has_every_cell(table5: Details) -> None:
     assert rows == [["metric", *table5.columns], *map(list, lines)]
     for _, *line in lines:
         assert "| " + " | ".join(line) + " |" in markdown
-        assert " & ".join(line) + r" \\" in latex
-        assert "".join(f"<td>{one}</td>" for one in line) in page
+        assert " & ".join(map(escape, line)) + r" \\" in latex
+        assert "".join(f"<td>{html.escape(one)}</td>" for one in line) in page
     for text in (markdown, latex, page):
         assert "trials at commit 1f2e3d4c5b6a." in text
         assert "profile coco" in text

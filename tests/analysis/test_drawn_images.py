@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from analysis.average_precision import DrawnPrecision
-from analysis.bootstrap import BATCH, Variant, resample
+from analysis.bootstrap import BATCH, Spread, Variant, resample
 from analysis.errors import AnalysisError
 from analysis.stats import Interval, mean
 from experiments.matches import Matches, decided
@@ -276,3 +276,19 @@ def test_trials_that_cannot_be_compared() -> None:
     complaint = "'random', seed 2, was not evaluated on the images, objects and classes of 'single', seed 0"
     with pytest.raises(AnalysisError, match=complaint):
         resample({"single": {"0": base}, "random": {"1": other, "2": elsewhere}}, "single", rng)
+
+
+@pytest.mark.parametrize(("shared", "across", "freedom"), [(1.0, 0.0, 0), (0.5, 0.7, 4), (0.0, 1.0, 2), (2.0, 0.1, 30)])
+def test_what_can_be_told_is_told_four_times_in_five(shared: float, across: float, freedom: int) -> None:
+    """In simulated studies with a true difference of just that size, the noise estimated anew in each."""
+    spread = Spread(of_images=shared, shared=shared, across_seeds=across, images=100, freedom=freedom)
+    true = spread.detectable(0.99)
+    rng = np.random.default_rng(3)
+    studies = 4000
+    estimates = true + rng.normal(0, np.sqrt(shared + across), studies)
+    ratios = rng.chisquare(freedom, studies) / freedom if freedom else np.ones(studies)
+    found = [
+        estimate > replace(spread, across_seeds=across * ratio).half_width(0.99)
+        for estimate, ratio in zip(estimates, ratios, strict=True)
+    ]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)

@@ -1,10 +1,12 @@
 """Differences from the baseline that a row declares, over its seeds, and no claim where the seeds cannot make one."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import scipy.stats
 from recorded import DECLARED, NEWER, Recorder
 
 from analysis import evidence, study
@@ -69,7 +71,7 @@ def test_one_seed_finds_no_difference_however_large(of_paper: Study) -> None:
     assert summed.better > 0.999
     assert summed.significant is None
     assert evidence.OF_ONE in found.note
-    assert found.seeds == 2
+    assert found.seeds == 1  # in common, though the baseline has two
     assert found.detectable is None  # no row has two pairs
 
 
@@ -110,6 +112,70 @@ def test_two_seeds_find_a_large_difference_and_not_a_small_one(recorder: Recorde
     assert told.detectable is not None
     again = evidence.evidence(with_matches(found, shares), found.parts[0], "bbox", silent)
     assert again == told  # the draws are the same
+
+
+def typed(recorder: Recorder, name: str, values: dict[str, dict[int, float]]) -> Study:
+    """A study of a typed sweep with these box APs, by variant and seed."""
+    own = Recorder(recorder.folder, name)
+    for variant, of_seed in values.items():
+        for seed, ap in of_seed.items():
+            own.run(variant, seed, points={"bbox/AP": [ap]}, sweeps=("mine",))
+    return study.read(own.client, name, own.uri, "mine", silent)
+
+
+APS = {"single": {0: 0.30, 1: 0.33, 2: 0.31}, "sum": {0: 0.36, 1: 0.37, 2: 0.38}}
+
+
+def test_a_row_that_equals_its_baseline_is_not_tested_and_tells_nothing_of_noise(recorder: Recorder) -> None:
+    """What sets it apart did nothing: it takes no part in the correction, and is no second sample of the noise."""
+    plain, copied = typed(recorder, "plain", APS), typed(recorder, "copied", APS | {"clipped": APS["single"]})
+    alone, beside = (evidence.evidence(one, one.parts[0], "bbox", silent) for one in (plain, copied))
+    assert alone is not None
+    assert beside is not None
+    assert beside.lines[:2] == tuple(  # but for their variants' ids
+        dataclasses.replace(line, variant_id=other.variant_id)
+        for line, other in zip(alone.lines, beside.lines, strict=False)
+    )
+    assert beside.cells[2][5:8] == ("[-3.8, +3.8]", "same", "")
+    assert beside.note.endswith(evidence.OF_TWINS)
+    assert evidence.OF_TWINS not in alone.note
+
+
+def test_seeds_that_the_baseline_lacks_are_told(recorder: Recorder) -> None:
+    values = APS | {"single": {0: 0.30, 1: 0.33}}
+    found = typed(recorder, "fewer", values)
+    told = evidence.evidence(found, found.parts[0], "bbox", silent)
+    assert told is not None
+    assert [cells[-1] for cells in told.cells] == ["2", "3 (2)"]
+    assert told.cells[1][4] == "+5.0"  # over seeds 0 and 1
+    assert told.note.endswith(evidence.OF_DROPPED)
+    assert told.seeds == 2
+
+
+def test_without_detections_p_is_students(recorder: Recorder) -> None:
+    found = typed(recorder, "students", APS)
+    told = evidence.evidence(found, found.parts[0], "bbox", silent)
+    assert told is not None
+    expected = scipy.stats.ttest_rel(list(APS["sum"].values()), list(APS["single"].values())).pvalue
+    assert told.lines[1].p == pytest.approx(expected)
+
+
+def test_a_row_may_be_the_baseline_of_the_next(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = typed(recorder, "chain", APS | {"concat": {0: 0.40, 1: 0.41, 2: 0.43}})
+    shares = {"single": 0.3, "sum": 0.5, "concat": 0.9}
+    of_label = {line.label: line.variant_id for line in found.parts[0].lines.itertuples()}
+    chain = {of_label["sum"]: of_label["single"], of_label["concat"]: of_label["sum"]}
+    monkeypatch.setattr(evidence, "_baselines", lambda part: chain)
+    told = evidence.evidence(with_matches(found, shares), found.parts[0], "bbox", silent)
+    assert told is not None
+    assert [(line.label, line.baseline) for line in told.lines] == [
+        ("single", ""),
+        ("sum", "single"),
+        ("concat", "sum"),
+    ]
+    estimates = [line.value.estimate for line in told.lines]
+    assert told.lines[2].difference is not None
+    assert told.lines[2].difference.estimate == pytest.approx(estimates[2] - estimates[1])
 
 
 def test_nothing_finished_is_no_evidence(recorder: Recorder) -> None:

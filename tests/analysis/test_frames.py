@@ -54,6 +54,19 @@ def test_variants_come_as_first_started_and_seeds_as_numbers(runs: list[Run]) ->
     assert list(trials.loc[trials["label"] == "single", names.SEED]) == ["0", "2", "10"]
 
 
+def test_variants_come_as_typed_whichever_had_run_before(recorder: Recorder) -> None:
+    """The first is the baseline of a typed sweep: that must not be what somebody happened to train the day before."""
+    typed = "aggregation=single,sum pre.kernel_size=3,5 seed=0,1"
+    ran = [("sum", "5"), ("sum", "3"), ("single", "5"), ("single", "3")]
+    found = []
+    for aggregation, kernel in ran:
+        own = recorder.run(f"{aggregation} {kernel}", 0, sweeps=(typed,), aggregation=aggregation)
+        recorder.client.set_tag(own, names.OVERRIDES, f"aggregation={aggregation} pre.kernel_size={kernel} seed=0")
+        found.append(of_id(recorder, own))
+    trials = frames.trials_frame(frames.runs_frame(found, typed))
+    assert list(trials["label"]) == ["single 3", "single 5", "sum 3", "sum 5"]
+
+
 def test_variants_that_read_alike_stay_apart(recorder: Recorder) -> None:
     ids = [recorder.run("sum", 0, sweeps=(), variant_id=f"sum-{i}") for i in "ab"]
     found = [of_id(recorder, run_id) for run_id in ids]

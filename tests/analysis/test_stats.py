@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from analysis.stats import EXACT, Noise, difference, holm, mean, minimal_difference, noise, sign_flips
+from analysis.stats import EXACT, Noise, difference, holm, mean, minimal_difference, noise, sign_flips, twin
 
 
 def test_mean_and_its_t_interval() -> None:
@@ -206,3 +206,13 @@ def test_a_spread_that_is_known_well_detects_less() -> None:
 
 def test_one_pair_detects_nothing() -> None:
     assert np.isnan(minimal_difference(0.3, 1))
+
+
+def test_a_twin_tells_nothing_more_of_noise() -> None:
+    """The same outcome under another name, with all seeds or some, is no second sample."""
+    group = {"a": {"0": 0.3, "1": 0.5, "2": 0.4}, "b": {"0": 0.7, "1": 0.6, "2": 0.9}}
+    some = {"1": 0.6, "2": 0.9}
+    assert noise([{"first": some, **group, "again": group["a"]}]) == noise([group])
+    assert twin(group["b"], some)
+    assert not twin(group["a"], some)
+    assert not twin(group["a"], {"7": 0.3})  # no seed in common
