@@ -75,7 +75,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command line; returns the exit code: 2 with one sentence on stderr for what the user can put right."""
+    """Runs a command line; returns the exit code: 2 with one sentence on stderr for what the user can put right.
+
+    130 after Ctrl-C.
+    """
     arguments = parser().parse_args(argv)
     run = {"table": _table, "figure": _figure, "paper": _paper, "compare": _compare, "disagree": _disagree}[
         arguments.command
@@ -85,6 +88,8 @@ def main(argv: list[str] | None = None) -> int:
     except AnalysisError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 # Each imports what it needs only when it runs: mlflow, pandas and matplotlib take seconds, `--help` should not.
@@ -93,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
 def _table(arguments: argparse.Namespace) -> int:
     from analysis import declarations, render, tables
 
-    asked = declarations.numbered(arguments.number) if arguments.number else arguments.sweep
+    asked = arguments.sweep if arguments.number is None else declarations.numbered(arguments.number)
     if arguments.detail:
         return _detailed_table(arguments, asked)
     found = _recorded(arguments, asked, COCO_NAMES)
@@ -130,7 +135,7 @@ def _figure(arguments: argparse.Namespace) -> int:
 
     from analysis import declarations, figures, looks, render, study
 
-    asked, kind = declarations.drawn(arguments.number) if arguments.number else (arguments.sweep, "bbox")
+    asked, kind = (arguments.sweep, "bbox") if arguments.number is None else declarations.drawn(arguments.number)
     metric = arguments.metric or names.coco_metric(kind, "AP")
     found = _recorded(arguments, asked, (metric,))
     part = found.whole
@@ -158,11 +163,12 @@ def _recorded(arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]
 def _paper(arguments: argparse.Namespace) -> int:
     from analysis import paper, render, study
 
-    if arguments.source and arguments.study:
+    if arguments.source and arguments.study is not None:
         raise AnalysisError(
-            f"{arguments.source} holds one study and is made anew as a whole; leave {arguments.study} out"
+            f"{arguments.source} holds one study and is made anew as a whole; leave {arguments.study!r} out"
         )
-    found = _study(arguments, "last" if arguments.source else arguments.study or "paper")
+    asked = "paper" if arguments.study is None else arguments.study
+    found = _study(arguments, "last" if arguments.source else asked)
     folder = arguments.out or arguments.source or Path("results", study.file_name(found.sweep))
     for path in paper.write(found, folder, render.progress):
         print(path)
@@ -170,11 +176,21 @@ def _paper(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from analysis import compare, paper, render, study
+    from analysis import compare, render, study
 
-    folders = [Path(side, paper.DATA) for side in (arguments.before, arguments.after)]
-    if all(folder.is_dir() for folder in folders):
+    sides = (arguments.before, arguments.after)
+    lacking: list[str] = []
+    folders = [Path(side, study.DATA) for side in sides]
+    studies = [side for side, folder in zip(sides, folders, strict=True) if (folder / study.ABOUT).is_file()]
+    if len(studies) == 1:
+        (other,) = set(sides) - set(studies)
+        raise AnalysisError(
+            f"{other!r} is no folder that holds a study, as {studies[0]} is; "
+            f"name two such folders, or two rows of it with --from {studies[0]}"
+        )
+    if studies:
         before, after = (compare.rows(study.load(folder)) for folder in folders)
+        lacking = compare.lacking(before, after)
         common = {row: (before[row], after[row]) for row in before if row in after}
         if not common:
             raise AnalysisError(f"{arguments.before} and {arguments.after} have no row in common")
@@ -185,10 +201,12 @@ def _compare(arguments: argparse.Namespace) -> int:
         if arguments.after == compare.PUBLISHED:
             found = compare.with_published(part, arguments.before, known)
         else:
-            first, second = (compare.find(part, side, known) for side in (arguments.before, arguments.after))
+            first, second = (compare.find(part, side, known) for side in sides)
             found = compare.compare({f"{arguments.after} less {arguments.before}": (first, second)}, render.progress)
     render.print_comparison(found)
-    return 1 if any(one.verdict == "worse" for one in found) else 0
+    if lacking:
+        print(f"{arguments.after} has no finished trial of: {', '.join(lacking)}", file=sys.stderr)
+    return 1 if lacking or any(one.verdict == "worse" for one in found) else 0
 
 
 def _disagree(arguments: argparse.Namespace) -> int:
@@ -205,10 +223,10 @@ def _disagree(arguments: argparse.Namespace) -> int:
 def _study(arguments: argparse.Namespace, sweep: str) -> "Study":
     from dataclasses import replace
 
-    from analysis import frames, paper, render, store, study
+    from analysis import frames, render, store, study
 
     if arguments.source:
-        found = study.load(arguments.source / paper.DATA)
+        found = study.load(arguments.source / study.DATA)
         if sweep == frames.LAST:
             return found
         return replace(found, sweep=frames.find_sweep(found.runs, sweep, str(arguments.source)))

@@ -1,11 +1,13 @@
 """Which file of sweeps/ describes a recorded sweep, which one a table's number means, and what to type to run it."""
 
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from analysis.errors import AnalysisError
 from experiments import declared
 
+DATA_ROOT = re.compile(r"(?:^| )\+*(dataset\.root=.*?)(?= \S+=|$)")  # in a run's `overrides`, which quote nothing
 ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
 
@@ -62,7 +64,20 @@ def whole(sweep: str) -> str:
     return max(including, key=lambda found: len(found.rows)).name + space + typed
 
 
-def command(sweep: str, seeds: Sequence[str] = ()) -> str:
-    """Returns the command line that asks for a declared sweep, as far as it was typed, with all of its seeds."""
+def data_root(overrides: Iterable[str]) -> str:
+    """Returns where the data of a sweep lay, "dataset.root=data/mine", by the last of its runs that was told; else "".
+
+    It is no part of a trial's id, so the sweep's name does not have it.
+    """
+    found = [one.group(1) for text in overrides if (one := DATA_ROOT.search(text))]
+    return found[-1] if found else ""
+
+
+def command(sweep: str, seeds: Sequence[str] = (), root: str = "") -> str:
+    """Returns the command line that asks for a declared sweep, as far as it was typed, with all of its seeds.
+
+    `root` is that of `data_root`.
+    """
     more = [f"seed={','.join(seeds)}"] if set(seeds) - {"", "0"} else []  # 0 is what no seed= means
-    return "python run.py -m " + " ".join(shlex.quote(word) for word in (*f"sweep={sweep}".split(" "), *more))
+    words = (*f"sweep={sweep}".split(" "), *filter(None, [root]), *more)
+    return "python run.py -m " + " ".join(shlex.quote(word) for word in words)

@@ -1,6 +1,7 @@
 """A study's folder of results: every table and figure, the report, and the data that all of it is made from."""
 
 import contextlib
+import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from analysis import (
     drawing,
     evidence,
     formats,
+    frames,
     looks,
     mistakes,
     plots,
@@ -30,34 +32,88 @@ from analysis.evidence import Evidence
 from analysis.figures import curves
 from analysis.looks import Look
 from analysis.metrics import KINDS, coco_block
+from analysis.runs import Run
 from analysis.study import Part, Study
 from experiments import names
 
-DATA = "data"
+TABLE_KINDS = "|".join(ending[1:] for ending in formats.WRITERS)
+FIGURE_KINDS = "|".join(ending[1:] for ending in drawing.METADATA)
+OF_EVERY_STUDY = rf"(plan|epochs)\.csv|provenance\.md|report\.html|(figure\d+|cost-[a-z-]+)\.({FIGURE_KINDS})"
+OF_DATA = rf"({study.ABOUT}|runs\.jsonl|metrics\.csv|surroundings\.json|matches/[^/]+\.npz)"
 
 
 def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
-    """Writes all that is made of a study into `folder`, in place of what an earlier call left there.
+    """Writes all that is made of a study into `folder`, in place of what an earlier call left there of the same sweep.
 
-    Another folder is filled first, so that one which is there is whole. Returns the files, the report first.
+    Another folder is filled first, so that one which is there is whole. What else lies there stays. Returns the files,
+    less those of the data. AnalysisError where the folder holds another study, or finished trials that this one lacks.
     """
-    if folder.exists() and not (folder / DATA / study.ABOUT).exists():
-        raise AnalysisError(f"{folder} exists and holds no study; name another place with --out")
+    theirs = _of_earlier_call(found, folder) if folder.exists() else []
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     try:
         part.mkdir(parents=True)
         _fill(found, part, progress)
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        ours = sorted(path.relative_to(part) for path in part.rglob("*") if path.is_file())
+        if folder.exists():
+            _replace(folder, theirs, part, ours)
+        else:
+            part.rename(folder)
     except OSError as error:
         raise AnalysisError(f"cannot write {folder} ({error.strerror}); name another place with --out") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return sorted(path for path in folder.rglob("*") if path.is_file() and DATA not in path.parts)
+    return [folder / path for path in ours if path.parts[0] != study.DATA]
+
+
+def _of_earlier_call(found: Study, folder: Path) -> list[Path]:
+    """Returns the files of a folder, relative to it, that an earlier call wrote; AnalysisError where they must stay."""
+    if not (folder / study.DATA / study.ABOUT).exists():
+        raise AnalysisError(f"{folder} exists and holds no study; name another place with --out")
+    remedy = "name another place with --out, or remove the folder first"
+    try:
+        sweep, runs = study.outline(folder / study.DATA)
+    except AnalysisError as error:
+        raise AnalysisError(f"{str(error).partition('; ')[0]}; {remedy}") from error
+    if sweep != found.sweep:
+        raise AnalysisError(f"{folder} holds a study of the sweep {sweep!r}, not of {found.sweep!r}; {remedy}")
+    lost = sorted(_finished(sweep, runs) - _finished(found.sweep, found.runs))
+    if lost:
+        told = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+        trials = f"{len(lost)} finished trial{'s' * (len(lost) > 1)}"
+        raise AnalysisError(f"{folder} holds {trials} that this study lacks ({told}); {remedy}")
+    # A table of theirs need not be declared any more.
+    sweeps = {name for run in runs for tag, name in run.tags.items() if tag.startswith(names.SWEEP)}
+    tables = {study.file_name(of.partition(" ")[0]) for of in sweeps} | {study.file_name(of) for of in sweeps}
+    stems = "|".join(["table\\d+", *map(re.escape, sorted(tables | {part.name for part in found.parts}))])
+    kinds = "|".join(sorted(set(KINDS.values())))
+    drawn = rf"epochs|({kinds})-(effects|sizes|errors)"
+    own = (
+        rf"{OF_EVERY_STUDY}|({stems})((-detail)?\.({TABLE_KINDS})|-({drawn})\.({FIGURE_KINDS}))|{study.DATA}/{OF_DATA}"
+    )
+    inside = [*folder.glob("*"), *(folder / study.DATA).rglob("*")]
+    return [
+        path.relative_to(folder)
+        for path in inside
+        if path.is_file() and re.fullmatch(own, path.relative_to(folder).as_posix())
+    ]
+
+
+def _finished(sweep: str, runs: Sequence[Run]) -> set[str]:
+    trials = frames.runs_frame(list(runs), sweep)
+    return set(trials.loc[trials["status"] == names.FINISHED, names.TRIAL_ID])
+
+
+def _replace(folder: Path, theirs: Sequence[Path], part: Path, ours: Sequence[Path]) -> None:
+    """Moves what is new into a folder and removes what was written there earlier: all else keeps its place."""
+    for path in ours:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (part / path).replace(folder / path)
+    for path in set(theirs) - set(ours):
+        (folder / path).unlink()
 
 
 def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
-    study.save(found, folder / DATA)
+    study.save(found, folder / study.DATA)
     tidy.plan(found).to_csv(folder / "plan.csv", index=False, lineterminator="\n")
     tidy.epochs(found).to_csv(folder / "epochs.csv", index=False, lineterminator="\n")
     (folder / "provenance.md").write_text(provenance.page(found), encoding="utf-8")

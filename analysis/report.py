@@ -19,8 +19,8 @@ from experiments import names
 FIDELITY = Path(__file__).parents[1] / "docs" / "fidelity.md"
 READING = (
     "AP is COCO's, times 100. Intervals hold 95 % of what other seeds and other images would give; a difference counts "
-    "as found (*) where it stays one after Holm's correction for all rows of its table; `better` is how sure one may be "
-    "that a row is the better one, for that row alone."
+    "as found (*) where it stays one after Holm's correction for all rows of its table; `better` is how sure one may "
+    "be that a row is the better one, for that row alone."
 )
 DEMO = "Numbers of this profile and data are not COCO's, and no word on which module is better there."
 

@@ -6,6 +6,7 @@ from analysis import declarations
 from experiments import names
 from experiments.declared import Declaration
 
+ROOT = "root"  # column of a study's lines: where the data of all of them lay, as `declarations.data_root` has it
 NOT_RUN = "NOT RUN"  # beside MLflow's status words: a row, or a seed of it, that no run serves yet
 
 
@@ -53,7 +54,9 @@ def recorded(lines: pd.DataFrame) -> pd.DataFrame:
 
 def what_runs_the_rest(sweep: str, lines: pd.DataFrame) -> str:
     """Returns the command that runs what the lines of a declared sweep lack, "" where they lack nothing."""
-    return declarations.command(sweep, _seeds(lines)) if (lines["status"] == NOT_RUN).any() else ""
+    if not (lines["status"] == NOT_RUN).any():
+        return ""
+    return declarations.command(sweep, _seeds(lines), lines[ROOT].iat[0] if ROOT in lines else "")
 
 
 def _seeds(trials: pd.DataFrame) -> list[str]:

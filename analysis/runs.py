@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from analysis.store import nothing_recorded
+from analysis.errors import AnalysisError
+from analysis.store import nothing_recorded, without_password
 from experiments import names
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PAGE = 100  # runs in one request for histories: no server gives more
+MLFLOW_S_OWN = "Default"  # the experiment that every store begins with
 MOST_POINTS = 25_000  # in one answer, as MLflow's server limits it
 
 
@@ -41,7 +43,10 @@ class Point:
 
 
 def of_experiment(client: "MlflowClient", experiment: str, uri: str) -> list[Run]:
-    """Returns all runs of trials in an MLflow experiment; AnalysisError (it names the `uri`) where there is none."""
+    """Returns all runs of trials in an MLflow experiment; AnalysisError (it names the `uri`) where there is none.
+
+    Where others have been recorded it lists those.
+    """
     found = client.get_experiment_by_name(experiment)
     runs: list[Run] = []
     token: str | None = None
@@ -64,8 +69,18 @@ def of_experiment(client: "MlflowClient", experiment: str, uri: str) -> list[Run
         if not token:
             break
     if not runs:
-        raise nothing_recorded(uri)
+        raise _no_trials(client, experiment, uri)
     return runs
+
+
+def _no_trials(client: "MlflowClient", experiment: str, uri: str) -> AnalysisError:
+    others = sorted({one.name for one in client.search_experiments()} - {experiment, MLFLOW_S_OWN})
+    if not others:
+        return nothing_recorded(uri)
+    return AnalysisError(
+        f"no trials in experiment {experiment!r} of {without_password(uri)}; "
+        f"name another with --experiment: {', '.join(others)}"
+    )
 
 
 Histories = dict[tuple[str, str], list[Point]]  # (run id, metric) -> points

@@ -3,8 +3,8 @@
 import csv
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 FORMAT = 2  # of the files that `save` writes
+DATA = "data"  # the folder of these files, in a folder of results
 ABOUT = "study.json"  # names the sweep
 MATCHES = "matches.npz"  # a run's artifact
+NAMED = 5  # studies, at most, in an error
 METRIC_COLUMNS = ("run_id", "metric", "step", "timestamp", "value")
 
 
@@ -89,7 +91,15 @@ class Study:
     def _part(self, sweep: str) -> Part:
         declaration = declarations.of_sweep(sweep)
         trials = frames.trials_frame(frames.runs_frame(self.runs, sweep))
-        return Part(sweep, declaration, rows.rows_frame(sweep, trials, declaration))
+        lines = rows.rows_frame(sweep, trials, declaration).assign(**{rows.ROOT: self.data_root})
+        return Part(sweep, declaration, lines)
+
+    @cached_property
+    def data_root(self) -> str:
+        """Returns what was typed for the place of the data, "dataset.root=data/mine", "" where nothing was."""
+        members = set(self.trials["run_id"])
+        of_sweep = sorted((run for run in self.runs if run.run_id in members), key=lambda run: run.started)
+        return declarations.data_root(run.tags.get(names.OVERRIDES, "") for run in of_sweep)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -159,30 +169,90 @@ def save(study: Study, folder: Path) -> None:
 
 
 def load(folder: Path) -> Study:
-    """Returns what was saved; AnalysisError where the folder holds no study, or one of another format."""
-    try:
+    """Returns what was saved; AnalysisError where the folder holds no study, one of another format or not all of it."""
+    sweep, runs = outline(folder)
+    with _read_from(folder):
+        around = json.loads((folder / "surroundings.json").read_text())
+        found: Histories = {}
+        for run_id, metric, step, timestamp, value in _points(folder / "metrics.csv"):
+            found.setdefault((run_id, metric), []).append(Point(int(step), int(timestamp), float(value)))
+    decided = {path.stem: _load(path) for path in sorted((folder / "matches").glob("*.npz"))}
+    study = Study(sweep, runs, found, decided, around)
+    _check_whole(study, folder)
+    return study
+
+
+def outline(folder: Path) -> tuple[str, list[Run]]:
+    """Returns the sweep and the runs of a saved study; AnalysisError as `load` raises it."""
+    if not (folder / ABOUT).is_file():
+        near = [str(one) for one in _studies_near(folder.parent)]
+        there = f", such as {', '.join(near[:NAMED])}" if near else ""
+        raise AnalysisError(
+            f"{folder.parent} holds no study; "
+            f"give the folder that `python -m analysis paper` wrote, the one that holds `{DATA}/`{there}"
+        )
+    with _read_from(folder):
         about = json.loads((folder / ABOUT).read_text())
         if about["format"] != FORMAT:
             raise AnalysisError(f"{folder} has format {about['format']}; this version reads {FORMAT}")
+        if not isinstance(sweep := about.get("sweep"), str):
+            raise ValueError(f"{ABOUT} names no sweep")
         runs = [Run(**json.loads(line)) for line in (folder / "runs.jsonl").read_text().splitlines()]
-        around = json.loads((folder / "surroundings.json").read_text())
-        found: Histories = {}
-        with (folder / "metrics.csv").open(newline="") as file:
-            for run_id, metric, step, timestamp, value in _body(csv.reader(file)):
-                found.setdefault((run_id, metric), []).append(Point(int(step), int(timestamp), float(value)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if any(names.TRIAL_ID not in run.tags for run in runs):
+            raise ValueError(f"a run of runs.jsonl has no tag {names.TRIAL_ID}")
+        known = sorted({name for run in runs for tag, name in run.tags.items() if tag.startswith(names.SWEEP)})
+        if not any(run.tags.get(names.SWEEP + names.sweep_key(sweep)) == sweep for run in runs):
+            raise ValueError(
+                f"no run is of the sweep {sweep!r} that {ABOUT} names, but of {', '.join(known) or 'none'}"
+            )
+    return sweep, runs
+
+
+@contextmanager
+def _read_from(folder: Path) -> Iterator[None]:
+    """Turns what a damaged file raises into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AnalysisError(
-            f"{folder} holds no study ({error}); give the folder `data` that `python -m analysis paper` wrote"
+            f"{folder} holds no whole study ({error}); bring back the files that `python -m analysis paper` wrote there"
         ) from error
-    decided = {path.stem: _load(path) for path in sorted((folder / "matches").glob("*.npz"))}
-    return Study(about["sweep"], runs, found, decided, around)
 
 
-def _body(lines: Iterable[list[str]]) -> Iterator[list[str]]:
-    rest = iter(lines)
-    if (head := next(rest, None)) != list(METRIC_COLUMNS):
-        raise ValueError(f"metrics.csv begins with {head}")
-    yield from rest
+def _studies_near(folder: Path) -> list[Path]:
+    """Returns the folders that hold a study: those in this one, else beside it, else that which it lies in."""
+    for around in (folder, folder.parent):
+        if found := sorted(path.parent.parent for path in around.glob(f"[!.]*/{DATA}/{ABOUT}")):
+            return found
+    return [folder.parent] if (folder.parent / DATA / ABOUT).is_file() else []
+
+
+def _points(file: Path) -> Iterator[list[str]]:
+    """Yields the lines of metrics.csv; ValueError where one is not whole."""
+    with file.open(newline="") as text:
+        lines = csv.reader(text)
+        if (head := next(lines, None)) != list(METRIC_COLUMNS):
+            raise ValueError(f"{file.name} begins with {head}")
+        for line in lines:
+            if len(line) != len(METRIC_COLUMNS):
+                raise ValueError(
+                    f"line {lines.line_num} of {file.name} has {len(line)} columns of {len(METRIC_COLUMNS)}"
+                )
+            yield line
+    if not file.read_bytes().endswith(b"\n"):
+        raise ValueError(f"the last line of {file.name} is cut off")
+
+
+def _check_whole(study: Study, folder: Path) -> None:
+    """Raises AnalysisError where lines of metrics.csv are gone: a history, or the end of one that others tell."""
+    kept = {metric for _, metric in study.histories} or set(METRICS)  # an earlier version knew fewer metrics
+    finished = set(study.trials.loc[study.trials["status"] == names.FINISHED, "run_id"])
+    ends: dict[tuple[str, str], int] = {}  # of a trial's metrics of one kind, which end together
+    with _read_from(folder):
+        for run_id, metric in frames.wanted_histories(study.trials, tuple(one for one in METRICS if one in kept)):
+            last = max((point.step for point in study.histories.get((run_id, metric), ())), default=None)
+            if last is None or (run_id in finished and last != ends.setdefault((run_id, metric.split("/")[0]), last)):
+                raise ValueError(f"metrics.csv lacks lines of {metric} of run {run_id}")
 
 
 def _load(path: Path) -> dict[str, Matches]:

@@ -1,5 +1,6 @@
 """A study as tidy frames for tools of one's own: what was planned and became of it, and every epoch of every trial."""
 
+import re
 import shlex
 
 import pandas as pd
@@ -13,7 +14,8 @@ PLAN = ("table", "row", "variant", names.SEED, "overrides", names.TRIAL_ID, "sta
 def plan(study: Study) -> pd.DataFrame:
     """Returns a line for each row of each table and seed, columns `PLAN`: also for those that never ran.
 
-    `overrides` is what to type after `python run.py`; a trial that several rows show has a line in each.
+    `overrides` is what to type after `python run.py`, with -m where what was typed beside the sweep's name has several
+    values; a trial that several rows show has a line in each.
     """
     runs = {run.run_id: run for run in study.runs}
     lines = []
@@ -21,18 +23,33 @@ def plan(study: Study) -> pd.DataFrame:
         declared = (
             {row.name_in(part.declaration.name): row for row in part.declaration.rows} if part.declaration else {}
         )
+        _, _, typed = part.sweep.partition(" ")
+        beside = [*filter(None, [*typed.split(" "), study.data_root])]
+        of_variant = {
+            line.variant_id: runs[line.run_id].tags.get(names.OVERRIDES, "")
+            for line in part.lines.itertuples()
+            if line.run_id in runs
+        }
         for line in part.lines.itertuples():
             run = runs.get(line.run_id)
             if run is not None:
                 overrides = run.tags.get(names.OVERRIDES, "")
                 spent = (run.metrics.get(names.ATTEMPTS), run.metrics.get(names.DEVICE_SECONDS))
             else:
-                overrides = shlex.join([*declared[line.row].overrides, f"{names.SEED}={line.seed}"])
+                overrides = _with_seed(of_variant.get(line.variant_id, ""), line.seed) or shlex.join(
+                    [*declared[line.row].overrides, f"{names.SEED}={line.seed}", *beside]
+                )
                 spent = (None, None)
             lines.append(
                 (part.sweep, line.row, line.variant, line.seed, overrides, line.trial_id, line.status.lower(), *spent)
             )
     return pd.DataFrame(lines, columns=list(PLAN)).astype({"attempts": "Int64"})
+
+
+def _with_seed(overrides: str, seed: str) -> str:
+    """Returns what another seed of the same variant was recorded with, for this one; "" where nothing was recorded."""
+    others = re.sub(rf"(^| ){names.SEED}=\S+", "", overrides).strip()
+    return f"{others} {names.SEED}={seed}" if others else ""
 
 
 def epochs(study: Study) -> pd.DataFrame:

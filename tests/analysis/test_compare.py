@@ -87,6 +87,12 @@ def test_two_folders_are_compared_row_by_row(
     by_row = capsys.readouterr().out.split("\n\n")
     assert ["worse" in text for text in by_row[:3]] == [True, False, False]
 
+    runs = [line.replace('"FINISHED"', '"FAILED"') if '"bad' in line else line for line in runs]
+    (after / "data" / "runs.jsonl").write_text("\n".join(runs) + "\n")
+    assert main(["compare", str(before), str(after)]) == 1
+    assert capsys.readouterr().err == f"{after} has no finished trial of: bad\n"
+    assert main(["compare", str(after), str(after)]) == 0
+
 
 def of(shares: dict[int, float]) -> compare.Trials:
     """A row's trials by seed, which find these shares of all objects."""

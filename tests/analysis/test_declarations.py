@@ -55,6 +55,23 @@ def test_the_command_has_what_was_typed_and_the_seeds() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["pre=none seed=0"], ""),
+        (["pre=none dataset.root=a seed=0", "pre=none seed=1 dataset.root=b"], "dataset.root=b"),
+        (["+dataset.root=/some where seed=0", "pre=none"], "dataset.root=/some where"),
+    ],
+)
+def test_the_place_of_the_data_is_what_the_last_run_was_told(overrides: list[str], told: str) -> None:
+    assert declarations.data_root(overrides) == told
+
+
+def test_the_command_has_the_place_of_the_data() -> None:
+    typed = declarations.command("table1 profile=coco", ["0", "1"], "dataset.root=/some where")
+    assert typed == "python run.py -m sweep=table1 profile=coco 'dataset.root=/some where' seed=0,1"
+
+
 def test_the_papers_figures_by_their_numbers() -> None:
     assert declarations.drawn("6") == ("table5", "segm")
     with pytest.raises(AnalysisError) as error:

@@ -1,11 +1,13 @@
 """`python -m analysis paper`: a folder with everything, from which everything can be made again."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from recorded import DECLARED, Recorder
 
+from analysis import study
 from analysis.__main__ import main
 
 
@@ -45,10 +47,70 @@ def test_a_folder_with_other_things_is_left_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_what_else_lies_in_the_folder_stays(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(results, again)
+    mine = [again / name for name in ("NOTES.md", "README.md", "my-epochs.png", "data/notes.txt", "sub/table1.md")]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    assert main(["paper", "--from", str(again)]) == 0
+    assert [path.read_text() for path in mine] == ["mine"] * len(mine)
+    printed = set(capsys.readouterr().out.splitlines())
+    assert str(again / "report.html") in printed
+    assert not printed & {str(path) for path in mine}
+    assert [path.name for path in tmp_path.iterdir()] == ["again"]
+
+
+def altered(results: Path, folder: Path, *, sweep: str = "paper", without: str = "") -> Path:
+    """Copies a study as one of another sweep, or without a trial."""
+    shutil.copytree(results / "data", folder / "data")
+    (folder / "data" / "study.json").write_text(json.dumps({"format": study.FORMAT, "sweep": sweep}))
+    lines = (folder / "data" / "runs.jsonl").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not without or json.loads(line)["tags"]["trial_id"] != without]
+    (folder / "data" / "runs.jsonl").write_text("".join(kept))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"sweep": "table1"}, "holds a study of the sweep 'paper', not of 'table1'"),
+        (
+            {"without": "faster_rcnn_single-s1"},
+            "holds 1 finished trial that this study lacks (faster_rcnn_single-s1)",
+        ),
+    ],
+)
+def test_another_study_is_not_removed(
+    results: Path, changes: dict[str, str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "there"
+    shutil.copytree(results, there)
+    before = {path: path.read_bytes() for path in there.rglob("*") if path.is_file()}
+    source = altered(results, tmp_path / "source", **changes)
+    assert main(["paper", "--from", str(source), "--out", str(there)]) == 2
+    remedy = "name another place with --out, or remove the folder first"
+    assert capsys.readouterr().err == f"error: {there} {told}; {remedy}\n"
+    assert {path: path.read_bytes() for path in there.rglob("*") if path.is_file()} == before
+
+
+def test_a_study_that_cannot_be_read_is_not_removed(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = altered(results, tmp_path / "there")
+    (there / "data" / "runs.jsonl").write_text("{")
+    assert main(["paper", "--from", str(results), "--out", str(there)]) == 2
+    error = capsys.readouterr().err
+    assert "holds no whole study" in error
+    assert error.endswith("; name another place with --out, or remove the folder first\n")
+    assert [path.name for path in there.iterdir()] == ["data"]
+
+
 def test_a_part_of_a_folder_does_not_take_its_place(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(results.rglob("*"))
     assert main(["paper", "table3", "--from", str(results)]) == 2
-    assert capsys.readouterr().err.endswith("holds one study and is made anew as a whole; leave table3 out\n")
+    assert capsys.readouterr().err.endswith("holds one study and is made anew as a whole; leave 'table3' out\n")
     assert sorted(results.rglob("*")) == before
 
 

@@ -9,7 +9,7 @@ import pytest
 from mlflow.entities import Metric, RunTag
 from recorded import DECLARED, Recorder, box
 
-from analysis import provenance, study, surroundings, tidy
+from analysis import provenance, rows, study, surroundings, tidy
 from analysis.runs import of_experiment
 from experiments import names
 
@@ -105,3 +105,23 @@ def test_plan_of_a_declared_sweep_has_what_never_ran(declared_recorder: Recorder
     assert set(absent["state"]) == {"not run"}
     assert "aggregation=sum pre=conv1 seed=0" in set(absent["overrides"])
     assert len(frame) == sum(len(part.lines) for part in whole.parts)
+
+
+def test_plan_has_what_was_typed_beside_the_name_and_where_the_data_lie(recorder: Recorder) -> None:
+    """Also for what never ran: it would else be another profile, or train on other data."""
+    sweep, root = "table1 profile=coco", "dataset.root=/data/mine"
+    own = Recorder(recorder.folder, "typed")
+    for seed in (0, 1):
+        run_id = own.run("faster_rcnn single", seed, points=box([0.1]), sweeps=(), rows={sweep: ["baseline"]})
+        own.client.set_tag(run_id, names.OVERRIDES, f"aggregation=single seed={seed} profile=coco {root}")
+    run_id = own.run("faster_rcnn random", 0, points=box([0.1]), sweeps=(), rows={sweep: ["random"]})
+    own.client.set_tag(run_id, names.OVERRIDES, f"aggregation=random seed=0 profile=coco {root}")
+    read = study.read(own.client, "typed", own.uri, sweep, quiet)
+    frame = tidy.plan(read)
+    assert list(frame.loc[frame["state"] == "not run", "overrides"]) == [
+        f"aggregation=random profile=coco {root} seed=1",
+        f"aggregation=sum seed=0 profile=coco {root}",
+        f"aggregation=sum seed=1 profile=coco {root}",
+    ]
+    told = rows.what_runs_the_rest(sweep, read.whole.lines)
+    assert told == f"python run.py -m sweep=table1 profile=coco {root} seed=0,1"

@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -86,9 +87,18 @@ def test_server_that_breaks_off_is_mlflow_s_own_error(many: Recorder) -> None:
             runs.histories(gone, [("run", "bbox/AP")])
 
 
-def test_experiment_without_runs_counts_as_nothing_recorded(recorder: Recorder) -> None:
+def test_a_store_whose_experiments_hold_nothing_is_told(tmp_path: Path) -> None:
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     with pytest.raises(AnalysisError, match=r"no sweeps recorded yet in .*; run `python run.py` first"):
-        runs.of_experiment(recorder.client, "no such experiment", recorder.uri)
+        runs.of_experiment(client, "groie", "sqlite:///mlflow.db")
+
+
+def test_an_experiment_without_trials_is_named_with_those_there_are(many: Recorder) -> None:
+    with pytest.raises(AnalysisError) as error:
+        runs.of_experiment(many.client, "nope", many.uri)
+    told, _, others = str(error.value).partition("; name another with --experiment: ")
+    assert told == f"no trials in experiment 'nope' of {many.uri}"
+    assert {"groie", "many"} <= set(others.split(", "))
 
 
 def test_run_is_json(many: Recorder) -> None:

@@ -104,12 +104,22 @@ def test_what_was_typed_beside_the_name_stays_with_each_table(declared_recorder:
 @pytest.mark.parametrize(
     ("file", "content", "told"),
     [
-        ("study.json", None, "No such file"),
+        ("study.json", None, "holds no study; give the folder that `python -m analysis paper` wrote, the one that"),
         ("study.json", "{", "Expecting property name"),
         ("study.json", '{"format": 99, "sweep": "x"}', "has format 99; this version reads 2"),
+        ("study.json", '{"format": 2}', "study.json names no sweep"),
+        (
+            "study.json",
+            '{"format": 2, "sweep": "x"}',
+            "no run is of the sweep 'x' that study.json names, but of paper, ",
+        ),
+        ("study.json", "[]", "list indices must be integers"),
         ("runs.jsonl", '{"run": 1}\n', "unexpected keyword argument 'run'"),
         ("metrics.csv", "a,b\n", "metrics.csv begins with ['a', 'b']"),
         ("metrics.csv", "run_id,metric,step,timestamp,value\nx,y,1,2,three\n", "could not convert string to float"),
+        ("metrics.csv", "run_id,metric,step,timestamp,value\nx,bbox/AP\n", "line 2 of metrics.csv has 2 columns of 5"),
+        ("metrics.csv", "run_id,metric,step,timestamp,value\nx,y,1,2,0.3", "the last line of metrics.csv is cut off"),
+        ("metrics.csv", "run_id,metric,step,timestamp,value\n", "metrics.csv lacks lines of bbox/AP of run "),
         ("matches/faster_rcnn_single-s1.npz", "no", "is not a whole npz file"),
     ],
 )
@@ -124,6 +134,16 @@ def test_a_folder_that_holds_no_study_is_told(
     with pytest.raises(AnalysisError) as error:
         study.load(tmp_path)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 20, 40])
+def test_a_study_that_lost_its_last_lines_is_told(recorder: Recorder, lost: int, tmp_path: Path) -> None:
+    found = study.read(recorder.client, names.EXPERIMENT, recorder.uri, NEWER, counting)
+    study.save(found, tmp_path)
+    lines = (tmp_path / "metrics.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "metrics.csv").write_text("".join(lines[:-lost]))
+    with pytest.raises(AnalysisError, match=r"holds no whole study \(metrics.csv lacks lines of "):
+        study.load(tmp_path)
 
 
 def test_a_table_of_which_nothing_ran_has_its_rows(recorder: Recorder) -> None:
