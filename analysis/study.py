@@ -32,8 +32,8 @@ METRIC_COLUMNS = ("run_id", "metric", "step", "timestamp", "value")
 
 
 def file_name(sweep: str) -> str:
-    """Returns a sweep's whole name as a file or a folder has it."""
-    return names.sweep_key(sweep).replace("/", "_")
+    """Returns a sweep's whole name as a file or a folder has it: no shell needs it in quotes."""
+    return names.sweep_key(sweep).replace(" ", "_")
 
 
 @dataclass(frozen=True)

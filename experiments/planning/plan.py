@@ -206,7 +206,7 @@ def _membership(entry: Entry, asked: Sequence[str]) -> dict[str, str]:
 
 def write(plan: Plan) -> Path:
     """Writes the plan as JSON and returns the file."""
-    path = plan.outputs.plan(names.sweep_key(plan.title).replace("/", "_"))
+    path = plan.outputs.plan(names.sweep_key(plan.title))
     output_folder.mark(plan.outputs.root)
     path.parent.mkdir(exist_ok=True)
     trials = [

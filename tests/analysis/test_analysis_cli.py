@@ -70,7 +70,7 @@ def test_figure_prints_the_path_of_the_picture(
     assert main(["figure", "--sweep", OLDER, "--tracking-uri", recorder.uri]) == 0
     path = Path(capsys.readouterr().out.strip())
     assert path.parent == Path("outputs/figures")
-    assert re.fullmatch(r"modules_ before _ after-[0-9a-f]{8}\.png", path.name)
+    assert re.fullmatch(r"modules__before___after-[0-9a-f]{8}\.png", path.name)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
