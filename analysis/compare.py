@@ -1,7 +1,7 @@
 """Two variants, or two studies row by row: every metric's difference with its interval, and whether one got worse."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -111,14 +111,11 @@ def compare(pairs: Mapping[str, tuple[Trials, Trials]], progress: Progress) -> l
                 difference = drawn["after"].differences[short]
                 p = 2 * min(difference.better, 1 - difference.better) if difference.seeds > 1 else np.nan
                 found.append(Comparison(row, METRICS[name], of_before.estimate, of_after, difference, p))
-    families = ({}, {})  # type: tuple[dict[str, float], dict[str, float]]
-    for place, one in enumerate(found):
-        families[one.metric.name in APS][str(place)] = one.p
-    corrected = stats.holm(families[0]) | stats.holm(families[1])
-    return [
-        Comparison(one.row, one.metric, one.before, one.after, one.difference, corrected[str(place)])
-        for place, one in enumerate(found)
-    ]
+    corrected: dict[str, float] = {}
+    for of_ap in (True, False):
+        family = {str(place): one.p for place, one in enumerate(found) if (one.metric.name in APS) == of_ap}
+        corrected |= stats.holm(family)
+    return [replace(one, p=corrected[str(place)]) for place, one in enumerate(found)]
 
 
 def _noise(pairs: list[dict[str, dict[str, Matches]]]) -> dict[str, stats.Noise]:

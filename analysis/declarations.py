@@ -1,13 +1,12 @@
 """Which file of sweeps/ describes a recorded sweep, which one a table's number means, and what to type to run it."""
 
-import re
 import shlex
 from collections.abc import Iterable, Sequence
 
 from analysis.errors import AnalysisError
 from experiments import declared
+from experiments.overrides import key_of
 
-DATA_ROOT = re.compile(r"(?:^| )\+*(dataset\.root=.*?)(?= \S+=|$)")  # in a run's `overrides`, which quote nothing
 ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
 
@@ -65,11 +64,11 @@ def whole(sweep: str) -> str:
 
 
 def data_root(overrides: Iterable[str]) -> str:
-    """Returns where the data of a sweep lay, "dataset.root=data/mine", by the last of its runs that was told; else "".
+    """Returns the last of overrides that says where data lie, "dataset.root=data/mine"; "" where none does.
 
     It is no part of a trial's id, so the sweep's name does not have it.
     """
-    found = [one.group(1) for text in overrides if (one := DATA_ROOT.search(text))]
+    found = [word.lstrip("+") for word in overrides if key_of(word) == "dataset.root"]
     return found[-1] if found else ""
 
 

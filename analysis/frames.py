@@ -11,6 +11,7 @@ from analysis.metrics import COCO_NAMES
 from analysis.runs import Histories, Run
 from analysis.store import nothing_recorded, without_password
 from experiments import names
+from experiments.overrides import key_of
 
 LAST = "last"  # instead of a sweep's name: the one planned last
 TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.COMMIT, names.REASON)
@@ -76,12 +77,12 @@ def runs_frame(runs: list[Run], sweep: str) -> pd.DataFrame:
 def _choices(sweep: str) -> dict[str, list[str]]:
     """Returns the values that a typed sweep names, by key: {"pre": ["none", "conv5"]}; nothing of a declared one."""
     words = (word.partition("=") for word in sweep.split())
-    return {key: values.split(",") for key, sign, values in words if sign and key != names.SEED}
+    return {key_of(key): values.split(",") for key, sign, values in words if sign and key != names.SEED}
 
 
 def _place(run: Run, typed: dict[str, list[str]]) -> tuple[int, ...]:
     """Returns where a run's values stand among those typed; a value that is not found there, last."""
-    overrides = dict(word.split("=", 1) for word in run.tags.get(names.OVERRIDES, "").split() if "=" in word)
+    overrides = {key_of(word): word.partition("=")[2] for word in run.overrides}
     own = {key: run.params.get(key, overrides.get(key, "")) for key in typed}
     return tuple(values.index(own[key]) if own[key] in values else len(values) for key, values in typed.items())
 

@@ -1,7 +1,6 @@
 """A study's folder of results: every table and figure, the report, and the data that all of it is made from."""
 
 import contextlib
-import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -36,10 +35,7 @@ from analysis.runs import Run
 from analysis.study import Part, Study
 from experiments import names
 
-TABLE_KINDS = "|".join(ending[1:] for ending in formats.WRITERS)
-FIGURE_KINDS = "|".join(ending[1:] for ending in drawing.METADATA)
-OF_EVERY_STUDY = rf"(plan|epochs)\.csv|provenance\.md|report\.html|(figure\d+|cost-[a-z-]+)\.({FIGURE_KINDS})"
-OF_DATA = rf"({study.ABOUT}|runs\.jsonl|metrics\.csv|surroundings\.json|matches/[^/]+\.npz)"
+MADE = "made.txt"  # names all files that a call wrote, which the next may replace
 
 
 def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
@@ -53,7 +49,9 @@ def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
     try:
         part.mkdir(parents=True)
         _fill(found, part, progress)
-        ours = sorted(path.relative_to(part) for path in part.rglob("*") if path.is_file())
+        made = Path(study.DATA, MADE)
+        ours = sorted([made, *(path.relative_to(part) for path in part.rglob("*") if path.is_file())])
+        (part / made).write_text("".join(f"{path.as_posix()}\n" for path in ours))
         if folder.exists():
             _replace(folder, theirs, part, ours)
         else:
@@ -81,21 +79,10 @@ def _of_earlier_call(found: Study, folder: Path) -> list[Path]:
         told = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
         trials = f"{len(lost)} finished trial{'s' * (len(lost) > 1)}"
         raise AnalysisError(f"{folder} holds {trials} that this study lacks ({told}); {remedy}")
-    # A table of theirs need not be declared any more.
-    sweeps = {name for run in runs for tag, name in run.tags.items() if tag.startswith(names.SWEEP)}
-    tables = {study.file_name(of.partition(" ")[0]) for of in sweeps} | {study.file_name(of) for of in sweeps}
-    stems = "|".join(["table\\d+", *map(re.escape, sorted(tables | {part.name for part in found.parts}))])
-    kinds = "|".join(sorted(set(KINDS.values())))
-    drawn = rf"epochs|({kinds})-(effects|sizes|errors)"
-    own = (
-        rf"{OF_EVERY_STUDY}|({stems})((-detail)?\.({TABLE_KINDS})|-({drawn})\.({FIGURE_KINDS}))|{study.DATA}/{OF_DATA}"
-    )
-    inside = [*folder.glob("*"), *(folder / study.DATA).rglob("*")]
-    return [
-        path.relative_to(folder)
-        for path in inside
-        if path.is_file() and re.fullmatch(own, path.relative_to(folder).as_posix())
-    ]
+    made = folder / study.DATA / MADE
+    theirs = set(made.read_text().splitlines()) if made.is_file() else set()
+    inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return [path for path in inside if path.as_posix() in theirs]
 
 
 def _finished(sweep: str, runs: Sequence[Run]) -> set[str]:

@@ -15,6 +15,7 @@ from analysis.costs import costs
 from analysis.evidence import Evidence
 from analysis.study import Part, Study
 from experiments import names
+from experiments.overrides import key_of
 
 FIDELITY = Path(__file__).parents[1] / "docs" / "fidelity.md"
 READING = (
@@ -118,7 +119,7 @@ def _setting(study: Study, trials: pd.DataFrame) -> str:
 def _commands(study: Study) -> list[dict[str, str]]:
     found: dict[str, str] = {}
     for run in study.runs:
-        overrides = [word for word in shlex.split(run.tags.get(names.OVERRIDES, "")) if not word.startswith("seed=")]
+        overrides = [word for word in run.overrides if key_of(word) != names.SEED]
         found.setdefault(run.tags[names.VARIANT], shlex.join(["python", "run.py", *overrides]))
     return [{"label": label, "command": command} for label, command in found.items()]
 

@@ -1,5 +1,6 @@
 """What MLflow holds of trials, as plain data: runs with their tags, params and last values, and metric histories."""
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,11 @@ class Run:
     params: dict[str, str]
     metrics: dict[str, float]  # the last value of each
     artifacts: str = field(default="", compare=False)  # URI of their folder, as the store has it
+
+    @property
+    def overrides(self) -> list[str]:
+        """Returns what to type after `python run.py` to get its trial again; nothing where that is not recorded."""
+        return shlex.split(self.tags.get(names.OVERRIDES, ""))
 
     def as_dict(self) -> dict[str, Any]:
         """Returns what is true of it in any place, for JSON; `Run(**...)` is its inverse."""

@@ -3,8 +3,8 @@
 import csv
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,16 +16,18 @@ from analysis import declarations, frames, rows, surroundings
 from analysis.errors import AnalysisError
 from analysis.metrics import METRICS
 from analysis.runs import Histories, Point, Run, histories, of_experiment, requests
-from experiments import matches, names
+from experiments import files, matches, names
 from experiments.declared import Declaration
 from experiments.matches import Matches
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-FORMAT = 2  # of the files that `save` writes
+FORMAT = 3  # of the files that `save` writes
 DATA = "data"  # the folder of these files, in a folder of results
 ABOUT = "study.json"  # names the sweep
+RUNS, HISTORIES, AROUND, DECIDED = "runs.jsonl", "metrics.csv", "surroundings.json", "matches/*.npz"
+SUMS = "SHA256SUMS"  # of all of them, as `sha256sum --check` reads it
 MATCHES = "matches.npz"  # a run's artifact
 NAMED = 5  # studies, at most, in an error
 METRIC_COLUMNS = ("run_id", "metric", "step", "timestamp", "value")
@@ -99,7 +101,7 @@ class Study:
         """Returns what was typed for the place of the data, "dataset.root=data/mine", "" where nothing was."""
         members = set(self.trials["run_id"])
         of_sweep = sorted((run for run in self.runs if run.run_id in members), key=lambda run: run.started)
-        return declarations.data_root(run.tags.get(names.OVERRIDES, "") for run in of_sweep)
+        return declarations.data_root(word for run in of_sweep for word in run.overrides)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -156,30 +158,30 @@ def save(study: Study, folder: Path) -> None:
     (folder / "matches").mkdir(parents=True, exist_ok=True)
     about = {"format": FORMAT, "sweep": study.sweep}
     (folder / ABOUT).write_text(json.dumps(about) + "\n")
-    (folder / "surroundings.json").write_text(json.dumps(study.surroundings, indent=1, sort_keys=True) + "\n")
+    (folder / AROUND).write_text(json.dumps(study.surroundings, indent=1, sort_keys=True) + "\n")
     lines = [json.dumps(run.as_dict(), sort_keys=True) for run in study.runs]
-    (folder / "runs.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    with (folder / "metrics.csv").open("w", newline="") as file:
+    (folder / RUNS).write_text("".join(f"{line}\n" for line in lines))
+    with (folder / HISTORIES).open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(METRIC_COLUMNS)
         for (run_id, metric), points in study.histories.items():
             writer.writerows((run_id, metric, point.step, point.timestamp, repr(point.value)) for point in points)
     for trial_id, decided in study.matches.items():
-        matches.save(folder / "matches" / f"{trial_id}.npz", decided)
+        matches.save(folder / DECIDED.replace("*", trial_id), decided)
+    sums = [f"{files.digest(folder / name)}  {name}\n" for name in _names(folder)]
+    (folder / SUMS).write_text("".join(sums))
 
 
 def load(folder: Path) -> Study:
     """Returns what was saved; AnalysisError where the folder holds no study, one of another format or not all of it."""
     sweep, runs = outline(folder)
-    with _read_from(folder):
-        around = json.loads((folder / "surroundings.json").read_text())
-        found: Histories = {}
-        for run_id, metric, step, timestamp, value in _points(folder / "metrics.csv"):
-            found.setdefault((run_id, metric), []).append(Point(int(step), int(timestamp), float(value)))
-    decided = {path.stem: _load(path) for path in sorted((folder / "matches").glob("*.npz"))}
-    study = Study(sweep, runs, found, decided, around)
-    _check_whole(study, folder)
-    return study
+    found: Histories = {}
+    with (folder / HISTORIES).open(newline="") as file:
+        for row in csv.DictReader(file):
+            point = Point(int(row["step"]), int(row["timestamp"]), float(row["value"]))
+            found.setdefault((row["run_id"], row["metric"]), []).append(point)
+    decided = {path.stem: _load(path) for path in sorted(folder.glob(DECIDED))}
+    return Study(sweep, runs, found, decided, json.loads((folder / AROUND).read_text()))
 
 
 def outline(folder: Path) -> tuple[str, list[Run]]:
@@ -191,32 +193,44 @@ def outline(folder: Path) -> tuple[str, list[Run]]:
             f"{folder.parent} holds no study; "
             f"give the folder that `python -m analysis paper` wrote, the one that holds `{DATA}/`{there}"
         )
-    with _read_from(folder):
+    about: Any = None
+    with suppress(OSError, ValueError):
         about = json.loads((folder / ABOUT).read_text())
-        if about["format"] != FORMAT:
-            raise AnalysisError(f"{folder} has format {about['format']}; this version reads {FORMAT}")
-        if not isinstance(sweep := about.get("sweep"), str):
-            raise ValueError(f"{ABOUT} names no sweep")
-        runs = [Run(**json.loads(line)) for line in (folder / "runs.jsonl").read_text().splitlines()]
-        if any(names.TRIAL_ID not in run.tags for run in runs):
-            raise ValueError(f"a run of runs.jsonl has no tag {names.TRIAL_ID}")
-        known = sorted({name for run in runs for tag, name in run.tags.items() if tag.startswith(names.SWEEP)})
-        if not any(run.tags.get(names.SWEEP + names.sweep_key(sweep)) == sweep for run in runs):
-            raise ValueError(
-                f"no run is of the sweep {sweep!r} that {ABOUT} names, but of {', '.join(known) or 'none'}"
-            )
-    return sweep, runs
+    if isinstance(about, dict) and about.get("format") not in (None, FORMAT):  # which may have other files
+        raise AnalysisError(f"{folder} has format {about['format']}; this version reads {FORMAT}")
+    _check_whole(folder)
+    return about["sweep"], [Run(**json.loads(line)) for line in (folder / RUNS).read_text().splitlines()]
 
 
-@contextmanager
-def _read_from(folder: Path) -> Iterator[None]:
-    """Turns what a damaged file raises into one sentence."""
+def _check_whole(folder: Path) -> None:
+    """Raises AnalysisError where a file is lacking, or is not the one that was written."""
     try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        flaw = _flaw(folder)
+    except OSError as error:
+        flaw = f"{error.filename}: {error.strerror}"
+    if flaw:
         raise AnalysisError(
-            f"{folder} holds no whole study ({error}); bring back the files that `python -m analysis paper` wrote there"
-        ) from error
+            f"{folder} holds no whole study ({flaw}); bring back the files that `python -m analysis paper` wrote there"
+        )
+
+
+def _flaw(folder: Path) -> str:
+    if not (folder / SUMS).is_file():
+        return f"{SUMS} is not there"
+    lines = (line.partition("  ") for line in (folder / SUMS).read_text(errors="replace").splitlines())
+    sums = {name: digest for digest, _, name in lines}
+    for name in dict.fromkeys((*_names(folder), *sums)):
+        if not (folder / name).is_file():
+            return f"{name} is not there"
+        if sums.get(name) != files.digest(folder / name):
+            return f"{name} is not as it was written"
+    return ""
+
+
+def _names(folder: Path) -> list[str]:
+    """Returns the files that a study's folder has, but for the sums."""
+    decided = sorted(path.relative_to(folder).as_posix() for path in folder.glob(DECIDED))
+    return [ABOUT, RUNS, HISTORIES, AROUND, *decided]
 
 
 def _studies_near(folder: Path) -> list[Path]:
@@ -225,34 +239,6 @@ def _studies_near(folder: Path) -> list[Path]:
         if found := sorted(path.parent.parent for path in around.glob(f"[!.]*/{DATA}/{ABOUT}")):
             return found
     return [folder.parent] if (folder.parent / DATA / ABOUT).is_file() else []
-
-
-def _points(file: Path) -> Iterator[list[str]]:
-    """Yields the lines of metrics.csv; ValueError where one is not whole."""
-    with file.open(newline="") as text:
-        lines = csv.reader(text)
-        if (head := next(lines, None)) != list(METRIC_COLUMNS):
-            raise ValueError(f"{file.name} begins with {head}")
-        for line in lines:
-            if len(line) != len(METRIC_COLUMNS):
-                raise ValueError(
-                    f"line {lines.line_num} of {file.name} has {len(line)} columns of {len(METRIC_COLUMNS)}"
-                )
-            yield line
-    if not file.read_bytes().endswith(b"\n"):
-        raise ValueError(f"the last line of {file.name} is cut off")
-
-
-def _check_whole(study: Study, folder: Path) -> None:
-    """Raises AnalysisError where lines of metrics.csv are gone: a history, or the end of one that others tell."""
-    kept = {metric for _, metric in study.histories} or set(METRICS)  # an earlier version knew fewer metrics
-    finished = set(study.trials.loc[study.trials["status"] == names.FINISHED, "run_id"])
-    ends: dict[tuple[str, str], int] = {}  # of a trial's metrics of one kind, which end together
-    with _read_from(folder):
-        for run_id, metric in frames.wanted_histories(study.trials, tuple(one for one in METRICS if one in kept)):
-            last = max((point.step for point in study.histories.get((run_id, metric), ())), default=None)
-            if last is None or (run_id in finished and last != ends.setdefault((run_id, metric.split("/")[0]), last)):
-                raise ValueError(f"metrics.csv lacks lines of {metric} of run {run_id}")
 
 
 def _load(path: Path) -> dict[str, Matches]:

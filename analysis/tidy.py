@@ -1,12 +1,12 @@
 """A study as tidy frames for tools of one's own: what was planned and became of it, and every epoch of every trial."""
 
-import re
 import shlex
 
 import pandas as pd
 
 from analysis.study import Study
 from experiments import names
+from experiments.overrides import key_of
 
 PLAN = ("table", "row", "variant", names.SEED, "overrides", names.TRIAL_ID, "state", "attempts", "device_seconds")
 
@@ -23,33 +23,26 @@ def plan(study: Study) -> pd.DataFrame:
         declared = (
             {row.name_in(part.declaration.name): row for row in part.declaration.rows} if part.declaration else {}
         )
-        _, _, typed = part.sweep.partition(" ")
-        beside = [*filter(None, [*typed.split(" "), study.data_root])]
+        beside = [*part.sweep.split()[1:], *filter(None, [study.data_root])]
         of_variant = {
-            line.variant_id: runs[line.run_id].tags.get(names.OVERRIDES, "")
+            line.variant_id: [word for word in runs[line.run_id].overrides if key_of(word) != names.SEED]
             for line in part.lines.itertuples()
             if line.run_id in runs
         }
         for line in part.lines.itertuples():
             run = runs.get(line.run_id)
             if run is not None:
-                overrides = run.tags.get(names.OVERRIDES, "")
+                overrides = run.overrides
                 spent = (run.metrics.get(names.ATTEMPTS), run.metrics.get(names.DEVICE_SECONDS))
             else:
-                overrides = _with_seed(of_variant.get(line.variant_id, ""), line.seed) or shlex.join(
-                    [*declared[line.row].overrides, f"{names.SEED}={line.seed}", *beside]
-                )
+                others = of_variant.get(line.variant_id) or [*declared[line.row].overrides, *beside]
+                overrides = [*others, f"{names.SEED}={line.seed}"]
                 spent = (None, None)
+            typed = shlex.join(overrides)
             lines.append(
-                (part.sweep, line.row, line.variant, line.seed, overrides, line.trial_id, line.status.lower(), *spent)
+                (part.sweep, line.row, line.variant, line.seed, typed, line.trial_id, line.status.lower(), *spent)
             )
     return pd.DataFrame(lines, columns=list(PLAN)).astype({"attempts": "Int64"})
-
-
-def _with_seed(overrides: str, seed: str) -> str:
-    """Returns what another seed of the same variant was recorded with, for this one; "" where nothing was recorded."""
-    others = re.sub(rf"(^| ){names.SEED}=\S+", "", overrides).strip()
-    return f"{others} {names.SEED}={seed}" if others else ""
 
 
 def epochs(study: Study) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Small files written in one step: a reader sees all of the old or all of the new, whenever a writer is stopped."""
 
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,12 @@ def create(path: Path, content: str | bytes) -> bool:
         except FileExistsError:
             return False
     return True
+
+
+def digest(path: Path) -> str:
+    """Returns a file's SHA-256 in hexadecimal, read in blocks."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 @contextmanager

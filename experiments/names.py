@@ -19,7 +19,7 @@ KERNEL_SIZES = ("pre.kernel_size", "post.kernel_size")  # where the module has o
 TRIAL_ID = "trial_id"  # one variant with one seed
 VARIANT_ID = "variant_id"  # the same without the seed
 VARIANT = "variant"  # the variant as people read it: "sum pre=conv5 post=attention"
-OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial again
+OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial again, as a shell takes it
 RECORD = "record"  # of one folder of a trial: by this its run is found again
 SETTLED = "settled"  # attempt, its state, bytes of the journal that the run is in accord with; empty while one runs
 COMMIT = "commit"  # of the source that the newest attempt ran, 12 digits; ends in -dirty where files differed from it

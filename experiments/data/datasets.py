@@ -1,12 +1,12 @@
 """Where a trial's images and annotations lie, and what they are: the same questions for drawn and for real data."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from experiments import files
 from experiments.data import annotations, shapes
 from experiments.data.annotations import Contents
 from experiments.data.shapes_cache import ShapesSpec, ensure_shapes
@@ -75,9 +75,8 @@ def _facts(file: Path, checked: Path) -> dict[str, Any]:
 
 @cache
 def fingerprint(file: Path) -> str:
-    """Returns the SHA-256 of an annotation file, read in blocks."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    """Returns the SHA-256 of an annotation file, read once."""
+    return files.digest(file)
 
 
 def _drawn(config: dict[str, Any]) -> dict[str, Split]:
@@ -157,9 +156,9 @@ def _require_images(name: str, file: Path, folder: Path, checked: Path) -> None:
         parent, _, last = path.rpartition("/")
         by_folder.setdefault(parent, set()).add(last)
     missing = []
-    for parent, files in by_folder.items():
+    for parent, wanted in by_folder.items():
         place = folder / parent
-        missing += [str(place / last) for last in sorted(files - set(os.listdir(place) if place.is_dir() else ()))]
+        missing += [str(place / last) for last in sorted(wanted - set(os.listdir(place) if place.is_dir() else ()))]
     if missing:
         raise UserError(
             f"dataset={name} is incomplete: {len(missing)} of {len(found.file_names)} images of {file} are not found, "

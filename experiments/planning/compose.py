@@ -17,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.errors import CONF
+from experiments.overrides import key_of
 from experiments.planning import checks, output_folder, typed
-from experiments.planning.overrides import key_of
 
 Compose = Callable[[list[str]], DictConfig]
 

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from experiments import declared
 from experiments.errors import UserError, unknown
-from experiments.planning.overrides import key_of
+from experiments.overrides import key_of
 from experiments.planning.trial import is_about_the_work
 
 

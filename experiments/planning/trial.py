@@ -9,8 +9,8 @@ from typing import Any
 
 from experiments import names
 from experiments.data.shapes_cache import VERSION as SHAPES_VERSION
+from experiments.overrides import key_of
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.planning.overrides import key_of
 
 ID_VERSION = 2  # raise it when the same configuration comes to mean another computation
 # What cannot change a result: where things lie and who does the work. The data's content is checked apart (datasets).

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import ValueType
 from hydra.errors import HydraException
 
 from experiments.errors import CONF, UserError, unknown
-from experiments.planning.overrides import key_of
+from experiments.overrides import key_of
 
 # Part of a launcher's name: the plugin that brings it, and this project's extra that installs the plugin.
 LAUNCHERS = {

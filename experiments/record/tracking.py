@@ -6,6 +6,7 @@ The folder is the record; the run is its copy. Nothing is kept in memory that wo
 import json
 import logging
 import os
+import shlex
 import threading
 import time
 from pathlib import Path
@@ -175,7 +176,7 @@ def deliver(store: Store, paths: TrialPaths) -> None:
 
 def _tags(description: dict[str, Any]) -> dict[str, str]:
     tags = {key: description[key] for key in (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.RECORD)}
-    tags[names.OVERRIDES] = " ".join(description[names.OVERRIDES])
+    tags[names.OVERRIDES] = shlex.join(description[names.OVERRIDES])
     tags["mlflow.runName"] = wording.title(description)
     tags["mlflow.note.content"] = wording.note(description)
     return tags | description["sweeps"]

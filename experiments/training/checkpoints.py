@@ -1,6 +1,5 @@
 """A trial's checkpoints: each is whole or absent, and a torn one costs an epoch and not the trial."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,7 @@ def save(runner: "Runner", folder: Path, epoch: int, records: list[dict[str, Any
     try:
         runner.save_checkpoint(str(folder), part.name, meta=meta)
         _sync(part)
-        files.write(_digest_file(path), _digest(part))
+        files.write(_digest_file(path), files.digest(part))
         part.replace(path)
         _sync(folder)
     finally:
@@ -62,16 +61,11 @@ def epoch_of(path: Path) -> int:
 def is_whole(path: Path) -> bool:
     """Returns whether a checkpoint's content is what was saved."""
     expected = _digest_file(path)
-    return expected.exists() and expected.read_text() == _digest(path)
+    return expected.exists() and expected.read_text() == files.digest(path)
 
 
 def _digest_file(path: Path) -> Path:
     return path.with_suffix(".sha256")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def mark_best(folder: Path, epoch: int) -> None:

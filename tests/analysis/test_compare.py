@@ -1,6 +1,6 @@
 """`python -m analysis compare`: every metric with its interval, and an exit code that a build can act on."""
 
-import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ from mlflow.entities import Metric
 from recorded import DECLARED, Recorder, box
 from test_evidence import detector, silent
 
-from analysis import compare
+from analysis import compare, study
 from analysis.__main__ import main
 from analysis.errors import AnalysisError
 from experiments import matches, names
@@ -75,20 +75,21 @@ def test_two_folders_are_compared_row_by_row(
     assert main(["compare", str(before), str(before)]) == 2
     assert capsys.readouterr().err == lacking
 
-    runs = [line for line in (before / "data" / "runs.jsonl").read_text().splitlines() if "older" not in line]
-    (before / "data" / "runs.jsonl").write_text("\n".join(runs) + "\n")
-    shutil.copytree(before, after)
-    for seed in range(4):  # the good one got bad
-        bad = (after / "data" / "matches" / f"bad-s{seed}.npz").read_bytes()
-        (after / "data" / "matches" / f"good-s{seed}.npz").write_bytes(bad)
+    found = study.load(before / "data")
+    found = replace(found, runs=[run for run in found.runs if "older" not in run.tags[names.TRIAL_ID]])
+    study.save(found, before / "data")
+    got_bad = {f"good-s{seed}": found.matches[f"bad-s{seed}"] for seed in range(4)}
+    study.save(replace(found, matches=found.matches | got_bad), after / "data")
     assert main(["compare", str(before), str(before)]) == 0
     capsys.readouterr()
     assert main(["compare", str(before), str(after)]) == 1
     by_row = capsys.readouterr().out.split("\n\n")
     assert ["worse" in text for text in by_row[:3]] == [True, False, False]
 
-    runs = [line.replace('"FINISHED"', '"FAILED"') if '"bad' in line else line for line in runs]
-    (after / "data" / "runs.jsonl").write_text("\n".join(runs) + "\n")
+    failed = [
+        replace(run, status=names.FAILED) if run.tags[names.TRIAL_ID].startswith("bad") else run for run in found.runs
+    ]
+    study.save(replace(found, runs=failed, matches=found.matches | got_bad), after / "data")
     assert main(["compare", str(before), str(after)]) == 1
     assert capsys.readouterr().err == f"{after} has no finished trial of: bad\n"
     assert main(["compare", str(after), str(after)]) == 0

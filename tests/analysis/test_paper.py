@@ -1,7 +1,7 @@
 """`python -m analysis paper`: a folder with everything, from which everything can be made again."""
 
-import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ from recorded import DECLARED, Recorder
 
 from analysis import study
 from analysis.__main__ import main
+from experiments import names
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +26,8 @@ def test_folder_has_every_table_in_every_format(results: Path) -> None:
 
 
 def test_made_again_from_its_data_it_is_the_same_to_the_last_byte(results: Path, tmp_path: Path) -> None:
-    """In place of what an earlier version left there."""
     again = tmp_path / "again"
     shutil.copytree(results / "data", again / "data")
-    (again / "table9.md").touch()
     assert main(["paper", "--from", str(results), "--out", str(again)]) == 0
     files = sorted(path.relative_to(results) for path in results.rglob("*") if path.is_file())
     assert sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file()) == files
@@ -62,13 +61,29 @@ def test_what_else_lies_in_the_folder_stays(results: Path, tmp_path: Path, capsy
     assert [path.name for path in tmp_path.iterdir()] == ["again"]
 
 
+def test_what_an_earlier_call_made_and_this_one_does_not_is_removed(results: Path, tmp_path: Path) -> None:
+    again, other = tmp_path / "again", tmp_path / "other.png"
+    shutil.copytree(results, again)
+    for path in (again / "table9.md", again / "table9-epochs.png", other):
+        path.write_text("of a table that was declared then")
+    with (again / "data" / "made.txt").open("a") as made:
+        made.write("table9.md\n../other.png\nlost.md\n")
+    before = {path.relative_to(results) for path in results.rglob("*")}
+    assert main(["paper", "--from", str(again)]) == 0
+    assert {path.relative_to(again) for path in again.rglob("*")} == before | {Path("table9-epochs.png")}
+    assert other.exists()
+    made_now = (again / "data" / "made.txt").read_text().splitlines()
+    assert made_now == sorted(made_now)
+    assert {again / line for line in made_now} | {again / "table9-epochs.png"} == {
+        path for path in again.rglob("*") if path.is_file()
+    }
+
+
 def altered(results: Path, folder: Path, *, sweep: str = "paper", without: str = "") -> Path:
-    """Copies a study as one of another sweep, or without a trial."""
-    shutil.copytree(results / "data", folder / "data")
-    (folder / "data" / "study.json").write_text(json.dumps({"format": study.FORMAT, "sweep": sweep}))
-    lines = (folder / "data" / "runs.jsonl").read_text().splitlines(keepends=True)
-    kept = [line for line in lines if not without or json.loads(line)["tags"]["trial_id"] != without]
-    (folder / "data" / "runs.jsonl").write_text("".join(kept))
+    """Saves a study as one of another sweep, or without a trial."""
+    found = study.load(results / "data")
+    kept = [run for run in found.runs if run.tags[names.TRIAL_ID] != without]
+    study.save(replace(found, sweep=sweep, runs=kept), folder / "data")
     return folder
 
 

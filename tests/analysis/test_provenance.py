@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -109,7 +110,7 @@ def test_plan_of_a_declared_sweep_has_what_never_ran(declared_recorder: Recorder
 
 def test_plan_has_what_was_typed_beside_the_name_and_where_the_data_lie(recorder: Recorder) -> None:
     """Also for what never ran: it would else be another profile, or train on other data."""
-    sweep, root = "table1 profile=coco", "dataset.root=/data/mine"
+    sweep, root = "table1 profile=coco", shlex.quote("dataset.root=/data/my own")
     own = Recorder(recorder.folder, "typed")
     for seed in (0, 1):
         run_id = own.run("faster_rcnn single", seed, points=box([0.1]), sweeps=(), rows={sweep: ["baseline"]})
@@ -120,8 +121,8 @@ def test_plan_has_what_was_typed_beside_the_name_and_where_the_data_lie(recorder
     frame = tidy.plan(read)
     assert list(frame.loc[frame["state"] == "not run", "overrides"]) == [
         f"aggregation=random profile=coco {root} seed=1",
-        f"aggregation=sum seed=0 profile=coco {root}",
-        f"aggregation=sum seed=1 profile=coco {root}",
+        f"aggregation=sum profile=coco {root} seed=0",
+        f"aggregation=sum profile=coco {root} seed=1",
     ]
     told = rows.what_runs_the_rest(sweep, read.whole.lines)
     assert told == f"python run.py -m sweep=table1 profile=coco {root} seed=0,1"

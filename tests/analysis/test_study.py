@@ -1,6 +1,7 @@
 """A study is read once, and a few plain files hold all of it."""
 
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from analysis.study import Study
 from experiments import matches, names
 from experiments.matches import Matches
 
+FILES = ("study.json", "runs.jsonl", "metrics.csv", "surroundings.json", "matches/faster_rcnn_single-s1.npz")
 STEPS: list[tuple[str, int]] = []
 
 
@@ -82,9 +84,7 @@ def test_what_was_saved_is_what_is_loaded(of_paper: Study, tmp_path: Path) -> No
     assert list(again.matches) == list(of_paper.matches)
     study.save(again, tmp_path / "again")
     files = sorted(path.relative_to(tmp_path / "data") for path in (tmp_path / "data").rglob("*") if path.is_file())
-    assert [str(file) for file in files] == [
-        "matches/faster_rcnn_single-s1.npz", "metrics.csv", "runs.jsonl", "study.json", "surroundings.json"
-    ]  # fmt: skip
+    assert {str(file) for file in files} == {*FILES, "SHA256SUMS"}
     for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "data" / file).read_bytes()
 
@@ -102,49 +102,58 @@ def test_what_was_typed_beside_the_name_stays_with_each_table(declared_recorder:
     assert len(found.parts[0].lines) == 5  # two recipes of the baseline, random, and what is not run
 
 
-@pytest.mark.parametrize(
-    ("file", "content", "told"),
-    [
-        ("study.json", None, "holds no study; give the folder that `python -m analysis paper` wrote, the one that"),
-        ("study.json", "{", "Expecting property name"),
-        ("study.json", '{"format": 99, "sweep": "x"}', "has format 99; this version reads 2"),
-        ("study.json", '{"format": 2}', "study.json names no sweep"),
-        (
-            "study.json",
-            '{"format": 2, "sweep": "x"}',
-            "no run is of the sweep 'x' that study.json names, but of paper, ",
-        ),
-        ("study.json", "[]", "list indices must be integers"),
-        ("runs.jsonl", '{"run": 1}\n', "unexpected keyword argument 'run'"),
-        ("metrics.csv", "a,b\n", "metrics.csv begins with ['a', 'b']"),
-        ("metrics.csv", "run_id,metric,step,timestamp,value\nx,y,1,2,three\n", "could not convert string to float"),
-        ("metrics.csv", "run_id,metric,step,timestamp,value\nx,bbox/AP\n", "line 2 of metrics.csv has 2 columns of 5"),
-        ("metrics.csv", "run_id,metric,step,timestamp,value\nx,y,1,2,0.3", "the last line of metrics.csv is cut off"),
-        ("metrics.csv", "run_id,metric,step,timestamp,value\n", "metrics.csv lacks lines of bbox/AP of run "),
-        ("matches/faster_rcnn_single-s1.npz", "no", "is not a whole npz file"),
-    ],
-)
-def test_a_folder_that_holds_no_study_is_told(
-    of_paper: Study, file: str, content: str | None, told: str, tmp_path: Path
-) -> None:
+REMEDY = "bring back the files that `python -m analysis paper` wrote there"
+
+
+@pytest.fixture
+def saved(of_paper: Study, tmp_path: Path) -> Path:
     study.save(of_paper, tmp_path)
-    if content is None:
-        (tmp_path / file).unlink()
-    else:
-        (tmp_path / file).write_text(content)
+    return tmp_path
+
+
+def complaint(folder: Path) -> str:
     with pytest.raises(AnalysisError) as error:
-        study.load(tmp_path)
-    assert told in str(error.value)
+        study.load(folder)
+    return str(error.value)
 
 
-@pytest.mark.parametrize("lost", [1, 2, 20, 40])
-def test_a_study_that_lost_its_last_lines_is_told(recorder: Recorder, lost: int, tmp_path: Path) -> None:
-    found = study.read(recorder.client, names.EXPERIMENT, recorder.uri, NEWER, counting)
-    study.save(found, tmp_path)
-    lines = (tmp_path / "metrics.csv").read_text().splitlines(keepends=True)
-    (tmp_path / "metrics.csv").write_text("".join(lines[:-lost]))
-    with pytest.raises(AnalysisError, match=r"holds no whole study \(metrics.csv lacks lines of "):
-        study.load(tmp_path)
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_that_was_changed_is_told(saved: Path, file: str) -> None:
+    content = (saved / file).read_bytes()
+    for other in (b"", content[:-1], content + b"\n", content[:1] + bytes([content[1] ^ 1]) + content[2:]):
+        (saved / file).write_bytes(other)
+        assert complaint(saved) == f"{saved} holds no whole study ({file} is not as it was written); {REMEDY}"
+
+
+@pytest.mark.parametrize("file", [*FILES[1:], "SHA256SUMS"])
+def test_a_file_that_was_lost_is_told(saved: Path, file: str) -> None:
+    (saved / file).unlink()
+    assert complaint(saved) == f"{saved} holds no whole study ({file} is not there); {REMEDY}"
+
+
+@pytest.mark.parametrize("line", range(len(FILES)))
+def test_sums_that_lack_a_file_are_told(saved: Path, line: int) -> None:
+    lines = (saved / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (saved / "SHA256SUMS").write_text("".join(lines[:line] + lines[line + 1 :]))
+    assert f"({FILES[line]} is not as it was written)" in complaint(saved)
+
+
+def test_sums_are_what_sha256sum_reads(saved: Path) -> None:
+    done = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=saved, text=True, capture_output=True)
+    assert (done.returncode, done.stdout.splitlines()) == (0, [f"{file}: OK" for file in FILES])
+
+
+def test_a_folder_that_holds_no_study_is_told(saved: Path) -> None:
+    (saved / "study.json").unlink()
+    assert "holds no study; give the folder that `python -m analysis paper` wrote, the one that" in complaint(saved)
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_another_format_is_told_whatever_its_files(saved: Path, others: bool) -> None:
+    (saved / "study.json").write_text('{"format": 2, "sweep": "x"}')
+    if others:
+        (saved / "SHA256SUMS").unlink()
+    assert complaint(saved) == f"{saved} has format 2; this version reads 3"
 
 
 def test_a_table_of_which_nothing_ran_has_its_rows(recorder: Recorder) -> None:

@@ -1,6 +1,5 @@
 """What a person names wrongly on the command line of `python -m analysis`, and Ctrl-C: one sentence, or none."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -62,12 +61,12 @@ def test_an_empty_name_is_refused(
     assert capsys.readouterr().err.startswith(f"error: {told}")
 
 
-@pytest.mark.parametrize("about", [{"format": 2}, {"format": 2, "sweep": "x"}])
+@pytest.mark.parametrize("about", ["{", "[]", "{}", '{"format": 3, "sweep": "x"}'])
 def test_a_damaged_study_is_one_sentence(
-    folder: Path, about: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, about: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(folder / "mine" / "data", tmp_path / "data")
-    (tmp_path / "data" / "study.json").write_text(json.dumps(about))
+    (tmp_path / "data" / "study.json").write_text(about)
     assert main(["table", "--from", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path}/data holds no whole study (")
 

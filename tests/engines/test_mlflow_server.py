@@ -27,12 +27,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 EPOCHS = 5
 TRIAL = ("seed=0", f"schedule.epochs={EPOCHS}")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # the last bits of a sum follow the number of threads
-OF_ONE_RECORD = (
-    names.RECORD,
-    names.PLANNED,
-    names.SETTLED,
-    "commit",
-)  # how tags begin that tell of a time or of one folder
+# how tags begin that tell of a time or of one folder
+OF_ONE_RECORD = (names.RECORD, names.PLANNED, names.SETTLED, "commit")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """One command line through all five stages: composed, planned, trained by MMDetection, recorded in MLflow, read."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ def test_overrides_tag_composes_to_the_same_trial(recorded: list[Run]) -> None:
     from experiments.planning.trial import Trial
 
     for run in recorded:
-        overrides = run.data.tags[names.OVERRIDES].split()
+        overrides = shlex.split(run.data.tags[names.OVERRIDES])
         assert Trial(harness.composed(*overrides), tuple(overrides)).trial_id == run.data.tags[names.TRIAL_ID]
 
 

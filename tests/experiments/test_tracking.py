@@ -131,7 +131,9 @@ def test_description_says_whom_it_serves_and_how_to_get_it_again(store: Store, p
     description[names.OVERRIDES].append("+dataset.root=/some where")
     paths.description.write_text(json.dumps(description))
     Run(store, paths).update()
-    text = only_run(store).data.tags["mlflow.note.content"]
+    tags = only_run(store).data.tags
+    text = tags["mlflow.note.content"]
+    assert tags[names.OVERRIDES] == "pre=none '+dataset.root=/some where'"
     assert "- sweep one: conv 5x5, baseline\n" in text
     assert "\npython run.py pre=none '+dataset.root=/some where'\n" in text
     assert "\npython -m experiments reproduce a-trial\n" in text
