@@ -197,7 +197,10 @@ def outline(folder: Path) -> tuple[str, list[Run]]:
     with suppress(OSError, ValueError):
         about = json.loads((folder / ABOUT).read_text())
     if isinstance(about, dict) and about.get("format") not in (None, FORMAT):  # which may have other files
-        raise AnalysisError(f"{folder} has format {about['format']}; this version reads {FORMAT}")
+        raise AnalysisError(
+            f"{folder} has format {about['format']}; this version reads {FORMAT}: "
+            "make it anew from MLflow with `python -m analysis paper`"
+        )
     _check_whole(folder)
     return about["sweep"], [Run(**json.loads(line)) for line in (folder / RUNS).read_text().splitlines()]
 

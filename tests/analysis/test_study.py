@@ -153,7 +153,8 @@ def test_another_format_is_told_whatever_its_files(saved: Path, others: bool) ->
     (saved / "study.json").write_text('{"format": 2, "sweep": "x"}')
     if others:
         (saved / "SHA256SUMS").unlink()
-    assert complaint(saved) == f"{saved} has format 2; this version reads 3"
+    remedy = "make it anew from MLflow with `python -m analysis paper`"
+    assert complaint(saved) == f"{saved} has format 2; this version reads 3: {remedy}"
 
 
 def test_a_table_of_which_nothing_ran_has_its_rows(recorder: Recorder) -> None:
