@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from analysis.errors import AnalysisError
 from experiments import declared
-from experiments.overrides import key_of
+from experiments.declared import key_of
 
 ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 

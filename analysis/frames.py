@@ -11,7 +11,7 @@ from analysis.metrics import COCO_NAMES
 from analysis.runs import Histories, Run
 from analysis.store import nothing_recorded, without_password
 from experiments import names
-from experiments.overrides import key_of
+from experiments.declared import key_of
 
 LAST = "last"  # instead of a sweep's name: the one planned last
 TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.COMMIT, names.REASON)

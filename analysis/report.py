@@ -15,7 +15,7 @@ from analysis.costs import costs
 from analysis.evidence import Evidence
 from analysis.study import Part, Study
 from experiments import names
-from experiments.overrides import key_of
+from experiments.declared import key_of
 
 FIDELITY = Path(__file__).parents[1] / "docs" / "fidelity.md"
 READING = (

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.study import Study
 from experiments import names
-from experiments.overrides import key_of
+from experiments.declared import key_of
 
 PLAN = ("table", "row", "variant", names.SEED, "overrides", names.TRIAL_ID, "state", "attempts", "device_seconds")
 

@@ -1,4 +1,4 @@
-"""Declared sweeps: what sweeps/*.yaml say, read alike by the plan and by analysis."""
+"""Declared sweeps and their overrides: what sweeps/*.yaml say, read alike by the plan and by analysis."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +49,11 @@ class Declaration:
     def file(self) -> str:
         """Returns the file as people name it: "sweeps/table3.yaml"."""
         return _file(self.name)
+
+
+def key_of(override: str) -> str:
+    """Returns the key of an override of Hydra's, `[+ ++ ~]key[@package][=value]`, without its sign and package."""
+    return override.partition("=")[0].lstrip("+~").partition("@")[0]
 
 
 def known() -> list[str]:

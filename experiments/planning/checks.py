@@ -9,8 +9,8 @@ from typing import Any
 
 from experiments import names
 from experiments.data import datasets
+from experiments.declared import key_of
 from experiments.errors import UserError, unknown
-from experiments.overrides import key_of
 
 # Below these, keys are handed on to a constructor or to MMDetection, which refuse what they do not know.
 OPEN = ("aggregation.", "pre.", "post.", "schedule.optimizer.", "profile.model.", "hydra.")

@@ -16,8 +16,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from experiments.declared import key_of
 from experiments.errors import CONF
-from experiments.overrides import key_of
 from experiments.planning import checks, output_folder, typed
 
 Compose = Callable[[list[str]], DictConfig]

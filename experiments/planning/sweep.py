@@ -9,8 +9,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from experiments import declared
+from experiments.declared import key_of
 from experiments.errors import UserError, unknown
-from experiments.overrides import key_of
 from experiments.planning.trial import is_about_the_work
 
 

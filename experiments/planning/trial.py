@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments import names
 from experiments.data.shapes_cache import VERSION as SHAPES_VERSION
-from experiments.overrides import key_of
+from experiments.declared import key_of
 from experiments.paths import OutputPaths, TrialPaths
 
 ID_VERSION = 2  # raise it when the same configuration comes to mean another computation

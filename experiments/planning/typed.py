@@ -8,8 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ValueType
 from hydra.errors import HydraException
 
+from experiments.declared import key_of
 from experiments.errors import CONF, UserError, unknown
-from experiments.overrides import key_of
 
 # Part of a launcher's name: the plugin that brings it, and this project's extra that installs the plugin.
 LAUNCHERS = {
