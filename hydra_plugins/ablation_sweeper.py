@@ -22,6 +22,7 @@ class AblationSweeper(Sweeper):
         loader = self.hydra_context.config_loader
         planned = plan.make(sweep.requests(arguments, loader), partial(loader.load_sweep_config, self.config))
         if planned.settings["dry_run"]:
+            plan.look_at_data(planned)
             if planned.settings["calibrate"]:
                 calibration.fill(planned)
             if planned.settings["resources"]["gmacs_per_second"]:

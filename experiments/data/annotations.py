@@ -23,7 +23,7 @@ from experiments import files
 from experiments.display import console
 from experiments.errors import UserError
 
-VERSION = 2  # raise it when the rules change: files that passed the old ones are then read again
+VERSION = 3  # raise it when the rules change: files that passed the old ones are then read again
 LONG = 50_000_000  # bytes that take more than a second
 
 IMAGE_KEYS = ("id", "file_name", "width", "height")
@@ -40,6 +40,7 @@ class Contents:
 
     classes: tuple[str, ...]  # in the file's order, which is the order of MMDetection's labels
     file_names: tuple[str, ...]
+    sizes: tuple[tuple[float, float], ...]  # width and height of each, in pixels
     objects: int
     trainable: int  # images that MMDetection trains on
     maskless: str | None  # the first annotation without a mask
@@ -66,7 +67,8 @@ def contents(annotations: Path, digest: str, checked: Path) -> Contents:
     if record.exists():
         known: dict[str, Any] = json.loads(record.read_text())
         if known.pop("version") == VERSION:
-            return Contents(**{**known, "classes": tuple(known["classes"]), "file_names": tuple(known["file_names"])})
+            known["sizes"] = map(tuple, known["sizes"])
+            return Contents(**known | {key: tuple(known[key]) for key in ("classes", "file_names", "sizes")})
     size = annotations.stat().st_size
     try:
         if size < LONG:
@@ -123,7 +125,8 @@ def _judge(content: Any, file: Path) -> Contents:
             console.print(f"note: {file}: {share}; MMDetection leaves them out of training", markup=False)
     trainable = sum(min(images[number]["width"], images[number]["height"]) >= LEAST_SIDE for number in with_objects)
     names = tuple(image["file_name"] for image in images.values())
-    return Contents(classes, names, len(annotations), trainable, maskless, zeroth)
+    sizes = tuple((image["width"], image["height"]) for image in images.values())
+    return Contents(classes, names, sizes, len(annotations), trainable, maskless, zeroth)
 
 
 def _by_id(records: list[Any], name: str, keys: tuple[str, ...]) -> dict[int, dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import files
-from experiments.data import annotations, shapes
+from experiments.data import annotations, image_sample, shapes
 from experiments.data.annotations import Contents
 from experiments.data.shapes_cache import ShapesSpec, ensure_shapes
 from experiments.errors import UserError, unknown
@@ -26,6 +26,7 @@ class Split:
     annotations: Path
     images: Path
     classes: tuple[str, ...]  # in the order of MMDetection's labels
+    exif: tuple[str, ...] = ()  # image formats whose EXIF tags the boxes are known to agree with
 
 
 def locate(config: dict[str, Any]) -> dict[str, Split]:
@@ -37,6 +38,15 @@ def locate(config: dict[str, Any]) -> dict[str, Split]:
     if kind not in KINDS:
         raise unknown("dataset.kind", kind, KINDS)
     return _drawn(config) if kind == "shapes" else _given(config)
+
+
+def look(config: dict[str, Any]) -> None:
+    """Raises UserError where a trial's data set is there, but is not what its detector can be trained on."""
+    dataset = config["dataset"]
+    if dataset["kind"] == "coco" and dataset["root"]:
+        root = Path(dataset["root"])
+        if all((root / part).exists() for split in SPLITS for part in dataset[split].values()):
+            _given(config)
 
 
 def shapes_of(dataset: dict[str, Any]) -> ShapesSpec:
@@ -104,10 +114,12 @@ def _given(config: dict[str, Any]) -> dict[str, Split]:
             f"dataset={dataset['name']} has other classes in {places['train'][0]} than in {places['val'][0]} "
             f"({', '.join(only)} in one of them only); both need the same"
         )
+    seen = _look_at_images(tuple(places.values()), checked)
     output_folder.mark(outputs.root)
+    image_sample.remember(seen, checked / "images")
     for split, (file, _) in places.items():
         annotations.remember(found[split], fingerprint(file), checked)
-    return {split: Split(file, images, found[split].classes) for split, (file, images) in places.items()}
+    return {split: Split(file, images, found[split].classes, seen.exif) for split, (file, images) in places.items()}
 
 
 @cache  # a sweep asks for it once per trial
@@ -145,6 +157,15 @@ def _require_use(split: str, file: Path, found: Contents, masks: bool) -> None:
             f"{file}: {found.maskless} has no segmentation, which a detector of masks needs; choose "
             "architecture=faster_rcnn or grid_rcnn, or annotations with masks"
         )
+
+
+@cache
+def _look_at_images(places: tuple[tuple[Path, Path], ...], checked: Path) -> image_sample.Seen:
+    splits = []
+    for file, folder in places:
+        found = _contents(file, checked)
+        splits.append((folder, [(name, *size) for name, size in zip(found.file_names, found.sizes, strict=True)]))
+    return image_sample.check(splits, checked / "images")
 
 
 @cache

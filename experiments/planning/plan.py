@@ -136,6 +136,12 @@ def _decide(trial: Trial, attempt: Attempt | None) -> tuple[bool, str]:
     return False, f"{attempt.reason}; mend it and add retry.failed=true"
 
 
+def look_at_data(plan: Plan) -> None:
+    """Raises UserError where data that are there cannot be trained on; `freeze` needs them to be there, too."""
+    for entry in plan.entries:
+        datasets.look(entry.trial.config)
+
+
 def freeze(plan: Plan) -> None:
     """Writes the folders of the trials to run, and makes the others members of the sweeps that ask for them.
 

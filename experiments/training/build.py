@@ -30,7 +30,7 @@ def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPath
     cfg.default_hooks.checkpoint = None  # the trial's hook saves, after the evaluation and in one step
     trial = dict(type="TrialHook", folder=str(paths.root), seed=config["seed"], priority="VERY_LOW")
     cfg.custom_hooks = [dict(type="CostHook"), trial]
-    modules = ("cost", "hooks", "evaluation", "randomness")
+    modules = ("cost", "hooks", "evaluation", "images", "randomness")
     cfg.custom_imports = dict(imports=["groie", *(f"experiments.training.{module}" for module in modules)])
     cfg.randomness = dict(seed=config["seed"])
     cfg.work_dir = str(paths.work)
@@ -47,6 +47,8 @@ def _set_data(cfg: Config, config: Settings, splits: dict[str, Split], processes
         dataset.data_prefix = dict(img=str(splits[split].images))
         dataset.metainfo = dict(classes=splits["train"].classes)
         for step in dataset.pipeline:
+            if step.type == "LoadImageFromFile":
+                step.update(type="LoadImageAsStated", exif=list(splits[split].exif))
             if step.type == "Resize":
                 step.scale = tuple(config["profile"]["image_scale"])
         loader.num_workers = workers

@@ -32,7 +32,7 @@ class ReproducibleCocoDataset(CocoDataset):
         self.augmentation_seed = augmentation_seed
         # In memory that loading processes share: they outlive an epoch, and must know which one it is.
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, max_refetch=0, **kwargs)  # else another image would stand in for one that gives None
 
     def __getitem__(self, index: int) -> dict:
         with _own_draws(self.augmentation_seed, int(self.epoch), index):

@@ -18,6 +18,7 @@ from yapf.yapflib import yapf_api
 
 from experiments import files, names
 from experiments.data import datasets
+from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
 from experiments.record import journal
@@ -72,6 +73,8 @@ def failure(error: BaseException, paths: TrialPaths) -> dict[str, Any]:
     # A loading process sends its exception as text, the exception itself last.
     loading = "in DataLoader worker process" in lines[0]
     reason = lines[-1] if loading else f"{type(error).__name__}: {lines[0]}"
+    if isinstance(error, UserError):  # a sentence that needs no name of a class
+        reason = reason.partition(f"{type(error).__name__}: ")[2]
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
         return {"status": names.FAILED, "reason": f"no space left in {paths.root}", "transient": False}
     return {"status": names.FAILED, "reason": reason, "transient": isinstance(error, TRANSIENT)}

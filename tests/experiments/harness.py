@@ -11,6 +11,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from PIL import Image
 
 from experiments import names
 from experiments.data.datasets import Split
@@ -81,6 +82,12 @@ def annotation_file(path: Path, kinds: list[dict[str, Any]], **content: Any) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"info": {}, "images": [], "annotations": [], "categories": kinds, **content}))
     return path
+
+
+def picture(path: Path, width: int, height: int) -> None:
+    """Writes a grey image."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (width, height), "grey").save(path)
 
 
 def splits(folder: Path, count: int = 6) -> dict[str, Split]:

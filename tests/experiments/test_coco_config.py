@@ -30,6 +30,11 @@ DECLARED = {
     "default_hooks.checkpoint.interval": (None, 1),
     "train_dataloader.dataset.type": ("ReproducibleCocoDataset", "CocoDataset"),  # the same, with draws that repeat
     "train_dataloader.dataset.augmentation_seed": (0, None),
+    **{
+        f"{split}_dataloader.dataset.pipeline.0.{key}": pair  # the same step, which compares sizes with the file's
+        for split in ("train", "val")
+        for key, pair in {"type": ("LoadImageAsStated", "LoadImageFromFile"), "exif": ([], None)}.items()
+    },
     "launcher": ("pytorch", None),  # which MMDetection's tools/train.py sets
     "randomness.seed": (0, None),
 }

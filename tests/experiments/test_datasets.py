@@ -89,7 +89,7 @@ def own_data(folder: Path) -> dict[str, Any]:
 def test_own_data_is_found_below_its_root(tmp_path: Path) -> None:
     """With the classes in the file's order."""
     file = write(tmp_path / "all.json", (3, 7, 5))
-    (tmp_path / "1.png").touch()
+    harness.picture(tmp_path / "1.png", 300, 300)
     found = datasets.locate({**own_data(tmp_path), "output_dir": str(tmp_path / "outputs")})
     assert found == dict.fromkeys(("train", "val"), Split(file, tmp_path, ("dog", "cat", "cow")))
 

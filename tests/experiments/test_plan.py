@@ -333,8 +333,7 @@ def test_trial_on_other_annotations_is_refused(
     outputs = output_folder()
     categories = harness.categories("cat")
     box = {"bbox": [10, 20, 30, 40], "area": 1200, "iscrowd": 0, "category_id": 1}
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "1.png").touch()
+    harness.picture(tmp_path / "images" / "1.png", 96, 96)
     image = {"id": 1, "file_name": "1.png", "width": 96, "height": 96}
     for split in ("train", "val"):
         harness.annotation_file(
