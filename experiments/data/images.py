@@ -172,16 +172,16 @@ def _other_size(path: Path, stated: Size, loaded: Size, known: Header | None) ->
             cause = f"OpenCV does not turn it by its EXIF tag (orientation {known.orientation}){copy}"
             remedy = "if the boxes are of the turned image, turn the pixels (mogrify -auto-orient)"
         else:
-            cause = f"width and height are swapped in the annotation file, or the image was turned later{copy}"
+            cause = f"probably width and height are swapped in the annotation file, or the image was turned later{copy}"
             remedy = "correct width and height, or give the image that was annotated"
     elif same is not None:
-        cause = f"it is {'a shrunk' if same < 1 else 'an enlarged'} copy, {same:.3g} times the size"
+        cause = f"probably it is {'a shrunk' if same < 1 else 'an enlarged'} copy, {same:.3g} times the size"
         remedy = f"give the images that were annotated, or annotations scaled by {same:.3g}"
     else:
-        cause = "it is another image, or a cropped, padded or stretched copy"
+        cause = "probably it is another image, or a cropped, padded or stretched copy"
         remedy = "give the image that was annotated, or annotations of this one"
     return (
-        f"{path} is loaded with {_size(loaded)} pixels, where its annotation file says {_size(stated)}: probably "
+        f"{path} is loaded with {_size(loaded)} pixels, where its annotation file says {_size(stated)}: "
         f"{cause}; {remedy}"
     )
 

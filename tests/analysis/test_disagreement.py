@@ -120,6 +120,24 @@ def made(data: Path) -> SideBySide:
     )
 
 
+def test_images_are_shown_as_they_were_trained_on(data: Path, tmp_path: Path) -> None:
+    """OpenCV turned them by their EXIF tag, and the boxes are of what it gave."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for file in (data / "images").rglob("*.png"):
+        (tmp_path / "val").mkdir(exist_ok=True)
+        Image.linear_gradient("L").resize((300, 200)).save(tmp_path / "val" / file.name, exif=exif.tobytes())
+    first, second = two_sets(1)
+    found = side_by_side.of_trials(
+        trial("one", first), trial("two", second), data / "annotations.json", tmp_path, most=1
+    )
+    shown = found.first_better[0].pixels
+    assert shown.shape == (300, 200, 3)
+    assert (
+        shown[:, 0] > shown[:, -1]
+    ).all()  # the gradient's bright lower side is on the left after a turn by 90 degrees
+
+
 def test_panels_show_what_was_counted(made: SideBySide) -> None:
     """Each found box has an object of its class at IoU .5 for itself; the rest of the objects are missed."""
     lines = [*made.first_better, *made.second_better]
