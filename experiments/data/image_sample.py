@@ -112,8 +112,8 @@ def _judge(sample: list[tuple[Path, Size, Header | None]]) -> tuple[str, ...]:
             kinds.setdefault(known.kind, []).append((path, stated))
     for members in kinds.values():
         some = _spread(members, DECODED)
-        brightest = [_brightest(path, stated, clear) for path, stated in some]
-        if max(brightest) < HALF_DARK and (reason := images.dark(some[0][0], brightest[0])):
+        brightest, path = max((_brightest(path, stated, clear), path) for path, stated in some)
+        if brightest < HALF_DARK and (reason := images.dark(path, brightest)):
             raise UserError(reason)
     return tuple(sorted(clear))
 

@@ -139,7 +139,8 @@ def test_some_of_each_kind_are_decoded(tmp_path: Path) -> None:
 def test_fourteen_bits_are_refused_unless_a_file_uses_all(tmp_path: Path, ending: str) -> None:
     """One alone could be a dark image."""
     stated = [(deep(tmp_path / f"{number}.{ending}", 16383, "colour").name, 96, 64) for number in range(3)]
-    assert f"0.{ending} is loaded too dark, with values up to 6" in (sentence := refused(tmp_path, stated))
+    stated.append((deep(tmp_path / f"black.{ending}", 0, "colour").name, 96, 64))
+    assert f"2.{ending} is loaded too dark, with values up to 6" in (sentence := refused(tmp_path, stated))
     assert "14 bits (values up to 16383) in a 16-bit file" in sentence
     full = [(deep(tmp_path / f"full.{ending}", 65535, "colour").name, 96, 64)]
     image_sample.check([(tmp_path, [*stated, *full])], tmp_path)
