@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from experiments.data import datasets
 from experiments.paths import TrialPaths
-from experiments.training import build, randomness
+from experiments.training import build, images, randomness  # noqa: F401  (registers the loading step)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -80,8 +80,8 @@ def test_images_draw_otherwise_than_each_other(folder: Path) -> None:
     data = training_data(folder)
     real = data.prepare_data
     data.prepare_data = lambda index: real(0)
-    images = [data[index]["inputs"] for index in range(16)]
-    assert len({image.numpy().tobytes() for image in images}) >= 14
+    drawn = [data[index]["inputs"] for index in range(16)]
+    assert len({image.numpy().tobytes() for image in drawn}) >= 14
 
 
 def test_persistent_loading_processes_learn_the_epoch(folder: Path, first: dict[int, torch.Tensor]) -> None:
