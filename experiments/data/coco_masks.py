@@ -106,7 +106,7 @@ def _form(mask: object) -> str:
             wrong = f"of size {short(mask.get('size'))}"
         return f"has an RLE {wrong}; give its size, [height, width], and counts, whole numbers or text"
     what = f"the segmentation {short(mask)}"
-    if isinstance(mask, list):
+    if isinstance(mask, list) and not _is_list(mask, int | float):
         what = next((f"a polygon of {short(one)}" for one in mask if not _is_list(one, int | float)), what)
     return f"has {what}; give polygons, each [x1, y1, x2, y2, ...] in pixels, or an RLE"
 

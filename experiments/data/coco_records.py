@@ -6,6 +6,7 @@ order mark.
 
 import codecs
 import json
+import math
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -117,7 +118,7 @@ def _from(content: bytes, encoding: str) -> bytes:
     try:
         return content.decode(encoding).encode()
     except UnicodeError as error:
-        raise FlawError(f"it is not text in {encoding[:6].upper()} ({error}); save it in UTF-8") from error
+        raise FlawError(f"it is no text in {encoding[:6].upper()} ({error}); save it in UTF-8") from error
 
 
 def _read_slowly(text: bytes | memoryview, kind: type[File]) -> File:
@@ -127,24 +128,29 @@ def _read_slowly(text: bytes | memoryview, kind: type[File]) -> File:
     long, so that what is read of them is judged like any other value.
     """
     try:
-        whole = json.loads(bytes(text).decode(), parse_constant=str, parse_int=_whole, parse_float=_fraction)
+        whole = _parsed(bytes(text).decode())
         _require_form(whole)
         known = {part: [_known(one, form) for one in whole[part]] for part, form in PARTS.items()}
         return msgspec.json.decode(msgspec.json.encode(known), type=kind)
     except UnicodeDecodeError as error:
-        raise FlawError(f"it is not text in UTF-8 or UTF-16 ({error}); save it in UTF-8") from error
+        raise FlawError(f"it is no text in UTF-8 or UTF-16 ({error}); save it in UTF-8") from error
     except RecursionError as error:
         raise FlawError("its lists are nested too deeply") from error
     except (ValueError, msgspec.MsgspecError) as error:
         raise FlawError(str(error)) from error
 
 
-def _whole(digits: str) -> int | str:
-    return int(digits) if len(digits) < 20 else digits
+def _parsed(text: str) -> Any:
+    def whole_number(digits: str) -> int | str:
+        return int(digits) if len(digits) < 20 else digits
 
+    def fraction(digits: str) -> float | str:
+        return float(digits) if math.isfinite(float(digits)) else digits
 
-def _fraction(digits: str) -> float | str:
-    return float(digits) if abs(float(digits)) < float("inf") else digits
+    try:
+        return json.loads(text, parse_constant=str, parse_int=whole_number, parse_float=fraction)
+    except json.JSONDecodeError as error:
+        raise FlawError(f"it is no JSON in UTF-8 or UTF-16 ({error})") from error
 
 
 def _known(record: dict[str, Any], form: type[Struct]) -> dict[str, Any]:

@@ -75,7 +75,10 @@ FLAWS: dict[str, tuple[Callable[[Content], Any], list[str]]] = {
     "image id with a fraction": (changed(image_id=1.0), [OBJECT, "image_id 1.0", "whole number"]),
     "width with a fraction": (lambda file: file["images"][1].update(width=99.5), ["images[1] (id 2)", "width 99.5"]),
     "height in words": (lambda file: file["images"][1].update(height="80"), ["images[1] (id 2)", 'height "80"']),
-    "too many pixels": (lambda file: file["images"][1].update(width=2**30, height=2), ["images[1] (id 2)", "1073741824x2"]),
+    "too many pixels": (
+        lambda file: file["images"][1].update(width=2**30, height=2),
+        ["images[1] (id 2)", "1073741824x2"],
+    ),
     "name with a fraction": (lambda file: file["categories"][1].update(name=1.5), ["categories[1] (id 2)", "name 1.5"]),
     "no name": (lambda file: file["categories"][1].update(name=""), ["categories[1] (id 2)", 'name ""']),
     "name that is true": (lambda file: file["categories"][1].update(name=True), ["categories[1] (id 2)", "name true"]),
