@@ -98,7 +98,7 @@ def of_trials(first: Trial, second: Trial, annotations: Path, images: Path, most
     if _counts(truth) != _evaluated(first.matches):
         raise AnalysisError(
             f"--annotations {annotations} has other images or objects than the trials were evaluated on; name the "
-            "annotations of their validation set"
+            "annotations of their validation set, or the ann_file in a trial's detector.py if objects were left out"
         )
     files = {one["id"]: one["file_name"] for one in truth["images"]}
     classes = {one["id"]: one["name"] for one in truth["categories"]}
@@ -230,7 +230,7 @@ def _kind(annotation: dict[str, Any]) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())  # in whichever of Unicode's encodings
         missing = [key for key in ("images", "annotations", "categories") if key not in content]
     except (OSError, ValueError, TypeError) as error:
         raise AnalysisError(f"--annotations {path} cannot be read ({error}); name a file in COCO's format") from error

@@ -16,7 +16,7 @@ def save(path: Path, found: dict[str, Records]) -> None:
     arrays: dict[str, np.ndarray] = {}
     for iou_type, records in found.items():
         arrays[f"{iou_type}/image_id"] = np.array([one["image_id"] for one in records], np.int64)
-        arrays[f"{iou_type}/category_id"] = np.array([one["category_id"] for one in records], np.int32)
+        arrays[f"{iou_type}/category_id"] = np.array([one["category_id"] for one in records], np.int64)
         arrays[f"{iou_type}/score"] = np.array([one["score"] for one in records], np.float64)
         if iou_type == "bbox":
             arrays["bbox/bbox"] = np.array([one["bbox"] for one in records], np.float64).reshape(-1, 4)

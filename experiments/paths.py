@@ -15,6 +15,11 @@ class OutputPaths:
         return self.root / "data"
 
     @property
+    def checked(self) -> Path:
+        """Annotation files that passed, in the form that training and evaluation read."""
+        return self.data / "checked"
+
+    @property
     def artifacts(self) -> Path:
         return self.root / "artifacts"
 

@@ -21,6 +21,7 @@ class AblationSweeper(Sweeper):
 
         loader = self.hydra_context.config_loader
         planned = plan.make(sweep.requests(arguments, loader), partial(loader.load_sweep_config, self.config))
+        plan.look_at_data(planned)
         if planned.settings["dry_run"]:
             plan.look_at_data(planned)
             if planned.settings["calibrate"]:

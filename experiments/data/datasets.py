@@ -6,9 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from experiments import files
-from experiments.data import annotations, image_sample, shapes
-from experiments.data.annotations import Contents
+from experiments.data import annotations, image_sample
+from experiments.data.annotations import Checked
 from experiments.data.shapes_cache import ShapesSpec, ensure_shapes
 from experiments.errors import UserError, unknown
 from experiments.paths import OutputPaths
@@ -21,12 +20,29 @@ COCO_TRAINABLE = 117_266  # images of COCO 2017's train set that MMDetection tra
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a data set in COCO's format."""
+    """One split of a data set, as training and evaluation read it."""
+
+    annotations: Path  # in the normal form (`normal_form`)
+    images: Path
+    classes: tuple[str, ...]  # in the order of MMDetection's labels
+    sha256: str = ""  # of the annotation file that was given
+    exif: tuple[str, ...] = ()  # image formats whose EXIF tags the boxes are known to agree with
+
+
+@dataclass(frozen=True)
+class Passed:
+    """The splits of a data set that can be used."""
+
+    splits: dict[str, Checked]
+    exif: tuple[str, ...]  # as `Split` has it
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the parts of a split lie that the user has."""
 
     annotations: Path
     images: Path
-    classes: tuple[str, ...]  # in the order of MMDetection's labels
-    exif: tuple[str, ...] = ()  # image formats whose EXIF tags the boxes are known to agree with
 
 
 def locate(config: dict[str, Any]) -> dict[str, Split]:
@@ -34,19 +50,21 @@ def locate(config: dict[str, Any]) -> dict[str, Split]:
 
     Raises UserError where they are missing, or are not what MMDetection can train this trial's detector on.
     """
-    kind = config["dataset"]["kind"]
-    if kind not in KINDS:
-        raise unknown("dataset.kind", kind, KINDS)
-    return _drawn(config) if kind == "shapes" else _given(config)
+    places = _places(config)
+    passed = _passed(config, places)
+    return {
+        split: Split(found.normal_form, places[split].images, found.contents.classes, found.sha256, passed.exif)
+        for split, found in passed.splits.items()
+    }
 
 
-def look(config: dict[str, Any]) -> None:
-    """Raises UserError where a trial's data set is there, but is not what its detector can be trained on."""
-    dataset = config["dataset"]
-    if dataset["kind"] == "coco" and dataset["root"]:
-        root = Path(dataset["root"])
-        if all((root / part).exists() for split in SPLITS for part in dataset[split].values()):
-            _given(config)
+def look(config: dict[str, Any]) -> list[str]:
+    """Judges what is there of a trial's data set before anything is drawn; returns a note on each file that needs one.
+
+    Raises UserError where the trial's detector cannot be trained on it.
+    """
+    found = _passed(config, _present(config["dataset"])).splits
+    return [f"{one.file}: {one.contents.note}" for one in found.values() if one.contents.note]
 
 
 def shapes_of(dataset: dict[str, Any]) -> ShapesSpec:
@@ -59,9 +77,9 @@ def training_images(config: dict[str, Any]) -> int | None:
     dataset = config["dataset"]
     if dataset["kind"] == "shapes":
         return int(dataset["train_images"])
-    file = Path(dataset["root"] or "", dataset["train"]["annotations"])
-    if file.is_file():
-        return _contents(file, OutputPaths(Path(config["output_dir"])).data / "checked").trainable
+    found = _passed(config, _present(dataset)).splits
+    if "train" in found:
+        return found["train"].contents.trainable
     return COCO_TRAINABLE if dataset["name"] == "coco" else None
 
 
@@ -70,64 +88,100 @@ def facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
     A split that cannot be read has the reason in their place: whoever trains on it will say so too.
     """
-    checked = OutputPaths(Path(config["output_dir"])).data / "checked"
     try:
-        return {split: _facts(part.annotations, checked) for split, part in locate(config).items()}
+        return {split: _facts(found) for split, found in _passed(config, _places(config)).splits.items()}
     except UserError as error:
         return {split: {"unreadable": str(error)} for split in SPLITS}
 
 
-def _facts(file: Path, checked: Path) -> dict[str, Any]:
-    found = _contents(file, checked)
-    counts = {"images": len(found.file_names), "objects": found.objects, "classes": len(found.classes)}
-    return {"annotations": str(file), "sha256": fingerprint(file), **counts}
+def _facts(found: Checked) -> dict[str, Any]:
+    known = found.contents
+    counts = {"images": len(known.file_names), "objects": known.objects, "classes": len(known.classes)}
+    return {"annotations": str(found.file), "sha256": found.sha256, **counts}
 
 
-@cache
-def fingerprint(file: Path) -> str:
-    """Returns the SHA-256 of an annotation file, read once."""
-    return files.digest(file)
-
-
-def _drawn(config: dict[str, Any]) -> dict[str, Split]:
-    spec, outputs = shapes_of(config["dataset"]), OutputPaths(Path(config["output_dir"]))
-    output_folder.mark(outputs.root)
-    root = ensure_shapes(spec, outputs.data)
-    return {split: Split(root / "annotations" / f"{split}.json", root / "images", shapes.CLASSES) for split in SPLITS}
-
-
-def _given(config: dict[str, Any]) -> dict[str, Split]:
+def _places(config: dict[str, Any]) -> dict[str, Place]:
+    """Returns where the splits lie, drawn first where they are drawn; UserError where they are missing."""
     dataset, outputs = config["dataset"], OutputPaths(Path(config["output_dir"]))
+    _require_kind(dataset)
+    if dataset["kind"] == "shapes":
+        output_folder.mark(outputs.root)
+        root = ensure_shapes(shapes_of(dataset), outputs.data)
+        return {split: Place(root / "annotations" / f"{split}.json", root / "images") for split in SPLITS}
     if not dataset["root"]:
         raise UserError("dataset.root is not set; give the folder that holds annotations and images")
+    places = _given(dataset)
+    _require(dataset, [path for place in places.values() for path in (place.annotations, place.images)])
+    return places
+
+
+def _given(dataset: dict[str, Any]) -> dict[str, Place]:
     root = Path(dataset["root"])
-    places = {split: (root / dataset[split]["annotations"], root / dataset[split]["images"]) for split in SPLITS}
-    _require(dataset, [path for place in places.values() for path in place])
-    checked = outputs.data / "checked"
-    found = {split: _contents(file, checked) for split, (file, _) in places.items()}
-    for split, (file, images) in places.items():
-        _require_use(split, file, found[split], "segm" in config["architecture"]["iou_types"])
-        _require_images(dataset["name"], file, images, checked)
-    if set(found["train"].classes) != set(found["val"].classes):
-        only = sorted(set(found["train"].classes) ^ set(found["val"].classes))
-        raise UserError(
-            f"dataset={dataset['name']} has other classes in {places['train'][0]} than in {places['val'][0]} "
-            f"({', '.join(only)} in one of them only); both need the same"
-        )
-    seen = _look_at_images(tuple(places.values()), checked)
-    output_folder.mark(outputs.root)
-    image_sample.remember(seen, checked / "images")
-    for split, (file, _) in places.items():
-        annotations.remember(found[split], fingerprint(file), checked)
-    return {split: Split(file, images, found[split].classes, seen.exif) for split, (file, images) in places.items()}
+    return {split: Place(root / dataset[split]["annotations"], root / dataset[split]["images"]) for split in SPLITS}
+
+
+def _present(dataset: dict[str, Any]) -> dict[str, Place]:
+    """Returns the splits whose annotations the user has, by now."""
+    _require_kind(dataset)
+    places = _given(dataset) if dataset["kind"] == "coco" and dataset["root"] else {}
+    return {split: place for split, place in places.items() if place.annotations.exists()}
+
+
+def _passed(config: dict[str, Any], places: dict[str, Place]) -> Passed:
+    """Returns the splits, which pass, and keeps what is known of them; UserError before anything is written."""
+    masks = "segm" in config["architecture"]["iou_types"]
+    return _pass(config["dataset"]["name"], masks, OutputPaths(Path(config["output_dir"])), tuple(places.items()))
 
 
 @cache  # a sweep asks for it once per trial
-def _contents(file: Path, checked: Path) -> Contents:
+def _pass(name: str, masks: bool, outputs: OutputPaths, places: tuple[tuple[str, Place], ...]) -> Passed:
+    found = {split: _checked(place.annotations, split, masks, outputs.checked) for split, place in places}
+    for split, place in places:
+        if place.images.exists():  # else only a plan is asked for
+            _require_images(name, found[split].contents.file_names, place)
+    _require_same_classes(name, found)
+    seen = image_sample.check(_stated(found, places), outputs.checked / "images")
+    if found:
+        output_folder.mark(outputs.root)
+        image_sample.remember(seen, outputs.checked / "images")
+    for one in found.values():
+        one.keep()
+    return Passed(found, seen.exif)
+
+
+def _stated(
+    found: dict[str, Checked], places: tuple[tuple[str, Place], ...]
+) -> list[tuple[Path, list[image_sample.Stated]]]:
+    """Returns what the annotation files say of the images that are there, by their folder."""
+    return [
+        (place.images, [(name, *size) for name, size in zip(known.file_names, known.sizes, strict=True)])
+        for split, place in places
+        if place.images.exists()
+        for known in (found[split].contents,)
+    ]
+
+
+def _checked(file: Path, split: str, masks: bool, folder: Path) -> Checked:
     try:
-        return annotations.contents(file, fingerprint(file), checked)
+        return annotations.check(file, split, masks, folder)
     except OSError as error:
         raise UserError(f"{file} cannot be read as an annotation file ({error.strerror})") from error
+
+
+def _require_same_classes(name: str, found: dict[str, Checked]) -> None:
+    classes = [set(one.contents.classes) for one in found.values()]
+    if len(classes) == 2 and classes[0] != classes[1]:
+        only = sorted(classes[0] ^ classes[1])
+        train, val = (one.file for one in found.values())
+        raise UserError(
+            f"dataset={name} has other classes in {train} than in {val} ({', '.join(only)} in one of them only); "
+            "both need the same"
+        )
+
+
+def _require_kind(dataset: dict[str, Any]) -> None:
+    if dataset["kind"] not in KINDS:
+        raise unknown("dataset.kind", dataset["kind"], KINDS)
 
 
 def _require(dataset: dict[str, Any], paths: list[Path]) -> None:
@@ -140,48 +194,18 @@ def _require(dataset: dict[str, Any], paths: list[Path]) -> None:
         )
 
 
-def _require_use(split: str, file: Path, found: Contents, masks: bool) -> None:
-    """Raises UserError for a good file that this split of this trial cannot use."""
-    if split == "train" and not found.trainable:
-        raise UserError(
-            f"{file} has no image to train on: MMDetection leaves out images without objects and those with a side "
-            f"below {annotations.LEAST_SIDE} pixels"
-        )
-    if split == "val" and found.zeroth:
-        raise UserError(
-            f"{file}: {found.zeroth} would count as missed, because pycocotools takes an annotation's id 0 for no "
-            "match; number annotations from 1"
-        )
-    if masks and found.maskless:
-        raise UserError(
-            f"{file}: {found.maskless} has no segmentation, which a detector of masks needs; choose "
-            "architecture=faster_rcnn or grid_rcnn, or annotations with masks"
-        )
-
-
-@cache
-def _look_at_images(places: tuple[tuple[Path, Path], ...], checked: Path) -> image_sample.Seen:
-    splits = []
-    for file, folder in places:
-        found = _contents(file, checked)
-        splits.append((folder, [(name, *size) for name, size in zip(found.file_names, found.sizes, strict=True)]))
-    return image_sample.check(splits, checked / "images")
-
-
-@cache
-def _require_images(name: str, file: Path, folder: Path, checked: Path) -> None:
+def _require_images(name: str, file_names: tuple[str, ...], place: Place) -> None:
     """Raises UserError where image files are missing: folders are listed, which is quick, and no file is opened."""
-    found = _contents(file, checked)
     by_folder: dict[str, set[str]] = {}
-    for path in found.file_names:
+    for path in file_names:
         parent, _, last = path.rpartition("/")
         by_folder.setdefault(parent, set()).add(last)
     missing = []
     for parent, wanted in by_folder.items():
-        place = folder / parent
-        missing += [str(place / last) for last in sorted(wanted - set(os.listdir(place) if place.is_dir() else ()))]
+        folder = place.images / parent
+        missing += [str(folder / last) for last in sorted(wanted - set(os.listdir(folder) if folder.is_dir() else ()))]
     if missing:
         raise UserError(
-            f"dataset={name} is incomplete: {len(missing)} of {len(found.file_names)} images of {file} are not found, "
-            f"the first is {missing[0]}"
+            f"dataset={name} is incomplete: {len(missing)} of {len(file_names)} images of {place.annotations} are not "
+            f"found, the first is {missing[0]}"
         )

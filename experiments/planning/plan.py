@@ -137,9 +137,12 @@ def _decide(trial: Trial, attempt: Attempt | None) -> tuple[bool, str]:
 
 
 def look_at_data(plan: Plan) -> None:
-    """Raises UserError where data that are there cannot be trained on; `freeze` needs them to be there, too."""
-    for entry in plan.entries:
-        datasets.look(entry.trial.config)
+    """Judges the data that are there and prints a note on each file that needs one; UserError where one cannot be used.
+
+    A plan may be made without data; `freeze` needs them to be there.
+    """
+    for note in dict.fromkeys(note for entry in plan.entries for note in datasets.look(entry.trial.config)):
+        console.print(f"note: {note}", markup=False)
 
 
 def freeze(plan: Plan) -> None:
@@ -177,7 +180,7 @@ def freeze(plan: Plan) -> None:
 def _fingerprints(entry: Entry) -> dict[str, str]:
     """Returns the hashes of a trial's annotation files; UserError where it was begun on others."""
     trial = entry.trial
-    now = {split: datasets.fingerprint(part.annotations) for split, part in datasets.locate(trial.config).items()}
+    now = {split: part.sha256 for split, part in datasets.locate(trial.config).items()}
     paths = trial.paths
     begun = entry.state != attempts.TO_DO and not (entry.runs and entry.state == names.FINISHED)
     if begun and json.loads(paths.description.read_text())["data"] != now:

@@ -91,7 +91,28 @@ def test_own_data_is_found_below_its_root(tmp_path: Path) -> None:
     file = write(tmp_path / "all.json", (3, 7, 5))
     harness.picture(tmp_path / "1.png", 300, 300)
     found = datasets.locate({**own_data(tmp_path), "output_dir": str(tmp_path / "outputs")})
-    assert found == dict.fromkeys(("train", "val"), Split(file, tmp_path, ("dog", "cat", "cow")))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert [(part.images, part.classes, part.sha256) for part in found.values()] == [
+        (tmp_path, ("dog", "cat", "cow"), digest)
+    ] * 2
+    for part in found.values():
+        assert part.annotations.parent == tmp_path / "outputs" / "data" / "checked"
+        assert json.loads(part.annotations.read_text())["annotations"] == json.loads(file.read_text())["annotations"]
+
+
+@pytest.mark.parametrize("kind", ["coco", "shapes"])
+def test_record_has_the_file_that_was_given(tmp_path: Path, kind: str) -> None:
+    write(tmp_path / "all.json", (3, 7, 5))
+    (tmp_path / "1.png").touch()
+    config = own_data(tmp_path) if kind == "coco" else harness.composed(*harness.TINY)
+    config = {**config, "output_dir": str(tmp_path / "outputs")}
+    for split, facts in datasets.facts(config).items():
+        given = Path(facts["annotations"])
+        assert facts["sha256"] == hashlib.sha256(given.read_bytes()).hexdigest()
+        assert given != datasets.locate(config)[split].annotations
+        content = json.loads(given.read_text())
+        counts = [len(content[part]) for part in ("images", "annotations", "categories")]
+        assert [facts[key] for key in ("images", "objects", "classes")] == counts
 
 
 def test_missing_data_is_named_with_the_remedy(tmp_path: Path) -> None:
@@ -109,8 +130,3 @@ def test_shapes_have_the_classes_and_counts_that_were_asked_for(tmp_path: Path) 
         categories = json.loads(part.annotations.read_text())["categories"]
         assert part.classes == tuple(category["name"] for category in categories)
         assert part.images.is_dir()
-
-
-def test_fingerprint_is_the_files_sha_256(tmp_path: Path) -> None:
-    file = write(tmp_path / "all.json", (3, 5, 7))
-    assert datasets.fingerprint(file) == hashlib.sha256(file.read_bytes()).hexdigest()

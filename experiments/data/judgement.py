@@ -1,0 +1,231 @@
+"""What an annotation file says is held against what training and evaluation make of it, before either begins.
+
+MMDetection and pycocotools read most mistakes without a word: an object on an unknown image or of an unknown category
+is left out, and a box [x1, y1, x2, y2] is taken for [x, y, width, height]. So ids must be given once, and what an
+object names must exist. Odd objects are judged by their share, because COCO's own files hold a few (train2017 has two
+boxes without height among 860,001): each kind of `Oddity` says how many are accepted.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+from experiments.data import coco_masks
+from experiments.data.coco_records import Annotation, Category, FlawError, Image, MaskedAnnotation, Records
+
+LEAST_SIDE = 32  # pixels: MMDetection trains on no image with a shorter side (filter_cfg of its COCO configs)
+MOST_PIXELS = 2**31 - 1  # of an image: pycocotools counts them with 32 bits
+MOST_CLASSES = 2**15 - 1  # `experiments.matches` counts them with 16
+
+
+Kind = TypeVar("Kind", Image, Category)
+
+
+class Oddity(NamedTuple):
+    """A kind of object that is wrong, if there are many of it."""
+
+    words: str
+    accepted: float  # share of a file's objects
+    trained: bool  # whether MMDetection trains on it
+
+
+FLAT = Oddity("without width or height, or outside their image", 0.001, trained=False)
+BEYOND = Oddity("more than a pixel beyond their image", 0.001, trained=True)
+THIN = Oddity("thinner than a pixel or without area", 0.01, trained=False)
+MASKLESS = Oddity("without a mask that can be drawn", 0.01, trained=False)
+
+
+class UntrainableError(FlawError):
+    """A good file that leaves nothing to train on."""
+
+    verdict = "has no image to train on"
+
+
+class MasklessError(FlawError):
+    """A good file for another detector."""
+
+    verdict = "lacks masks"
+
+
+@dataclass
+class Judged:
+    """A file that passed: the records that training or evaluation reads, and counts of what is odd or left out."""
+
+    images: list[Image]
+    categories: list[Category]
+    objects: list[Annotation] = field(default_factory=list)
+    odd: Counter[Oddity] = field(default_factory=Counter)
+    first: dict[Oddity, str] = field(default_factory=dict)  # where, of each kind
+    crowds: int = 0
+    ignored: int = 0  # objects that are not to be trained on
+
+    @property
+    def with_objects(self) -> set[int]:
+        """Ids of the images that MMDetection does not take for empty."""
+        return {one.image_id for one in self.objects}
+
+    @property
+    def trained(self) -> int:
+        """How many objects MMDetection trains on, if their images are large enough."""
+        return len(self.objects) - self.crowds - self.odd[FLAT] - self.odd[THIN]
+
+    @property
+    def trainable(self) -> int:
+        """How many images MMDetection trains on."""
+        ids = self.with_objects
+        return sum(image.id in ids and min(image.width, image.height) >= LEAST_SIDE for image in self.images)
+
+
+def judge(records: Records, split: str, annotations: Iterable[Annotation]) -> Judged:
+    """Returns what of a file is used in the train or the val split; FlawError with the place where it would be misread.
+
+    Args:
+        records: the file; masks that it has are replaced by those that are used.
+        split: "train" or "val".
+        annotations: those of the file, or an iterator over them that shows how far it is.
+    """
+    for part in ("images", "annotations", "categories"):
+        if not getattr(records, part):
+            raise FlawError(f"its list of {part} is empty")
+    _require_names(records.categories)
+    images, categories = _by_id(records.images, "images"), _by_id(records.categories, "categories")
+    for place, image in enumerate(records.images):
+        if image.width * image.height > MOST_PIXELS:
+            size = f"{image.width}x{image.height} pixels"
+            raise FlawError(f"images[{place}] (id {image.id}) has {size}; give {MOST_PIXELS:,} pixels at most")
+    found = Judged(records.images, records.categories)
+    seen: set[int] = set()
+    for place, one in enumerate(annotations):
+        if one.id in seen:
+            raise FlawError(f"annotations[{place}] has the id {one.id}, which an earlier one has; ids are given once")
+        seen.add(one.id)
+        if one.image_id not in images or one.category_id not in categories:
+            raise _unknown(one, _where(place, one), images, categories)
+        if one.ignore and split == "train":
+            found.ignored += 1
+            continue
+        image = images[one.image_id]
+        try:
+            oddity = _oddity(one, image)
+        except FlawError as flaw:
+            raise FlawError(f"{_where(place, one)} {flaw}") from flaw
+        if oddity:
+            found.odd[oddity] += 1
+            if oddity not in found.first:
+                found.first[oddity] = _where(place, one) + _described(one, image, oddity)
+        if oddity is not MASKLESS:
+            found.crowds += bool(one.iscrowd) and (oddity is None or oddity.trained)
+            found.objects.append(one)
+    _require_few(found, len(records.annotations))
+    if split == "train":
+        _require_trainable(found)
+    return found
+
+
+def note(found: Judged, split: str) -> str:
+    """Returns in words what is left out and what is odd; nothing where there is neither."""
+    odd = {
+        kind: f"{_count(number, 'object')} {kind.words} (the first is {found.first[kind]})"
+        for kind, number in found.odd.items()
+    }
+    if split == "val":
+        kept = [words for kind, words in odd.items() if kind is not MASKLESS]
+        parts = [f"evaluation leaves out {odd[MASKLESS]}"] if MASKLESS in odd else []
+        return "; ".join(parts + ([f"evaluation counts {_listed(kept)}"] if kept else []))
+    empty = len(found.images) - len(found.with_objects)
+    small = len(found.with_objects) - found.trainable
+    left = [
+        *([f"{_count(empty, 'image')} without objects"] if empty else []),
+        *([f"{_count(small, 'image')} with a side below {LEAST_SIDE} pixels"] if small else []),
+        *([_count(found.crowds, "crowd")] if found.crowds else []),
+        *([f"{_count(found.ignored, 'object')} marked ignore"] if found.ignored else []),
+        *(words for kind, words in odd.items() if not kind.trained),
+    ]
+    total = len(found.objects) + found.ignored + found.odd[MASKLESS]
+    of = f"of {_count(len(found.images), 'image')} and {_count(total, 'object')}"
+    parts = [f"{of}, training leaves out {_listed(left)}"] if left else []
+    return "; ".join(parts + [f"training uses {words}" for kind, words in odd.items() if kind.trained])
+
+
+def _where(place: int, one: Annotation) -> str:
+    return f"annotations[{place}] (id {one.id})"
+
+
+def _oddity(one: Annotation, image: Image) -> Oddity | None:
+    """Returns what is odd about an object, its mask replaced by the one that is used; FlawError without the place."""
+    if isinstance(one, MaskedAnnotation):
+        mask = coco_masks.normal(one.segmentation, image.width, image.height)
+        if mask is None:
+            return MASKLESS
+        one.segmentation = mask
+    x, y, width, height = one.bbox
+    right, lower = x + width, y + height
+    inside = min(right, image.width) > max(x, 0) and min(lower, image.height) > max(y, 0)
+    if width <= 0 or height <= 0 or not inside:
+        return FLAT
+    if max(-x, -y, right - image.width, lower - image.height) > 1:
+        return BEYOND
+    return THIN if width < 1 or height < 1 or one.area <= 0 else None
+
+
+def _described(one: Annotation, image: Image, oddity: Oddity) -> str:
+    if isinstance(one, MaskedAnnotation) and oddity is MASKLESS:
+        return f" with segmentation {bytes(one.segmentation).decode()[:40] or 'missing'}"
+    box = ", ".join(f"{value:g}" for value in one.bbox)
+    return f" with bbox [{box}] and area {one.area:g} on {image.width}x{image.height} pixels"
+
+
+def _by_id(records: Sequence[Kind], part: str) -> dict[int, Kind]:
+    """Returns records by their id, in their order."""
+    found: dict[int, Kind] = {}
+    for place, record in enumerate(records):
+        if record.id in found:
+            raise FlawError(f"{part}[{place}] has the id {record.id}, which an earlier one has; ids are given once")
+        found[record.id] = record
+    return found
+
+
+def _unknown(one: Annotation, where: str, images: Collection[int], categories: Collection[int]) -> FlawError:
+    if one.image_id not in images:
+        return FlawError(f"{where} has the image_id {one.image_id}, which none of its {len(images)} images has")
+    return FlawError(
+        f"{where} has the category_id {one.category_id}, which none of its {len(categories)} categories has"
+    )
+
+
+def _require_names(categories: Sequence[Category]) -> None:
+    if len(categories) > MOST_CLASSES:
+        raise FlawError(f"it has {len(categories)} categories; {MOST_CLASSES} at most can be told apart")
+    for name, count in Counter(str(kind.name) for kind in categories).items():
+        if count > 1:
+            raise FlawError(f"{count} categories are called {name}; each needs another name")
+
+
+def _require_few(found: Judged, total: int) -> None:
+    for kind, count in found.odd.items():
+        if count > kind.accepted * total:
+            share = f"{count} of {total} objects are {kind.words}, the first is {found.first[kind]}"
+            if kind is MASKLESS:
+                raise MasklessError(
+                    f"{share}; a detector of masks needs them: choose architecture=faster_rcnn or grid_rcnn, or "
+                    "annotations with masks"
+                )
+            raise FlawError(f"{share}; a bbox is [x, y, width, height] in pixels")
+
+
+def _require_trainable(found: Judged) -> None:
+    if not found.trainable:
+        raise UntrainableError(
+            f"MMDetection leaves out images without objects and those with a side below {LEAST_SIDE} pixels"
+        )
+    if not found.trained:
+        raise UntrainableError("all its objects are crowds, marked ignore, or so odd that MMDetection leaves them out")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
