@@ -57,7 +57,7 @@ class AllLevels(BaseRoIExtractor):
         pre_shared: bool = True,
         checkpoint: bool = False,
     ) -> None:
-        super().__init__(buildable(roi_layer), out_channels, some_levels(featmap_strides))
+        super().__init__(roi_layer, out_channels, some_levels(featmap_strides))
         if level_activation not in LEVEL_ACTIVATIONS:
             raise ValueError(
                 f"level_activation={level_activation!r} is unknown; choose one of {', '.join(LEVEL_ACTIVATIONS)}"
@@ -70,6 +70,10 @@ class AllLevels(BaseRoIExtractor):
             self.pre_module = nn.ModuleList(build_processing(pre, out_channels) for _ in self.featmap_strides)
         self.post_module = build_processing(post, out_channels)
         self.checkpoint = checkpoint
+
+    def build_roi_layers(self, layer_cfg: dict, featmap_strides: list[int]) -> nn.ModuleList:
+        """Returns the pooling of each level."""
+        return super().build_roi_layers(buildable(layer_cfg), featmap_strides)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -158,7 +162,7 @@ class OneLevel(SingleRoIExtractor):
                 f"{type(self).__name__} has one pre-processing module, so pre_shared=false does not apply to it; "
                 "set pre_shared=true, pre=none, or an aggregation of all levels"
             )
-        super().__init__(buildable(roi_layer), out_channels, some_levels(featmap_strides), finest_scale)
+        super().__init__(roi_layer, out_channels, some_levels(featmap_strides), finest_scale)
         self.pre_module = build_processing(pre, out_channels)
         self.post_module = build_processing(post, out_channels)
         self.checkpoint = checkpoint
@@ -172,6 +176,10 @@ class OneLevel(SingleRoIExtractor):
         if self.checkpoint and torch.is_grad_enabled():  # all but the pooling, whose levels may be drawn
             return recomputed(self._processed, pooled, use_reentrant=False)
         return self._processed(pooled)
+
+    def build_roi_layers(self, layer_cfg: dict, featmap_strides: list[int]) -> nn.ModuleList:
+        """Returns the pooling of each level."""
+        return super().build_roi_layers(buildable(layer_cfg), featmap_strides)
 
     def map_roi_levels(self, rois: Tensor, num_levels: int) -> Tensor:
         """Returns the level of each RoI, (N,), by its size: FPN's rule as MMDetection has it."""
