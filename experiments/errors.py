@@ -11,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+ARGUMENTS = ("aggregation", "pre", "post")  # groups whose keys, but for name and type, are arguments of a class
 CONF = Path(__file__).parent.parent / "conf"
 
 
@@ -36,7 +37,12 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and parent is not None:
         where = parent._get_full_key(None)
         keys = [str(key) for key in parent if key != "hydra"]
-        return unknown(f"{where}: key" if where else "key", cause.key, keys)
+        mistake = unknown(f"{where}: key" if where else "key", cause.key, keys)
+        if where in ARGUMENTS:
+            return UserError(
+                f"{mistake}; add an argument that the option's file leaves out with +{where}.{cause.key}=..."
+            )
+        return mistake
     return UserError(" ".join(str(error).split()))
 
 

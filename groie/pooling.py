@@ -1,4 +1,4 @@
-"""RoIAlign of all levels in one pass, for CPUs: the function of mmcv's operator, several times faster.
+"""RoIAlign of all levels in one pass, for CPUs: the function of mmcv's operator or of v1's, several times faster.
 
 A cell of a pooled RoI is a weighted sum of feature rows (a pixel's C channels): `sampling_ratio`^2 samples, each of 4
 pixels. One embedding bag adds up the rows of every cell of every RoI and level; the gradient is a bag too, over cells
@@ -13,6 +13,8 @@ from mmcv.ops import RoIAlign
 from torch import Tensor
 from torch.nn import functional
 
+from groie.roi_align import RoIAlignV1, extent, rule_of
+
 AXIS_TAPS = 2  # pixels on each axis that a bilinear sample is made of
 
 
@@ -22,7 +24,7 @@ def fits(layers: Iterable[Any], feats: Iterable[Tensor]) -> bool:
     A layer that somebody hooked must run itself.
     """
     return all(feat.device.type == "cpu" for feat in feats) and all(
-        type(layer) is RoIAlign
+        type(layer) in (RoIAlign, RoIAlignV1)
         and layer.pool_mode == "avg"
         and layer.sampling_ratio > 0
         and not layer.use_torchvision
@@ -57,8 +59,8 @@ def _check(layer: RoIAlign, feat: Tensor, rois: Tensor) -> None:
     if torch.compiler.is_compiling():  # a look at values would break the graph
         return
     image, left, top, right, bottom = rois.unbind(1)
-    good = (image >= 0) & (image < len(feat))
-    if layer.aligned:
+    good = (image >= 0) & (image < len(feat)) & ~rois.isnan().any(dim=1)
+    if rule_of(layer) == "aligned":  # the others make a cell or nothing of it
         good &= (right >= left) & (bottom >= top)
     if not good.all():
         number = int((~good).nonzero()[0])
@@ -71,7 +73,7 @@ def _check(layer: RoIAlign, feat: Tensor, rois: Tensor) -> None:
 def _cells(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor, add: bool) -> Tensor:
     layer = layers[0]
     scales = [level.spatial_scale for level in layers]
-    grid = (*layer.output_size, layer.sampling_ratio, layer.aligned)
+    grid = (*layer.output_size, layer.sampling_ratio, rule_of(layer))
     return _Pool.apply(rois, grid, scales, add, *feats)
 
 
@@ -138,11 +140,11 @@ def _spread(cells: Tensor, index: Tensor, weight: Tensor, count: int) -> Tensor:
 
 def _taps(rois: Tensor, shape: Sequence[int], scale: float, grid: tuple) -> tuple[Tensor, Tensor]:
     """Returns the pixels of each cell and their weights, (N * h * w, taps): image by image, row by row."""
-    rows, columns, ratio, aligned = grid
+    rows, columns, ratio, rule = grid
     _, _, height, width = shape
     image, left, top, right, bottom = rois.unbind(1)
-    y, of_y = _axis_taps(top, bottom, height, rows, scale, ratio, aligned)
-    x, of_x = _axis_taps(left, right, width, columns, scale, ratio, aligned)
+    y, of_y = _axis_taps(height, rows, ratio, *extent(rule, top, bottom, scale))
+    x, of_x = _axis_taps(width, columns, ratio, *extent(rule, left, right, scale))
     y = (image.int()[:, None, None] * height + y) * width
     taps = (AXIS_TAPS * ratio) ** 2
     index = y[:, :, None, :, None] + x[:, None, :, None, :]
@@ -150,19 +152,14 @@ def _taps(rois: Tensor, shape: Sequence[int], scale: float, grid: tuple) -> tupl
     return index.view(-1, taps), weight.view(-1, taps)
 
 
-def _axis_taps(
-    low: Tensor, high: Tensor, pixels: int, bins: int, scale: float, ratio: int, aligned: bool
-) -> tuple[Tensor, Tensor]:
+def _axis_taps(pixels: int, bins: int, ratio: int, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the pixels that each bin of an axis is made of and their weights, (N, bins, taps).
 
     The steps are mmcv's, in its order, so that samples fall on the same side of every border.
     """
-    shift = 0.5 if aligned else 0.0
-    start = low * scale - shift
-    length = high * scale - shift - start
-    step = (length if aligned else length.clamp(min=1))[:, None, None] / bins
-    number = torch.arange(bins, dtype=low.dtype)[:, None]
-    part = torch.arange(ratio, dtype=low.dtype) + 0.5
+    step = length[:, None, None] / bins
+    number = torch.arange(bins, dtype=start.dtype)[:, None]
+    part = torch.arange(ratio, dtype=start.dtype) + 0.5
     at = start[:, None, None] + number * step + part * step / ratio  # (N, bins, samples)
     inside = (at >= -1) & (at <= pixels)
     at = torch.where(inside, at, 0).clamp(0, pixels - 1)

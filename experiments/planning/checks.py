@@ -13,7 +13,9 @@ from experiments.declared import key_of
 from experiments.errors import UserError, unknown
 
 # Below these, keys are handed on to a constructor or to MMDetection, which refuse what they do not know.
-OPEN = ("aggregation.", "pre.", "post.", "schedule.optimizer.", "profile.model.", "hydra.")
+OPEN = (
+    *("aggregation.", "pre.", "post.", "schedule.optimizer.", "profile.model.", "profile.by_architecture.", "hydra."),
+)
 
 GROUPS = (*names.FACTORS, "resources", "tracking")
 
@@ -53,7 +55,11 @@ NULLABLE = (
     *("recipe.grad_clip", "recipe.warmup_ratio", "resources.gmacs_per_second"),
 )
 LEAST_SIDE = 32  # pixels of an image after resizing: below, the coarsest level pooled from has no cell
-CHOICES = {"recipe.boxes": ("legacy", None), "recipe.box_loss": ("smooth_l1", None)}
+CHOICES = {
+    "recipe.roi_align": ("v1", "legacy", "aligned"),
+    "recipe.boxes": ("legacy", None),
+    "recipe.box_loss": ("smooth_l1", None),
+}
 
 
 def additions(overrides: Sequence[str], config: dict[str, Any]) -> None:
@@ -99,7 +105,7 @@ def form(config: dict[str, Any], reference: dict[str, Any], where: str = "") -> 
 
 
 def _may_be_null(path: str) -> bool:
-    return path in NULLABLE or path.startswith((*OPEN, "profile.by_architecture.")) or path.endswith(".attention_heads")
+    return path in NULLABLE or path.startswith(OPEN) or path.endswith(".attention_heads")
 
 
 def _kind(value: object) -> str:
@@ -115,7 +121,7 @@ def _shown(value: object) -> str:
 def values(config: dict[str, Any]) -> None:
     """Raises UserError for a value out of range, and for an argument where there is no module to take it."""
     for key, (least, most) in WHOLE_NUMBERS.items():
-        if _at(config, key) is not None or key not in NULLABLE:
+        if _has(config, key) and (_at(config, key) is not None or key not in NULLABLE):
             _require_whole(key, _at(config, key), least, most)
     for key, largest in NUMBERS.items():
         if _at(config, key) is not None or key not in NULLABLE:

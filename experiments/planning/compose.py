@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.declared import key_of
 from experiments.errors import CONF
-from experiments.planning import checks, output_folder, typed
+from experiments.planning import checks, option_files, output_folder, typed
 
 Compose = Callable[[list[str]], DictConfig]
 
@@ -65,6 +65,7 @@ class Composer:
         if options not in self.references:
             self.unset[options] = self._compose(options)
             self.references[options] = resolve(self.unset[options])
+            option_files.check(self.references[options], options)
         checks.additions(overrides, self.references[options])
         seeds = [item for item in overrides if key_of(item) == "seed"]
         variant = self._variant(options, tuple(item for item in overrides if item not in seeds))

@@ -17,7 +17,7 @@ def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPath
         paths: where checkpoints, logs and the journal go.
         processes: ranks that share the batch; divides `schedule.batch_size`.
     """
-    cfg = get_config(f"mmdet::{config['architecture']['base']}")
+    cfg = base_config(config)
     customize(cfg.model, config, len(splits["train"].classes))
     _set_data(cfg, config, splits, processes)
     cfg.val_evaluator = dict(
@@ -36,6 +36,11 @@ def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPath
     cfg.work_dir = str(paths.work)
     cfg.launcher = "pytorch" if processes > 1 else "none"
     return cfg
+
+
+def base_config(config: Settings) -> Config:
+    """Returns MMDetection's own config of the trial's architecture."""
+    return get_config(f"mmdet::{config['architecture']['base']}")
 
 
 def _set_data(cfg: Config, config: Settings, splits: dict[str, Split], processes: int) -> None:

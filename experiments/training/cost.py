@@ -45,23 +45,19 @@ class Cost:
 def count(model: Mapping[str, Any], width: int, height: int) -> Cost:
     """Returns the cost of a two-stage detector; nothing is computed, nothing loaded.
 
-    Its own code for test runs on tensors without values: backbone, neck, RPN, every stage of a cascade for as many
-    proposals, and masks or grids for as many detections as `test_cfg` allows, of all sizes (`groie.cost.squares`).
-    Where an operator cannot run so, as mmcv's deformable convolution, a warning says why gmacs are None.
+    Where an operator cannot run without values (`predict`), a warning says why gmacs are None.
 
     Args:
         model: the `model` of the trial's MMDetection config.
-        width, height: of the image in pixels, padded as MMDetection pads it: `profile.image_scale`.
+        width, height: of the image in pixels: `profile.image_scale`.
     """
     with torch.device("meta"), DefaultScope.overwrite_default_scope("mmdet"):
         detector = MODELS.build(copy.deepcopy(model)).eval()  # MMDetection writes into it
-    divisor = model["data_preprocessor"].get("pad_size_divisor", 1)
-    size = tuple(math.ceil(side / divisor) * divisor for side in (height, width))
     extractors = [module for module in detector.modules() if isinstance(module, BaseRoIExtractor)]
     macs: float | None
     share: float | None
     try:
-        macs, share = (total / 1e9 for total in _multiply_adds(detector, size, extractors))
+        macs, share = (total / 1e9 for total in predict(detector, width, height))
     except Exception as error:  # of any operator or head: what cannot be counted can still be trained
         warnings.warn(f"multiply-adds were not counted: {type(error).__name__}: {error}", stacklevel=2)
         macs = share = None
@@ -89,13 +85,21 @@ def _size(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _multiply_adds(detector: Any, size: tuple[int, ...], extractors: list[nn.Module]) -> tuple[int, int]:
-    """Returns those of a detector on the meta device for an image, and its extractors' part in them."""
+def predict(detector: Any, width: int, height: int) -> tuple[int, int]:
+    """Has a detector without memory look at an image; returns its multiply-adds, and its extractors' part in them.
+
+    Its own code for test runs on tensors without values: backbone, neck, RPN, every stage of a cascade for as many
+    proposals, and masks or grids for as many detections as `test_cfg` allows, of all sizes (`groie.cost.squares`).
+    The image is padded as MMDetection pads it. Raises what the detector raises: torch's error where one part does not
+    fit the next, or where an operator, as mmcv's deformable convolution, cannot run so; that names the meta device.
+    """
+    divisor = getattr(detector.data_preprocessor, "pad_size_divisor", 1)
+    size = tuple(math.ceil(side / divisor) * divisor for side in (height, width))
     _fix_numbers(detector, *size)
     sample = DetDataSample(metainfo=dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0)))
     parts: list[int] = []
     with torch.no_grad(), MultiplyAdds(detector) as counted:
-        for extractor in extractors:
+        for extractor in (module for module in detector.modules() if isinstance(module, BaseRoIExtractor)):
             extractor.register_forward_pre_hook(lambda *_: parts.append(-counted.total))
             extractor.register_forward_hook(lambda *_: parts.append(counted.total))
         detector(torch.empty(1, 3, *size, device="meta"), [sample], mode="predict")

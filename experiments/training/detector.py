@@ -3,14 +3,17 @@
 The edits go in this order: the recipe's (what the authors did otherwise), the profile's (how big), the extractors.
 """
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
-Settings = dict[str, Any]
+from experiments.training.extractor import Settings, arguments, extractor
+
 HEADS = ("bbox_head", "mask_head", "grid_head")
-STRIDES = (4, 8, 16, 32)  # pixels per cell of the FPN levels that RoIs are pooled from
+COUNTS_OTHERWISE = ("semantic_head",)  # heads whose classes are not the data's: those of a map of the whole image
 
 
 def customize(model: ConfigDict, config: Settings, classes: int) -> None:
@@ -22,11 +25,15 @@ def customize(model: ConfigDict, config: Settings, classes: int) -> None:
         classes: number of classes that the heads tell apart.
     """
     profile = config["profile"]
+    width = next(_each(model.neck)).out_channels  # of MMDetection's FPN
     follow_recipe(model, config["recipe"])
     merge(model, profile["model"])
     merge(model, profile["by_architecture"].get(config["architecture"]["name"], {}))
     _set_proposals(model, profile["proposals"])
-    _set_widths(model, profile["channels"], classes)
+    _set_widths(model, width, profile["channels"])
+    for name, part in model.roi_head.items():
+        if name not in COUNTS_OTHERWISE:
+            _set_classes(part, classes)
     for place, settings in config["architecture"]["extractors"].items():
         model.roi_head[place] = extractor(config, settings)
 
@@ -49,41 +56,6 @@ def follow_recipe(model: ConfigDict, recipe: Settings) -> None:
             stage.assigner.match_low_quality = recipe["match_low_quality"]
 
 
-def extractor(config: Settings, settings: Settings) -> ConfigDict:
-    """Returns the config of a RoI extractor: the aggregation's class with the variant's modules around it.
-
-    `settings` holds output_size, cells per side of a pooled RoI, and may hold attention_heads, which then replaces the
-    modules' own number of heads in this extractor.
-    """
-    aggregation = {key: value for key, value in config["aggregation"].items() if key != "name"}
-    if config["extractor"]["checkpoint"]:  # else left out, for aggregations that do not know it
-        aggregation["checkpoint"] = True
-    roi_layer = ConfigDict(
-        type="RoIAlign",
-        output_size=settings["output_size"],
-        sampling_ratio=aggregation.pop("sampling_ratio"),
-        aligned=config["recipe"]["aligned"],
-    )
-    return ConfigDict(
-        **aggregation,
-        roi_layer=roi_layer,
-        out_channels=config["profile"]["channels"],
-        featmap_strides=list(STRIDES),
-        pre=_module(config["pre"], settings),
-        post=_module(config["post"], settings),
-    )
-
-
-def _module(choice: Settings, settings: Settings) -> Settings | None:
-    """Returns a menu option as the extractor takes it: arguments without the option's name, None for no module."""
-    if choice["type"] is None:
-        return None
-    arguments = {key: value for key, value in choice.items() if key != "name"}
-    if "num_heads" in arguments and settings.get("attention_heads"):
-        arguments["num_heads"] = settings["attention_heads"]
-    return arguments
-
-
 def merge(node: Any, changes: Mapping[str, Any]) -> None:
     """Merges `changes` into a config in place, or into each item of a list; heads that it lacks are passed over.
 
@@ -104,13 +76,35 @@ def _set_proposals(model: ConfigDict, share: float) -> None:
             proposals[key] = max(1, round(proposals[key] * share))
 
 
-def _set_widths(model: ConfigDict, channels: int, classes: int) -> None:
-    model.neck.out_channels = model.rpn_head.in_channels = model.rpn_head.feat_channels = channels
-    for name in HEADS:
-        for head in _each(model.roi_head.get(name, [])):
-            head.in_channels = channels
-            if name != "grid_head":  # a grid has points, not classes
-                head.num_classes = classes
+def _set_widths(model: ConfigDict, shipped: int, channels: int) -> None:
+    """Makes the FPN `channels` wide, and what MMDetection ships as wide as the FPN: it reads the FPN's features."""
+    neck, *others = _each(model.neck)
+    neck.out_channels = model.rpn_head.in_channels = model.rpn_head.feat_channels = channels
+    readers = [(neck, key) for neck in others for key in ("in_channels", "out_channels")]
+    for name, parts in model.roi_head.items():
+        key = "out_channels" if name.endswith("roi_extractor") else "in_channels"
+        readers += [(part, key) for part in _each(parts) if isinstance(part, Mapping)]
+    for part, key in readers:
+        if _setting(part, key) == shipped:
+            part[key] = channels
+
+
+def _set_classes(node: Any, classes: int) -> None:
+    """Tells every module of a config, and the modules in it, how many classes the data have, where it asks for that."""
+    if isinstance(node, list):
+        for item in node:
+            _set_classes(item, classes)
+    elif isinstance(node, dict):
+        if _setting(node, "num_classes") is not None:
+            node["num_classes"] = classes
+        for value in node.values():
+            _set_classes(value, classes)
+
+
+def _setting(module: Mapping[str, Any], key: str) -> Any:
+    """Returns what a module's config says of an argument, else the class's default; None where it takes none such."""
+    made = MODELS.get(module["type"]) if isinstance(module.get("type"), str) else None
+    return module.get(key, arguments(made).get(key) if inspect.isclass(made) else None)
 
 
 def _each(node: Any) -> Iterator[Any]:

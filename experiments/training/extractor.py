@@ -1,0 +1,131 @@
+"""A variant's RoI extractor: the aggregation's class with the recipe's arguments, and the modules around it."""
+
+import inspect
+from collections.abc import Collection
+from importlib import import_module
+from typing import Any
+
+from mmcv import ops
+from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtractor
+from mmdet.registry import MODELS
+
+import groie  # noqa: F401  (registers the modules)
+from experiments.errors import UserError, unknown
+
+Settings = dict[str, Any]
+STRIDES = (4, 8, 16, 32)  # pixels per cell of the FPN levels that RoIs are pooled from
+SET_HERE = ("roi_layer", "out_channels", "featmap_strides", "pre", "post", "checkpoint")
+ROI_ALIGN: dict[str, Settings] = {  # by recipe.roi_align
+    "v1": {"type": "RoIAlignV1"},
+    "legacy": {"type": "RoIAlign", "aligned": False},
+    "aligned": {"type": "RoIAlign", "aligned": True},
+}
+
+
+def extractor(config: Settings, settings: Settings) -> Settings:
+    """Returns the config of a RoI extractor.
+
+    What the aggregation's YAML does not set and its class takes is the recipe's (level_activation, pre_shared), the
+    profile's (finest_scale) or the trial's (seed). RoIAlign's samples are the recipe's (sampling_ratio), likewise.
+
+    Args:
+        config: the trial's resolved configuration.
+        settings: output_size, cells per side of a pooled RoI, and perhaps attention_heads, which then replaces the
+            modules' own number of heads in this extractor.
+
+    Raises:
+        UserError: the aggregation's class does not exist, or does not take what is chosen.
+    """
+    recipe, aggregation = config["recipe"], dict(config["aggregation"])
+    choice = f"aggregation={aggregation.pop('name')}"
+    ratio = aggregation.pop("sampling_ratio", recipe["sampling_ratio"])
+    made = class_of("aggregation.type", aggregation["type"])
+    takes = arguments(made)
+    _require_arguments(choice, made, aggregation.keys() - {"type"}, takes)
+    _require_pooling(choice, made, recipe["roi_align"])
+    modules = {place: _module(config[place], settings) for place in ("pre", "post")}
+    chosen = {f"{place}={config[place]['name']}": place for place, module in modules.items() if module}
+    if config["extractor"]["checkpoint"]:
+        chosen["extractor.checkpoint=true"] = "checkpoint"
+    for word, key in chosen.items():
+        if key not in takes:
+            raise UserError(f"{word} does not fit {choice}: {made.__name__} takes no argument {key}; leave it out")
+    offered = {
+        **{key: recipe[key] for key in ("level_activation", "pre_shared")},
+        "finest_scale": config["profile"]["finest_scale"],
+        "seed": config["seed"],
+        **modules,
+        **({"checkpoint": True} if config["extractor"]["checkpoint"] else {}),
+    }
+    return {
+        **{key: value for key, value in offered.items() if key in takes},
+        **aggregation,
+        "roi_layer": {
+            **ROI_ALIGN[recipe["roi_align"]],
+            "output_size": settings["output_size"],
+            "sampling_ratio": ratio,
+        },
+        "out_channels": config["profile"]["channels"],
+        "featmap_strides": list(STRIDES),
+    }
+
+
+def class_of(key: str, name: Any) -> Any:
+    """Returns the class of a name in MMDetection's registry or of a full path; UserError, with the key, for none."""
+    module, _, last = str(name).rpartition(".")
+    try:
+        if module:  # MMEngine would say nothing of why it cannot be imported
+            import_module(module)
+        found = MODELS.get(str(name))
+    except Exception as error:  # of the module that is imported, whatever it is
+        raise UserError(f"{key}={name} cannot be imported: {type(error).__name__}: {error}") from error
+    if inspect.isclass(found):
+        return found
+    if module:
+        raise UserError(f"{key}={name} cannot be imported: {module} has no class {last}")
+    ours = [one for one, made in MODELS.module_dict.items() if made.__module__.startswith("groie.")]
+    known = [one for one in ours if issubclass(MODELS.get(one), BaseRoIExtractor)]
+    raise UserError(f"{unknown(key, name, sorted(known))}, or give the full path of a class of your own")
+
+
+def arguments(made: Any) -> dict[str, Any]:
+    """Returns what a class's constructor takes, and what the bases take to which it may hand **kwargs on, by name.
+
+    The values are defaults, `inspect.Parameter.empty` where there is none.
+    """
+    found: dict[str, Any] = {}
+    for base in inspect.getmro(made):
+        if "__init__" in vars(base):
+            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+            named = [one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+            found = {one.name: one.default for one in named} | found
+            if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+                break
+    return found
+
+
+def _require_arguments(choice: str, made: Any, given: Collection[str], takes: Collection[str]) -> None:
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in inspect.signature(made).parameters.values())
+    free = sorted({*takes, "sampling_ratio"} - {*SET_HERE, "init_cfg"})
+    for key in sorted(given):
+        if key in SET_HERE or (key not in takes and not takes_any):
+            raise unknown(f"{choice}: argument of {made.__name__}", key, free)
+
+
+def _require_pooling(choice: str, made: Any, rule: str) -> None:
+    by_name = getattr(made, "build_roi_layers", None) is BaseRoIExtractor.build_roi_layers
+    if by_name and not hasattr(ops, ROI_ALIGN[rule]["type"]):
+        raise UserError(
+            f"{choice} does not fit recipe.roi_align={rule}: {made.__name__} builds only poolings that mmcv has; set "
+            "recipe.roi_align=legacy or aligned, or extend AllLevels or OneLevel of groie"
+        )
+
+
+def _module(choice: Settings, settings: Settings) -> Settings | None:
+    """Returns a menu option as the extractor takes it: arguments without the option's name, None for no module."""
+    if choice["type"] is None:
+        return None
+    arguments = {key: value for key, value in choice.items() if key != "name"}
+    if "num_heads" in arguments and settings.get("attention_heads"):
+        arguments["num_heads"] = settings["attention_heads"]
+    return arguments
