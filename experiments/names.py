@@ -27,6 +27,7 @@ HOST = "host"  # where that attempt ran
 GPU = "gpu"
 VERSION = "version."  # VERSION + a package -> its version
 REASON = "reason"  # why a run is FAILED or KILLED, one line
+UNMATCHED = "unmatched"  # why a FINISHED run has no matches.npz, one line
 # A run may belong to several sweeps. KEY is `sweep_key(name)`: MLflow's tag keys allow few characters.
 SWEEP = "sweep."  # SWEEP + KEY -> name of the sweep
 PLANNED = (

@@ -90,7 +90,7 @@ class TrialPaths:
     @property
     def kept(self) -> tuple[Path, ...]:
         """The files that MLflow keeps of a trial that has ended."""
-        measured = (self.journal, self.cost, self.detections, self.matches, self.by_class)
+        measured = (self.journal, self.cost, self.detections, self.matches, self.errors, self.by_class)
         return (self.config, self.detector_config, self.log, *measured)
 
     def provenance(self, attempt: int) -> Path:
@@ -118,13 +118,37 @@ class TrialPaths:
 
     @property
     def detections(self) -> Path:
-        """What the last evaluation detected (`experiments.detections`)."""
+        """What the evaluation of the last epoch recorded detected (`experiments.detections`)."""
         return self.root / "detections.npz"
+
+    @property
+    def evaluated(self) -> tuple[Path, ...]:
+        """The files that an evaluation makes."""
+        return (self.detections, self.by_class)
+
+    def fresh(self, file: Path) -> Path:
+        """Returns where an evaluation leaves such a file until its epoch is saved and recorded."""
+        return self.work / file.name
 
     @property
     def matches(self) -> Path:
         """What COCO's evaluation decided about each of them (`experiments.matches`)."""
         return self.root / "matches.npz"
+
+    @property
+    def errors(self) -> Path:
+        """What each kind of error costs in AP50, a record like the journal's (JSON)."""
+        return self.root / "errors.json"
+
+    @property
+    def unmatched(self) -> Path:
+        """Why matches and errors could not be made, in a line; absent where nobody tried or they were made."""
+        return self.root / "unmatched.txt"
+
+    @property
+    def matching_lock(self) -> Path:
+        """Held by whoever makes matches and errors; beside the folder, which may be put aside."""
+        return self.root.with_name(f".{self.root.name}.lock")
 
     @property
     def cost(self) -> Path:
@@ -133,7 +157,7 @@ class TrialPaths:
 
     @property
     def by_class(self) -> Path:
-        """COCO's figures of the last evaluation for each class (JSON, by IoU type)."""
+        """COCO's figures of the last epoch recorded for each class (JSON, by IoU type)."""
         return self.root / "by_class.json"
 
     @property

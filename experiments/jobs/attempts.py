@@ -42,6 +42,7 @@ class Attempt:
     status: str | None = None  # how it ended, one of MLflow's words; None while it has not
     reason: str | None = None
     transient: bool = False  # a failure that may not come again
+    journal: str | None = None  # SHA-256 of the records of all epochs, where it finished them
     ended: float | None = None  # seconds since 1970; None where its owner could not say
     touched: float = 0.0  # the last sign of life, seconds since 1970; kept by the file system alone
 

@@ -19,6 +19,8 @@ def run(paths: TrialPaths, config: dict[str, Any]) -> str:
     since = time.monotonic()
     while time.monotonic() - since < PATIENCE_SECONDS:
         attempt = attempts.last(paths.root)
+        if attempt is not None and attempt.state == names.FINISHED:  # what follows is made by the first alone
+            break
         if attempt is not None and attempt.job == nodes.job():
             if attempt.status is not None and not attempt.transient:
                 break

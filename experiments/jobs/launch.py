@@ -13,10 +13,11 @@ import yaml
 from experiments import files, names
 from experiments.data import datasets
 from experiments.display import TrialDisplay, console
-from experiments.jobs import attempts, helper, nodes, ranks, stopping
+from experiments.errors import UserError
+from experiments.jobs import attempts, helper, matching, nodes, ranks, stopping
 from experiments.paths import TrialPaths
 from experiments.planning import resources
-from experiments.record import journal, provenance
+from experiments.record import journal, provenance, whole
 from experiments.record.journal import Reader
 from experiments.record.tracking import Courier
 from experiments.training import checkpoints
@@ -36,8 +37,9 @@ class Outcome:
 def run_trial(folder: Path, launch: Path) -> str:
     """Runs the frozen trial in `folder` from its last complete epoch on and returns its state afterwards.
 
-    A failure that may pass is tried again, `retry.attempts` times in all. Nothing is started where another process has
-    the trial, or once `launch`, the folder of all jobs started together, has a stop file.
+    Then its matches are made; of a trial that is finished already, these alone. A failure that may pass is tried
+    again, `retry.attempts` times in all. Nothing is started where another process has the trial, or once `launch`, the
+    folder of all jobs started together, has a stop file.
     """
     paths = TrialPaths(folder)
     config = yaml.safe_load(paths.config.read_text())
@@ -48,6 +50,16 @@ def run_trial(folder: Path, launch: Path) -> str:
 
 
 def _run(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str:
+    if not matching.is_due(paths):
+        _train(paths, config, launch)
+    elif stopping.asked(paths.root, launch):
+        return attempts.state(paths.root)
+    if matching.is_due(paths) and stopping.asked(paths.root, launch) != stopping.NOW:
+        matching.make(paths, config, launch)
+    return attempts.state(paths.root)
+
+
+def _train(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
     folder = paths.root
     for _ in range(config["retry"]["attempts"]):
         if stopping.asked(paths.root, launch):
@@ -62,16 +74,15 @@ def _run(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str:
             break
     if attempts.state(folder) == names.FAILED and config["fail_fast"]:
         stopping.ask(launch, stopping.DRAIN)
-    return attempts.state(folder)
 
 
 def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], launch: Path) -> Outcome:
     description = json.loads(paths.description.read_text())
     outcome = Outcome(names.KILLED, "interrupted")
-    courier = display = None
+    courier = display = sealed = None
     try:
         ranks.end_leftovers(paths, claim.attempt.number)
-        journal.mend(paths.journal)
+        _mend(paths)
         paths.ending.unlink(missing_ok=True)
         claim.update(rendezvous=nodes.rendezvous(config))
         _note_provenance(paths, config, claim.attempt.number)
@@ -81,19 +92,36 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         outcome = (
             Outcome(names.FAILED, lacking) if lacking else _supervise(claim, paths, config, launch, courier, display)
         )
+        if outcome.status == names.FINISHED:
+            outcome, sealed = _sealed(paths, outcome)
     except SystemExit:
         outcome = Outcome(names.KILLED, "ended by the cluster: cancelled, out of time, or pushed out by another job")
         raise
     finally:
         if not claim.lost:
             told = {"status": outcome.status, "reason": outcome.reason, "transient": outcome.transient}
-            claim.update(**told, ended=time.time())
+            claim.update(**told, ended=time.time(), journal=sealed)
             if outcome.status == names.FINISHED:  # written down by now: the checkpoints may go
-                _keep(paths, config["resources"]["keep_checkpoints"])
+                _keep(paths, config)
         trouble = courier.close() if courier else None
         if display:
             display.close(outcome.status, outcome.reason, trouble, paths.log)
     return outcome
+
+
+def _sealed(paths: TrialPaths, finished: Outcome) -> tuple[Outcome, str | None]:
+    """Returns how a finished attempt ended, now that its journal was read, and by what the journal is known again."""
+    try:
+        return finished, whole.seal(paths)
+    except UserError as error:
+        return Outcome(names.FAILED, str(error)), None
+
+
+def _mend(paths: TrialPaths) -> None:
+    """Takes out of the journal what is no record; the ranks write the lost epochs again, from their checkpoint."""
+    damaged = journal.mend(paths.journal)
+    if damaged:
+        console.print(f"{paths.journal} had {damaged} damaged lines, which are left out", style="yellow", markup=False)
 
 
 def _note_provenance(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
@@ -164,8 +192,9 @@ def _told(paths: TrialPaths) -> Outcome:
     return Outcome(names.FAILED, "its processes ended without telling why", True)
 
 
-def _keep(paths: TrialPaths, kept: list[str]) -> None:
+def _keep(paths: TrialPaths, config: dict[str, Any]) -> None:
     """Removes the checkpoints of a finished trial that nobody wants to keep."""
-    checkpoints.prune(paths.work, 1 if "last" in kept else 0)
+    kept = config["resources"]["keep_checkpoints"]
+    checkpoints.prune(paths.work, config["schedule"]["epochs"], 1 if "last" in kept else 0)
     if "best" not in kept:
         (paths.work / checkpoints.BEST).unlink(missing_ok=True)

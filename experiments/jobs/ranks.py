@@ -26,7 +26,7 @@ def start(paths: TrialPaths, config: dict[str, Any], attempt: Attempt, log: IO[b
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env=_environment(config),
+        env=environment(config["resources"]["gpus"] != 0),
     )
 
 
@@ -39,12 +39,11 @@ def command(paths: TrialPaths, config: dict[str, Any], attempt: Attempt) -> list
     return [*DEAF, *torchrun, *nodes.meeting(config, attempt), *worker]
 
 
-def _environment(config: dict[str, Any]) -> dict[str, str]:
+def environment(gpus: bool) -> dict[str, str]:
+    """Returns the environment of a process that works on a trial, with or without GPUs."""
     # Threads that wait give their core away: on a shared CPU a spinning team takes several times as long.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": with_our_code()}
-    if config["resources"]["gpus"] == 0:
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    return environment
+    without = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}
+    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": with_our_code(), **without}
 
 
 def with_our_code() -> str:

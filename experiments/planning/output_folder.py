@@ -1,10 +1,14 @@
 """The folder that everything is written to: which are accepted, and the mark that tells them from others."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from experiments.errors import UserError
+from experiments.paths import OutputPaths, TrialPaths
 
 MARK = ".groie-ablation"
 OURS = {MARK, "trials", "mlflow.db"}  # any of them makes a folder ours
@@ -42,6 +46,19 @@ def accept(folder: Path) -> None:
             f"output_dir={folder} holds files that are none of ours ({', '.join(others[:3])}); "
             "choose a folder that is new, empty or of earlier trials"
         )
+
+
+def put_aside(outputs: OutputPaths, trial: TrialPaths) -> None:
+    """Moves the folder of a trial that is done again to those replaced; UserError while something is made in it."""
+    outputs.replaced.mkdir(exist_ok=True)
+    moment = datetime.now(UTC).strftime("%Y-%m-%d_%H-%M-%S.%f")
+    try:
+        with FileLock(trial.matching_lock, timeout=0):
+            trial.root.rename(outputs.replaced / f"{trial.root.name}.{moment}")
+    except Timeout as error:
+        raise UserError(
+            f"another command makes the matches of {trial.root.name}; wait for it, then give the same command"
+        ) from error
 
 
 def mark(folder: Path) -> None:

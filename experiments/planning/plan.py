@@ -25,7 +25,7 @@ from experiments.planning import estimate, output_folder, rehearsal, resources
 from experiments.planning.compose import Compose, Composer
 from experiments.planning.sweep import Request
 from experiments.planning.trial import Trial
-from experiments.record import journal
+from experiments.record import journal, whole
 
 SHOWN = 60  # trials in the table on the terminal; the plan's file has all
 
@@ -39,7 +39,13 @@ class Entry:
     state: str = attempts.TO_DO
     why: str = ""
     runs: bool = True
+    trains: bool = True  # if it runs; else only what follows the last epoch is made, of a finished trial
     cost: estimate.Estimate = estimate.NONE
+
+    @property
+    def replaces(self) -> bool:
+        """Returns whether a finished trial is done again."""
+        return self.runs and self.trains and self.state == names.FINISHED
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,20 @@ def _look(plan: Plan) -> None:
         attempt = attempts.last(entry.trial.paths.root)
         entry.state = attempt.state if attempt else attempts.TO_DO
         entry.runs, entry.why = _decide(entry.trial, attempt)
-        entry.cost = estimate.estimate(entry.trial, done) if entry.runs else estimate.NONE
+        if entry.state == names.FINISHED and not entry.runs:
+            _complete(entry)
+        elif entry.runs:
+            entry.cost = estimate.estimate(entry.trial, done)
+
+
+def _complete(entry: Entry) -> None:
+    """Finds out what a finished trial lacks and what is done about it; UserError where nothing can be."""
+    paths = entry.trial.paths
+    mended, unmatched = whole.restore(paths, dry=True), whole.of(paths).matches
+    if unmatched:
+        entry.runs, entry.trains, entry.cost = True, False, estimate.Estimate(0.0, "nothing is trained")
+    made = f"makes {paths.matches.name} alone ({unmatched})" if unmatched else ""
+    entry.why = "; ".join(filter(None, (mended, made)))
 
 
 def _decide(trial: Trial, attempt: Attempt | None) -> tuple[bool, str]:
@@ -161,8 +180,8 @@ def freeze(plan: Plan) -> None:
     store = Store(plan.settings)  # here and now, so that jobs find it made
     for entry, fingerprints in zip(plan.entries, data, strict=True):
         trial, paths = entry.trial, entry.trial.paths
-        if entry.runs and entry.state == names.FINISHED:
-            _replace(plan, trial)
+        if entry.replaces:
+            output_folder.put_aside(plan.outputs, paths)
         earlier = json.loads(paths.description.read_text()) if paths.description.exists() else {}
         tags = {**earlier.get("sweeps", {}), **_membership(entry, plan.sweeps)}
         paths.root.mkdir(parents=True, exist_ok=True)
@@ -182,7 +201,7 @@ def _fingerprints(entry: Entry) -> dict[str, str]:
     trial = entry.trial
     now = {split: part.sha256 for split, part in datasets.locate(trial.config).items()}
     paths = trial.paths
-    begun = entry.state != attempts.TO_DO and not (entry.runs and entry.state == names.FINISHED)
+    begun = entry.state != attempts.TO_DO and not entry.replaces
     if begun and json.loads(paths.description.read_text())["data"] != now:
         name = trial.config["dataset"]["name"]
         raise UserError(
@@ -190,13 +209,6 @@ def _fingerprints(entry: Entry) -> dict[str, str]:
             "give the other data a name of its own (dataset.name=...) or another output_dir"
         )
     return now
-
-
-def _replace(plan: Plan, trial: Trial) -> None:
-    """Puts the folder of a finished trial aside, in one step."""
-    plan.outputs.replaced.mkdir(exist_ok=True)
-    moment = datetime.now(UTC).strftime("%Y-%m-%d_%H-%M-%S")
-    trial.paths.root.rename(plan.outputs.replaced / f"{trial.trial_id}.{moment}")
 
 
 def _membership(entry: Entry, asked: Sequence[str]) -> dict[str, str]:
@@ -306,6 +318,8 @@ def summarize(plan: Plan) -> bool:
     """Says what became of the plan and how to read it; returns whether every trial is finished."""
     states = {entry.trial.trial_id: attempts.state(entry.trial.paths.root) for entry in plan.entries}
     unfinished = {trial: state for trial, state in states.items() if state != names.FINISHED}
+    finished = [entry.trial for entry in plan.entries if entry.trial.trial_id not in unfinished]
+    unmatched = {trial.trial_id: why for trial in finished if (why := whole.of(trial.paths).matches)}
     console.print(f"{len(states) - len(unfinished)} of {len(states)} trials finished")
     for trial, state in unfinished.items():
         attempt = attempts.last(plan.outputs.trial(trial).root)
@@ -319,6 +333,10 @@ def summarize(plan: Plan) -> bool:
         console.print("another command still runs them: python -m experiments status --watch")
     elif unfinished:
         console.print("the same command goes on where they stopped")
-    else:
+    elif not unmatched:
         console.print("read them: python -m analysis table --sweep last   or in MLflow: make ui")
-    return not unfinished
+    for trial_id, why in unmatched.items():
+        console.print(f"  finished  {trial_id}, without matches.npz: {why}", style="yellow", markup=False)
+    if unmatched:
+        console.print("the same command makes matches.npz, without training; tables have all else", style="yellow")
+    return not unfinished and not unmatched

@@ -23,7 +23,8 @@ from rich.progress import track
 from experiments.display import console
 from experiments.errors import UserError
 
-FORMAT = 1  # raise it when what an archive holds comes to mean something else
+FORMAT = 2  # raise it when what an archive holds comes to mean something else
+OLDEST = 1  # that is read: without `errors.json`, the errors among the metrics of the last epoch
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 16 * 2**20
 BLOCK = 2**20  # bytes read at a time
@@ -143,9 +144,11 @@ def _manifest(zipped: ZipFile, members: dict[str, ZipInfo]) -> Manifest:
         manifest = Manifest.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise ArchiveError(f"holds a bad {MANIFEST}: {first(error)}") from error
-    if manifest.format != FORMAT:
+    if not OLDEST <= manifest.format <= FORMAT:
         newer = "a newer version of this program; update it" if manifest.format > FORMAT else "no version of it"
-        raise ArchiveError(f"has format {manifest.format}, this program reads format {FORMAT}: it was made by {newer}")
+        raise ArchiveError(
+            f"has format {manifest.format}, this program reads formats {OLDEST} to {FORMAT}: it was made by {newer}"
+        )
     for name in sorted(members.keys() ^ manifest.files.keys() ^ {MANIFEST}):
         where = (
             f"lacks {shown(name)}, which is in its" if name in manifest.files else f"holds {name}, which is not in its"

@@ -15,7 +15,7 @@ from experiments.display import console
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.record import archive, forms, provenance, status
+from experiments.record import archive, forms, provenance, status, whole
 from experiments.record.status import Progress
 
 LAST, ALL = "last", "all"  # in place of a sweep's name: the one planned last, whatever the folder has
@@ -30,13 +30,16 @@ def pack(outputs: OutputPaths, study: str, file: Path) -> None:
         study: a sweep's name, `last` or `all`.
         file: to write, as a whole or not at all.
 
-    Raises UserError for an unknown study, one of which no trial has ended, and a file that cannot be written.
+    Raises UserError for an unknown study, one of which no trial has ended, one with a finished trial that no longer has
+    all its records, and a file that cannot be written.
     """
     name = _planned_last(outputs) if study == LAST else study
     trials = status.read(outputs, None if name == ALL else name)
     ended = [one for one in trials if one.attempt is not None and one.state != names.RUNNING]
     if not ended:
         raise UserError(f"no trial of {name} in {outputs.root} has ended; wait, or cancel what runs")
+    for one in ended:
+        whole.restore(one.paths)
     manifest = archive.write(file, name, provenance.source()["commit"], _contents(outputs, name, ended))
     size = sum(content.size for content in manifest.files.values()) / 2**20
     console.print(f"{len(ended)} trials of {name} are in {file} ({size:.1f} MiB unpacked)", markup=False)

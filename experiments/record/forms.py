@@ -48,7 +48,7 @@ class Description(BaseModel):
 
 
 class Point(BaseModel):
-    """Metrics at a step: of the journal, of `cost.json`."""
+    """Metrics at a step: of the journal, of `cost.json` and `errors.json`."""
 
     time: Time
     step: Count
@@ -104,7 +104,7 @@ class Planned(BaseModel):
 
 
 ATTEMPT, EPOCH, TOLD, ROWS = TypeAdapter(Attempt), TypeAdapter(Epoch), TypeAdapter(Told), TypeAdapter(list[Line])
-WORDS = TypeAdapter(Words)
+LINE, WORDS = TypeAdapter(Line), TypeAdapter(Words)
 WRITTEN = {field.name for field in fields(Attempt)} - {"touched"}
 
 
@@ -125,7 +125,8 @@ def _files() -> dict[str, int]:
     """Returns the most bytes of each file of a trial that may travel, by a pattern of its path."""
     paths = TrialPaths(Path())
     known = dict.fromkeys(paths.kept, 2048 * MIB)
-    known |= dict.fromkeys((paths.config, paths.description, paths.record, paths.cost), MIB // 4)
+    small = (paths.config, paths.description, paths.record, paths.cost, paths.errors, paths.unmatched)
+    known |= dict.fromkeys(small, MIB // 4)
     known |= {paths.journal: 128 * MIB, paths.by_class: 16 * MIB, paths.detector_config: 16 * MIB}
     numbered = {
         r"attempts/[0-9]{4}\.json": MIB,

@@ -136,11 +136,22 @@ def _compared(paths: TrialPaths, target: TrialPaths) -> str:
     if mine.get("record") != theirs["record"] or attempts.state(target.root) == names.RUNNING:
         return ""
     if tried[0] == tried[1]:
-        ours = {paths.config.name, paths.description.name}  # of each place
-        return THERE if all(mine.get(name) == theirs.get(name) for name in {*mine, *theirs} - ours) else ""
+        return _compared_as_ended(paths, mine, theirs)
     if tried[0].items() < tried[1].items():
         return FURTHER
     return THERE if tried[1].items() < tried[0].items() else ""
+
+
+def _compared_as_ended(paths: TrialPaths, mine: dict[str, bytes], theirs: dict[str, bytes]) -> str:
+    """Returns the same of two trials with the same attempts, by their files: one may have got its matches since."""
+    ours = {paths.config.name, paths.description.name}  # of each place
+    differing = {name for name in {*mine, *theirs} - ours if mine.get(name) != theirs.get(name)}
+    made = {paths.matches.name, paths.errors.name, paths.unmatched.name, paths.log.name}
+    if not differing:
+        return THERE
+    if differing <= made and (paths.matches.name in mine) != (paths.matches.name in theirs):
+        return FURTHER if paths.matches.name in theirs else THERE
+    return ""
 
 
 def _adapt(one: Incoming, outputs: OutputPaths, uri: str) -> str:
@@ -183,9 +194,7 @@ def _take(one: Incoming, outputs: OutputPaths, origin: dict[str, Any]) -> None:
     one.paths.imported.write_text(json.dumps(origin, indent=2))
     outputs.trials.mkdir(exist_ok=True)
     if one.novelty == FURTHER:
-        outputs.replaced.mkdir(exist_ok=True)
-        moment = datetime.now(UTC).strftime("%Y-%m-%d_%H-%M-%S.%f")
-        one.target.root.rename(outputs.replaced / f"{one.target.root.name}.{moment}")
+        output_folder.put_aside(outputs, one.target)
     one.paths.root.rename(one.target.root)
 
 

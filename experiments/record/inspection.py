@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from experiments import names
 from experiments.paths import TrialPaths
 from experiments.planning.trial import Trial
-from experiments.record import forms, provenance
+from experiments.record import forms, provenance, whole
 from experiments.record.archive import ArchiveError, first, shown
 from experiments.record.forms import Description, Planned, Point, Provenance
 
@@ -45,8 +45,12 @@ def check(paths: TrialPaths) -> None:
         _check(path, _short, origin)
     if paths.journal.exists():
         _check(paths.journal, _journal, paths.journal)
-    if paths.cost.exists():
-        _read(paths.cost, Point)
+    if paths.unmatched.exists():
+        _check(paths.unmatched, _line, paths.unmatched)
+    _check(paths.journal, _whole, paths)
+    for path in (paths.cost, paths.errors):
+        if path.exists():
+            _read(path, Point)
     if paths.by_class.exists():
         _check(paths.by_class, json.loads, paths.by_class.read_bytes())
     for path in sorted(paths.root.glob("*.npz")):
@@ -165,6 +169,17 @@ def _journal(path: Path) -> None:
             (forms.EPOCH if "step" in json.loads(line) else forms.TOLD).validate_json(line, strict=True)
         except ValidationError as error:
             raise ValueError(f"line {number}: {first(error)}") from error
+
+
+def _line(path: Path) -> None:
+    forms.LINE.validate_python(path.read_text(), strict=True)
+
+
+def _whole(paths: TrialPaths) -> None:
+    """Checks that a finished trial has the records of all its epochs, and those that it had when it finished."""
+    lacking = whole.of(paths).records
+    if lacking:
+        raise ValueError(lacking)
 
 
 def _arrays(path: Path) -> None:

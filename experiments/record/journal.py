@@ -5,16 +5,32 @@ Two kinds of record, told apart by their keys:
    "samples": [{"time": ms, "step": iteration, "metrics": {...}}, ...]}    of some of its steps, with time and step
   {"time": ms, "epoch": 3, "iteration": 7, "iterations": 50, "loss": x}  how far the training is; or, in place of loss,
                                                                          "evaluating": true
+
+A line that is neither was damaged. Every reader here leaves it out, and `so_far` says which line it is.
 """
 
+import hashlib
 import json
+import os
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import names
+from experiments import files, names
 
 Record = dict[str, Any]
+PROGRESS = ("time", "epoch", "iteration", "iterations")  # whole numbers of a record that says how far the training is
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a journal says."""
+
+    complete: dict[int, Record]  # the records of the complete epochs, by epoch
+    newest: Record | None  # the last that says how far the training is
+    damage: str | None  # what is wrong with the first bad line: "line 7 is damaged"
 
 
 def stamped(**fields: Any) -> Record:
@@ -28,27 +44,56 @@ def append(path: Path, record: Record) -> None:
         file.write(json.dumps(record) + "\n")
 
 
-def mend(path: Path) -> None:
-    """Cuts off a record whose writer was stopped in the middle of it."""
-    if path.exists():
-        with path.open("r+b") as file:
-            file.truncate(file.read().rfind(b"\n") + 1)
+def mend(path: Path) -> int:
+    """Takes out what is no record: a last line that its writer did not complete, and damaged lines.
+
+    Returns how many damaged lines there were.
+    """
+    if not path.exists():
+        return 0
+    lines = _lines(path, 0)
+    os.truncate(path, sum(map(len, lines)))
+    whole = [line for line in lines if _parsed(line) is not None]
+    if len(whole) < len(lines):
+        files.write(path, b"".join(whole))
+    return len(lines) - len(whole)
+
+
+def write(path: Path, records: Iterable[Record]) -> None:
+    """Makes a journal of these records alone, in one step."""
+    files.write(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def complete_epochs(path: Path) -> dict[int, Record]:
     """Returns the records of the complete epochs, by epoch."""
-    return so_far(path)[0]
+    return so_far(path).complete
 
 
-def so_far(path: Path) -> tuple[dict[int, Record], Record | None]:
-    """Returns the records of the complete epochs, by epoch, and the last that says how far the training is.
+def so_far(path: Path) -> Content:
+    """Returns what a journal says; of no epoch where there is none yet.
 
     Most lines of a long journal say how far it once was: these are not read.
     """
     lines = _lines(path, 0)
-    complete = {record["step"]: record for record in (json.loads(line) for line in lines if b'"step"' in line)}
-    newest = next((line for line in reversed(lines) if b'"loss"' in line and b'"step"' not in line), None)
-    return complete, json.loads(newest) if newest else None
+    complete: dict[int, Record] = {}
+    damage = None
+    for number, line in enumerate(lines, 1):
+        if b'"step"' in line:
+            record = _parsed(line)
+            if record is None:
+                damage = damage or f"line {number} is damaged"
+            elif record["step"] not in complete:
+                complete[record["step"]] = record
+            elif digest([complete[record["step"]]]) != digest([record]):
+                damage = damage or f"line {number} is another record of epoch {record['step']}"
+    progress = (_parsed(line) for line in reversed(lines) if b'"loss"' in line and b'"step"' not in line)
+    return Content(complete, next(filter(None, progress), None), damage)
+
+
+def digest(records: Iterable[Record]) -> str:
+    """Returns the SHA-256 of records, in hexadecimal, by which they are known again to the last digit."""
+    text = "\n".join(json.dumps(record, sort_keys=True) for record in records)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def seconds(epoch: Record) -> float:
@@ -67,7 +112,7 @@ class Reader:
         """Returns the records completed since the last call; a line still being written waits for the next."""
         lines = _lines(self.path, self.offset)
         self.offset += sum(map(len, lines))
-        return [json.loads(line) for line in lines]
+        return [record for line in lines if (record := _parsed(line)) is not None]
 
 
 def _lines(path: Path, offset: int) -> list[bytes]:
@@ -78,3 +123,39 @@ def _lines(path: Path, offset: int) -> list[bytes]:
         file.seek(offset)
         content = file.read()
     return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+
+
+def _parsed(line: bytes) -> Record | None:
+    """Returns the record that a line holds, None where it holds none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    if "step" in record:
+        points = (record, *record["samples"]) if isinstance(record.get("samples"), list) else (record,)
+        known = record["step"] != 0 and all(map(_is_point, points))
+    else:
+        known = all(_is_count(record.get(key)) for key in PROGRESS) and record["iterations"] > 0
+        known = known and ("evaluating" in record or _is_number(record.get("loss")))
+    return record if known else None
+
+
+def _is_point(point: Any) -> bool:
+    """Returns whether these are metrics of a step, with their time."""
+    return (
+        isinstance(point, dict)
+        and _is_count(point.get("time"))
+        and _is_count(point.get("step"))
+        and isinstance(point.get("metrics"), dict)
+        and all(map(_is_number, point["metrics"].values()))
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

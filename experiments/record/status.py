@@ -15,7 +15,7 @@ from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.jobs.attempts import Attempt
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.record import journal
+from experiments.record import journal, whole
 
 STYLES = {names.RUNNING: "green", names.FAILED: "red", attempts.INTERRUPTED: "yellow", names.FINISHED: "dim"}
 
@@ -28,8 +28,9 @@ class Progress:
     description: dict[str, Any]
     attempt: Attempt | None
     epoch: float  # complete epochs, and the share of the one that runs
-    average_precision: float | None  # box AP of the last complete epoch, a fraction
+    average_precision: float | None  # box AP of the last complete epoch, a fraction; None where records are lacking
     epoch_seconds: float | None  # median of the complete epochs
+    lacks: whole.Lacks
 
     @property
     def state(self) -> str:
@@ -62,17 +63,21 @@ def _sweeps(progress: Progress) -> list[str]:
 
 
 def _progress(paths: TrialPaths) -> Progress:
-    complete, now = journal.so_far(paths.journal)
+    found, attempt = journal.so_far(paths.journal), attempts.last(paths.root)
+    complete, now = found.complete, found.newest
+    description = json.loads(paths.description.read_text())
+    lacks = whole.lacks(paths, description["epochs"], attempt, found)
     running = now["epoch"] - 1 + now["iteration"] / now["iterations"] if now else 0.0
     last = complete[max(complete)]["metrics"] if complete else {}
     seconds = [journal.seconds(record) for record in complete.values()]
     return Progress(
         paths=paths,
-        description=json.loads(paths.description.read_text()),
-        attempt=attempts.last(paths.root),
+        description=description,
+        attempt=attempt,
         epoch=max(running, len(complete)),
-        average_precision=last.get(names.coco_metric("bbox", "AP")),
+        average_precision=None if lacks.records else last.get(names.coco_metric("bbox", "AP")),
         epoch_seconds=median(seconds) if seconds else None,
+        lacks=lacks,
     )
 
 
@@ -98,14 +103,15 @@ def table(trials: list[Progress]) -> Table:
     for column in ("epoch", "box AP", "left"):
         grid.add_column(column, justify="right", no_wrap=True)
     for one in sorted(trials, key=lambda one: order.index(one.state)):
-        grid.add_row(*(Text(cell) for cell in _cells(one)), style=STYLES.get(one.state, ""))
+        style = STYLES[attempts.INTERRUPTED] if _lacking(one) else STYLES.get(one.state, "")
+        grid.add_row(*(Text(cell) for cell in _cells(one)), style=style)
     return grid
 
 
 def _cells(one: Progress) -> tuple[str, ...]:
     running = one.state == names.RUNNING
     return (
-        "\n  ".join(filter(None, (one.paths.root.name, _told(one.attempt, running)))),
+        "\n  ".join(filter(None, (one.paths.root.name, _told(one.attempt, running), *_lacking(one)))),
         one.state.lower(),
         f"{one.epoch:.1f}/{one.description['epochs']}" if running else f"{one.epoch:.0f}/{one.description['epochs']}",
         "" if one.average_precision is None else f"{100 * one.average_precision:.1f}",
@@ -117,6 +123,18 @@ def _told(attempt: Attempt | None, running: bool) -> str | None:
     if attempt is None or not running:
         return attempt.reason if attempt else None
     return f"{attempt.device} on {attempt.host}, attempt {attempt.number}, heard of {attempt.age:.0f} s ago"
+
+
+def _lacking(one: Progress) -> list[str]:
+    """Returns a sentence for what a trial's folder lacks."""
+    found = []
+    if one.lacks.records:
+        finished = "its command, or sync, mends it where a checkpoint of the last epoch is kept"
+        remedy = finished if one.state == names.FINISHED else "the next attempt leaves it out"
+        found.append(f"{one.paths.journal.name} {one.lacks.records}; {remedy}")
+    if one.lacks.matches:
+        found.append(f"without {one.paths.matches.name} ({one.lacks.matches}); its command makes it, without training")
+    return found
 
 
 def _span(seconds: float) -> str:

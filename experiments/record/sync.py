@@ -12,6 +12,7 @@ from experiments.jobs import attempts
 from experiments.paths import TrialPaths
 from experiments.record.status import Progress
 from experiments.record.tracking import Store, deliver
+from experiments.record.whole import ShortenedError
 
 
 def all_trials(trials: list[Progress], uri: str | None) -> None:
@@ -20,17 +21,25 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
     Args:
         trials: of one output folder.
         uri: another store than the trials' own.
+
+    Raises UserError, once all others are delivered, where a finished trial no longer has the records of all its epochs.
     """
     stores: dict[tuple[str, str], Store] = {}
     still = [one for one in trials if one.attempt is not None and one.state != names.RUNNING]
+    left_out: list[str] = []
     for one in track(still, "to MLflow", console=console, disable=not console.is_terminal):
         config: dict[str, Any] = yaml.safe_load(one.paths.config.read_text())
         tracking = config["tracking"] | ({"uri": uri} if uri else {})
         key = (tracking["uri"], tracking["experiment"])
         stores[key] = stores.get(key) or Store({**config, "tracking": tracking})
-        deliver(stores[key], one.paths)
-    where = ", ".join(uri for uri, _ in stores)
-    console.print(f"{len(still)} trials are in MLflow as their folders have them: {where}", markup=False)
+        try:
+            deliver(stores[key], one.paths)
+        except ShortenedError as error:
+            left_out.append(str(error))
+    where, count = ", ".join(uri for uri, _ in stores), len(still) - len(left_out)
+    console.print(f"{count} trials are in MLflow as their folders have them: {where}", markup=False)
+    if left_out:
+        raise UserError(f"{len(left_out)} were not delivered: {'; '.join(left_out)}")
 
 
 def what_was_missed(trials: list[TrialPaths], config: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ from experiments import names
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.record import pages, provenance, wording
+from experiments.record import pages, provenance, whole, wording
 from experiments.record.journal import Reader
 
 SECONDS, LONGEST_SECONDS = 1.0, 15.0  # between two updates of a run; doubled while the store is in trouble
@@ -82,7 +82,7 @@ class Run:
         self.client, self.experiment_id = store.client, store.experiment_id
         self.paths = paths
         self.reader = Reader(paths.journal)
-        self.counted = False  # whether the cost was read
+        self.read: set[Path] = set()  # of the files that hold one record each
         self.pending: list[Metric] = []  # read, but not yet taken by the store
         self.run_id = ""  # not yet known
         self.tags: dict[str, str] = {}  # as the store has them
@@ -95,7 +95,10 @@ class Run:
         if not self.run_id:
             self._find_or_create(description, tried)
         ended = attempt is not None and not attempt.alive
-        settled = f"{attempt.number} {attempt.state} {_size(self.paths.journal)}" if attempt and ended else ""
+        if ended:
+            whole.restore(self.paths)  # before anything of it is delivered
+        unmatched = (whole.of(self.paths).matches or "") if ended else ""
+        settled = self._settled(attempt, unmatched) if attempt and ended else ""
         anew = settled != self.tags[names.SETTLED]
         if anew or not ended:
             self._deliver()
@@ -103,13 +106,20 @@ class Run:
             self._keep_files()
             self.client.log_batch(self.run_id, metrics=_spent(tried))
         reason = (attempt.reason or "") if attempt and ended else ""
-        self._tag({**_tags(description), **self._origin(attempt), names.REASON: reason})
+        told = {names.REASON: reason, names.UNMATCHED: unmatched}
+        self._tag({**_tags(description), **self._origin(attempt), **told})
         if anew and attempt and ended:
             status = attempt.status or names.KILLED
             self.client.set_terminated(self.run_id, status, end_time=_milliseconds(attempt.heard))
         elif anew:
             self.client.update_run(self.run_id, status=names.RUNNING)
         self._tag({names.SETTLED: settled})  # last: what was not reached before the store broke off is done again
+
+    def _settled(self, attempt: attempts.Attempt, unmatched: str) -> str:
+        """Returns what tells the folder of a trial that has ended from the same one at another time."""
+        known = [attempt.number, attempt.state, _size(self.paths.journal)]
+        known += [_size(self.paths.errors)] if self.paths.errors.exists() else []
+        return " ".join(filter(None, (*map(str, known), unmatched)))
 
     def _keep_files(self) -> None:
         """Copies what is needed to repeat and to understand the trial."""
@@ -143,9 +153,10 @@ class Run:
     def _deliver(self) -> None:
         """Copies metrics with their own times and steps, by which a second time adds nothing."""
         records = self.reader.new_records()
-        if not self.counted and self.paths.cost.exists():
-            records.append(json.loads(self.paths.cost.read_text()))
-            self.counted = True
+        for path in (self.paths.cost, self.paths.errors):
+            if path not in self.read and path.exists():
+                records.append(json.loads(path.read_text()))
+                self.read.add(path)
         self.pending += [
             Metric(name, value, point["time"], point["step"])
             for record in records
@@ -157,7 +168,7 @@ class Run:
             self.pending = []
 
     def _tag(self, tags: dict[str, str]) -> None:
-        changed = {key: value for key, value in tags.items() if self.tags.get(key, "") != value}
+        changed = {key: value for key, value in tags.items() if self.tags.get(key) != value}
         if changed:
             self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in changed.items()])
             self.tags = {**self.tags, **changed}

@@ -68,6 +68,19 @@ def _digest_file(path: Path) -> Path:
     return path.with_suffix(".sha256")
 
 
+def records(path: Path) -> list[dict[str, Any]]:
+    """Returns the journal's records that a checkpoint holds; none where it is absent or torn."""
+    if not path.exists() or (path.name != BEST and not is_whole(path)):  # the best has no digest
+        return []
+    from experiments.training import loading  # only here: it imports torch and MMEngine
+
+    try:
+        found: list[dict[str, Any]] = loading.load(path, map_location="cpu")["meta"]["records"]
+    except (OSError, ValueError):
+        return []
+    return found
+
+
 def mark_best(folder: Path, epoch: int) -> None:
     """Has `best.pth` name this epoch's checkpoint; both share the bytes on the disk."""
     part = folder / "best.part"
@@ -77,10 +90,17 @@ def mark_best(folder: Path, epoch: int) -> None:
     part.unlink(missing_ok=True)  # a rename between two names of one file does nothing
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Removes all but the newest `keep` of the epochs' checkpoints, and what an interrupted save left."""
-    for path in by_epoch(folder)[: -keep or None]:
-        path.unlink(missing_ok=True)
-        _digest_file(path).unlink(missing_ok=True)
+def prune(folder: Path, last: int, keep: int) -> None:
+    """Removes all but `keep` of the epochs' checkpoints, and what an interrupted save left.
+
+    Args:
+        folder: of this trial alone.
+        last: epoch of the newest checkpoint that is whole; any later one is torn, and its epoch will be done again.
+        keep: how many to keep, this one and those of the epochs just before it.
+    """
+    for path in by_epoch(folder):
+        if not last - keep < epoch_of(path) <= last:
+            path.unlink(missing_ok=True)
+            _digest_file(path).unlink(missing_ok=True)
     for path in folder.glob("*.part"):
         path.unlink(missing_ok=True)

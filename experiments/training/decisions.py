@@ -1,27 +1,53 @@
 """What the last evaluation of a trial is kept for: COCO's decision on every detection, and its errors by kind.
 
-By pycocotools, whose evaluation can be looked into; it takes about a minute on COCO, so it is done once a trial.
+By pycocotools, whose evaluation can be looked into; it takes about a minute on COCO, so it is done once a trial, after
+its last epoch is recorded: `python -m experiments.training.decisions FOLDER ATTEMPT`. It needs the trial's folder and
+the annotations, no GPU and no checkpoint.
 """
 
 import contextlib
 import io
+import json
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
+import yaml
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from experiments import detections, matches, names
+from experiments import detections, files, matches, names
+from experiments.data import datasets
 from experiments.detections import Records
+from experiments.jobs import attempts
 from experiments.paths import TrialPaths
+from experiments.record import journal
 from experiments.training import error_kinds
 
+TOLERANCE = 1e-9  # of AP: hotcoco's and pycocotools' are equal to the last bit, those of other detections are not
+SIGN_SECONDS = 10.0  # between two signs of life
 
-def keep(paths: TrialPaths, annotations: str) -> dict[str, float]:
+
+def make(paths: TrialPaths) -> None:
+    """Writes `matches.npz` and `errors.json` of a trial whose last epoch is recorded."""
+    annotations = datasets.locate(yaml.safe_load(paths.config.read_text()))["val"].annotations
+    complete = journal.complete_epochs(paths.journal)
+    last = max(complete)
+    errors = keep(paths, str(annotations), complete[last]["metrics"])
+    # Once, with the time of the first: MLflow takes points of another time for others.
+    files.create(paths.errors, json.dumps(journal.stamped(step=last, metrics=errors), indent=1))
+
+
+def keep(paths: TrialPaths, annotations: str, recorded: dict[str, float]) -> dict[str, float]:
     """Writes `matches.npz` of the detections that the trial keeps; returns `bbox_errors/Cls` ... for each IoU type.
 
     Args:
         paths: of the trial.
         annotations: path of the validation set's annotation file.
+        recorded: the metrics of the trial's last epoch, among them `bbox/AP`.
+
+    Raises ValueError where the detections have another AP: they are not of that epoch, or not of these annotations.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells its progress
         truth = COCO(annotations)
@@ -29,19 +55,52 @@ def keep(paths: TrialPaths, annotations: str) -> dict[str, float]:
     decided: dict[str, matches.Matches] = {}
     for iou_type, records in detections.load(paths.detections).items():
         evaluation = evaluate(truth, records, iou_type)
+        found, expected = average_precision(evaluation), recorded[names.coco_metric(iou_type, "AP")]
+        if not abs(found - expected) <= TOLERANCE:
+            raise ValueError(
+                f"the detections in {paths.detections} have {iou_type}/AP {found} on {annotations}, and the journal "
+                f"has {expected}; bring back the files of the last epoch, or train the trial again with rerun=true"
+            )
         decided[iou_type] = matches.decided(evaluation)
         metrics |= {names.error_metric(iou_type, kind): cost for kind, cost in error_kinds.costs(evaluation).items()}
     matches.save(paths.matches, decided)
     return metrics
 
 
+class Heard(COCOeval):
+    """pycocotools' evaluation, which says now and then how far it is: a sign of life."""
+
+    heard = 0.0
+
+    def computeIoU(self, image: int, category: int) -> Any:  # noqa: N802 (pycocotools' name)
+        self._tell(image, category)
+        return super().computeIoU(image, category)
+
+    def evaluateImg(self, image: int, category: int, *more: Any) -> Any:  # noqa: N802 (pycocotools' name)
+        self._tell(image, category)
+        return super().evaluateImg(image, category, *more)
+
+    def _tell(self, image: int, category: int) -> None:
+        if time.monotonic() - self.heard > SIGN_SECONDS:
+            self.heard = time.monotonic()
+            print(f"deciding on {self.params.iouType}: image {image}, class {category}", file=sys.stderr, flush=True)
+
+
 def evaluate(truth: COCO, found: Records, iou_type: str) -> COCOeval:
     """Returns pycocotools' evaluation of detections, every image decided."""
     with contextlib.redirect_stdout(io.StringIO()):
         results = truth.loadRes(found) if found else _nothing(truth)  # loadRes refuses an empty list
-        evaluation = COCOeval(truth, results, iou_type)
+        evaluation = Heard(truth, results, iou_type)
         evaluation.evaluate()
     return evaluation
+
+
+def average_precision(evaluation: COCOeval) -> float:
+    """Returns AP of an evaluation after its `evaluate()`, a fraction; -1 where there is no object."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.accumulate()
+        evaluation.summarize()
+    return float(evaluation.stats[0])
 
 
 def _nothing(truth: COCO) -> COCO:
@@ -50,3 +109,18 @@ def _nothing(truth: COCO) -> COCO:
     empty.dataset = dataset
     empty.createIndex()
     return empty
+
+
+def main() -> None:
+    paths = TrialPaths(Path(sys.argv[1]))
+    attempts.end_with(paths.root, int(sys.argv[2]))
+    try:
+        make(paths)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        files.write(paths.unmatched, f"{type(error).__name__}: {lines[0]}")
+        raise
+
+
+if __name__ == "__main__":
+    main()

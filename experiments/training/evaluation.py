@@ -63,7 +63,7 @@ class ExactCocoMetric(CocoMetric):
 
     Args:
         ann_file: of the validation set.
-        folder: of the trial; keeps the last evaluation's detections and the figures by class.
+        folder: of the trial; gets the detections and the figures by class, `TrialPaths.fresh` until they are recorded.
     """
 
     default_prefix = "coco"
@@ -83,8 +83,9 @@ class ExactCocoMetric(CocoMetric):
             values = average_precisions(evaluation)
             metrics |= {names.coco_metric(iou_type, metric): value for metric, value in values.items()}
             classes[iou_type] = by_class(evaluation)
-        detections.save(self.paths.detections, found)
-        files.write(self.paths.by_class, json.dumps(classes, indent=1))
+        self.paths.work.mkdir(exist_ok=True)
+        detections.save(self.paths.fresh(self.paths.detections), found)
+        files.write(self.paths.fresh(self.paths.by_class), json.dumps(classes, indent=1))
         return metrics
 
     def _records(self, predictions: Iterable[dict]) -> dict[str, Records]:

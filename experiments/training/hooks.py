@@ -16,7 +16,6 @@ from experiments.paths import TrialPaths
 from experiments.record import journal
 from experiments.training import (
     checkpoints,
-    decisions,
     loading,  # noqa: F401 (for every load of MMEngine's)
     randomness,
 )
@@ -31,6 +30,7 @@ class TrialHook(Hook):
     """One complete epoch after the other: trained, evaluated, saved, recorded, in this order.
 
     A stop between any two steps leaves the epoch to be done again, or done and recorded; never recorded and not saved.
+    What the evaluation keeps in files becomes the trial's with the record, so that both are always of one epoch.
 
     Args:
         folder: of the trial.
@@ -57,8 +57,10 @@ class TrialHook(Hook):
             self._mark_best()
 
     def _record(self, record: journal.Record) -> None:
-        # An epoch that is repeated, because its checkpoint was torn, stays as it was recorded first.
         if record["step"] not in journal.complete_epochs(self.paths.journal):
+            for path in self.paths.evaluated:
+                if self.paths.fresh(path).exists():  # else it is there: a stop came between this and the record
+                    self.paths.fresh(path).replace(path)
             journal.append(self.paths.journal, record)
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -107,14 +109,13 @@ class TrialHook(Hook):
             names.VALIDATION_SECONDS: time.monotonic() - self.trained,
             **metrics,
         }
-        if epoch == runner.max_epochs:
-            metrics |= decisions.keep(self.paths, runner.cfg.val_evaluator.ann_file)
         record = journal.stamped(step=epoch, metrics=metrics, samples=self.samples.read())
-        self.records.append(record)
+        # An epoch that is repeated, because its checkpoint was torn, stays as it was recorded first.
+        self.records.append(journal.complete_epochs(self.paths.journal).get(epoch, record))
         checkpoints.save(runner, self.paths.work, epoch, self.records)
         self._mark_best()
-        checkpoints.prune(self.paths.work, KEPT)
-        self._record(record)
+        checkpoints.prune(self.paths.work, epoch, KEPT)
+        self._record(self.records[-1])
 
     def _mark_best(self) -> None:
         box = [record["metrics"][names.coco_metric("bbox", "AP")] for record in self.records]

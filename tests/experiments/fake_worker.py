@@ -50,10 +50,11 @@ def finish() -> None:
 
 
 def go_on() -> None:
-    """Until somebody asks for a stop after the epoch, or ends the process."""
+    """Until somebody asks for a stop after the epoch, or ends the process; the last epoch does not end."""
     while not (folder / "stop").exists():
         time.sleep(0.2)
-        one_epoch()
+        if complete() < EPOCHS - 1:
+            one_epoch()
     end("KILLED", f"stopped as asked after epoch {complete()}")
 
 

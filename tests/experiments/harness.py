@@ -125,12 +125,12 @@ def trial_folder(outputs: Path, run: Run) -> Path:
 
 
 def journal_metrics(folder: Path) -> list[tuple[str, int, float, int]]:
-    """Returns the metrics of a journal, and what the detector costs, as (name, step, value, time), sorted.
+    """Returns all metrics of a trial as (name, step, value, time), sorted: of its journal, its cost and its errors.
 
     Read without the project's code.
     """
     records = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
-    records += [json.loads(file.read_text()) for file in folder.glob("cost.json")]
+    records += [json.loads(file.read_text()) for name in ("cost", "errors") for file in folder.glob(f"{name}.json")]
     return sorted(
         (name, point["step"], value, point["time"])
         for record in records

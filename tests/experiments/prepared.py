@@ -24,7 +24,7 @@ BATCHES = 50  # of an epoch
 
 def folder(outputs: Path, *overrides: str, seed: int = 0) -> TrialPaths:
     """Makes the folder of a trial that is planned and was not begun."""
-    config = {**harness.composed(*overrides), "seed": seed, "output_dir": str(outputs)}
+    config = {**harness.composed(*overrides, f"schedule.epochs={EPOCHS}"), "seed": seed, "output_dir": str(outputs)}
     config["tracking"] = {"uri": harness.store(outputs), "experiment": names.EXPERIMENT}
     trial = Trial(config, (*overrides, f"seed={seed}"))
     trial.paths.root.mkdir(parents=True)

@@ -192,6 +192,9 @@ def test_published_numbers_from_predictions_as_mmdetection_makes_them(iou_type: 
     assert [round(value, 4) for value in found.values()] == PUBLISHED[iou_type]
 
     paths = TrialPaths(tmp_path)
+    assert not paths.detections.exists()  # before the epoch is recorded
+    for file in paths.evaluated:
+        paths.fresh(file).replace(file)
     kept = detections.load(paths.detections)
     assert_equal(
         evaluate(hotcoco.COCO(str(path)), kept[iou_type], iou_type), pycocotools(truth, kept[iou_type], iou_type)
@@ -202,7 +205,10 @@ def test_published_numbers_from_predictions_as_mmdetection_makes_them(iou_type: 
         assert np.mean(known) == pytest.approx(whole, abs=1e-12)
     assert [row["class"] for row in rows] == [truth.cats[number]["name"] for number in truth.getCatIds()]
 
-    errors = decisions.keep(paths, str(path))
+    with pytest.raises(ValueError, match=rf"have {iou_type}/AP 0\.\d+ on .*, and the journal has 0\.5; bring back"):
+        decisions.keep(paths, str(path), {f"{iou_type}/AP": 0.5})
+    assert not paths.matches.exists()
+    errors = decisions.keep(paths, str(path), found)  # by another evaluator than `found`: its AP is the same
     assert list(errors) == [names.error_metric(iou_type, kind) for kind in (*names.ERROR_KINDS, *names.ERROR_SIDES)]
     assert 0 < errors[names.error_metric(iou_type, "Miss")] < 1
     of_evaluation = matches.decided(pycocotools(truth, kept[iou_type], iou_type))
@@ -222,7 +228,7 @@ def test_the_same_records_as_mmdetection_writes(tmp_path: Path) -> None:
     metric.compute_metrics([({}, one) for one in results])
     metric.cat_ids = metric._coco_api.get_cat_ids(cat_names=metric.dataset_meta["classes"])
     written = metric.results2json(results, str(tmp_path / "theirs"))
-    kept = detections.load(tmp_path / "detections.npz")
+    kept = detections.load(tmp_path / "work" / "detections.npz")
     for iou_type in ("bbox", "segm"):
         theirs = json.loads(Path(written[iou_type]).read_text())
         for one in theirs if iou_type == "segm" else ():

@@ -33,7 +33,9 @@ def good(preloaded: Preloaded, output_folder: Callable[[], Path], tmp_path_facto
     (trial,) = outputs.glob("trials/*")
     box = {"image_id": 1, "category_id": 2, "bbox": [1.0, 2.0, 3.0, 4.0], "score": 0.5}
     detections.save(trial / "detections.npz", {"bbox": [box]})
+    np.savez(trial / "matches.npz", some=np.zeros(3))
     (trial / "by_class.json").write_text("{}")
+    (trial / "errors.json").write_text('{"time": 1, "step": 2, "metrics": {"bbox_errors/Cls": 0.5}}')
     (trial / "cost.json").write_text('{"time": 1, "step": 0, "metrics": {"cost/parameters": 12.0}}')
     file = tmp_path_factory.mktemp("good") / "study.zip"
     assert transferred.main(["export", "last", str(file), "--output-dir", str(outputs)]) == 0
@@ -183,8 +185,10 @@ def test_bad_manifest(refused: Refused, tmp_path: Path, manifest: object, senten
 
 
 def test_other_formats(good: Files, refused: Refused, tmp_path: Path) -> None:
-    forged.write(tmp_path / "study.zip", good, format=2)
-    sentence = "has format 2, this program reads format 1: it was made by a newer version of this program; update it"
+    forged.write(tmp_path / "study.zip", good, format=3)
+    sentence = (
+        "has format 3, this program reads formats 1 to 2: it was made by a newer version of this program; update it"
+    )
     assert refused(tmp_path / "study.zip") == sentence
     forged.write(tmp_path / "study.zip", good, format=0)
     assert refused(tmp_path / "study.zip").endswith("it was made by no version of it")

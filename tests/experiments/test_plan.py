@@ -198,7 +198,7 @@ def write_journal(folder: Path, *seconds: tuple[float, float]) -> None:
 def test_what_is_done_follows_from_the_last_attempt(tmp_path: Path, case: str) -> None:
     facts, epochs, more, (state, runs, why) = DECISIONS[case]
     arguments = (*harness.TINY, f"output_dir={tmp_path}", *more)
-    folder = make(*arguments).trials[0].paths.root
+    folder = describe(make(*arguments).trials[0])
     if facts is not None:
         write_attempt(folder, 2, status="FINISHED")  # earlier: of no account
         write_attempt(folder, **facts)

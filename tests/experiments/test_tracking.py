@@ -58,6 +58,7 @@ def paths(tmp_path: Path) -> TrialPaths:
         "factors": dict.fromkeys(names.FACTORS, "none"),
         "kernel_sizes": {"post.kernel_size": 5},
         "sweeps": {names.SWEEP + "one": "one"},
+        "epochs": 1,
     }
     found.description.write_text(json.dumps(description))
     return found
@@ -224,6 +225,7 @@ def test_sweeps_that_join_later_are_tagged(store: Store, paths: TrialPaths) -> N
 @pytest.mark.parametrize(("status", "reason"), [("FINISHED", None), ("FAILED", "out of luck"), ("KILLED", "stopped")])
 def test_run_ends_as_the_attempt_did(store: Store, paths: TrialPaths, status: str, reason: str | None) -> None:
     claim = attempts.claim(paths.root, "1 x cpu")
+    write(paths, record(1, 0.25))
     run = Run(store, paths)
     run.update()
     assert only_run(store).info.status == "RUNNING"
@@ -233,7 +235,8 @@ def test_run_ends_as_the_attempt_did(store: Store, paths: TrialPaths, status: st
     assert ended.info.status == status
     assert ended.data.tags.get(names.REASON, "") == (reason or "")
     assert ended.info.start_time == round(1000 * claim.attempt.started)
-    assert {file.path for file in store.client.list_artifacts(ended.info.run_id)} == {"config.yaml"}
+    kept = {file.path for file in store.client.list_artifacts(ended.info.run_id)}
+    assert kept == {"config.yaml", "journal.jsonl"}
 
 
 def test_run_of_a_dead_process_is_killed_and_runs_again_when_resumed(store: Store, paths: TrialPaths) -> None:
@@ -247,12 +250,13 @@ def test_run_of_a_dead_process_is_killed_and_runs_again_when_resumed(store: Stor
 
 
 def test_files_are_copied_once_for_each_end(store: Store, paths: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(paths, record(1, 0.25))
     attempts.claim(paths.root, "1 x cpu").update(status="FINISHED")
     copied: list[str] = []
     monkeypatch.setattr(MlflowClient, "log_artifact", lambda self, run_id, path: copied.append(path))
     Run(store, paths).update()
     Run(store, paths).update()
-    assert copied == [str(paths.config)]
+    assert copied == [str(paths.config), str(paths.journal)]
 
 
 def test_what_a_settled_run_has_is_not_sent_again(

@@ -1,0 +1,110 @@
+"""What follows a trial's last epoch: its matches and errors are made, in a process of their own.
+
+By then the trial is FINISHED. Whatever becomes of this process, a hang or a crash too, costs neither an epoch nor the
+trial's state, and the same command makes what is lacking, without training.
+"""
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from experiments import files
+from experiments.display import console
+from experiments.errors import UserError
+from experiments.jobs import attempts, ranks, stopping
+from experiments.paths import TrialPaths
+from experiments.record import whole, wording
+from experiments.record.tracking import Courier
+
+POLL_SECONDS = 0.2
+LONGEST = 300  # characters of a reason
+
+
+def is_due(paths: TrialPaths) -> bool:
+    """Returns whether a trial is finished and lacks matches that can be made."""
+    return whole.of(paths).matches is not None
+
+
+def make(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
+    """Makes the matches and errors of a finished trial and brings them to MLflow; says so where that fails."""
+    title = wording.title(json.loads(paths.description.read_text()))
+    try:
+        with FileLock(paths.matching_lock, timeout=0):
+            reason = _try(paths, config, launch) if is_due(paths) else None
+    except Timeout:
+        console.print(f"{title}: another command makes its matches; left to that one", markup=False)
+        return
+    trouble = Courier(config, paths).close()
+    if reason:
+        remedy = "the same command makes it, without training"
+        told = f"{title}: finished, but without matches.npz ({reason}); {remedy}; see {paths.log}"
+        console.print(told, style="yellow", markup=False)
+    if trouble:
+        console.print(f"{title}: MLflow's record is incomplete ({trouble})", style="yellow", markup=False)
+
+
+def _try(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str | None:
+    """Returns why the matches could not be made, None where they were."""
+    paths.unmatched.unlink(missing_ok=True)
+    try:
+        whole.restore(paths)
+        reason = _supervise(paths, config, launch)
+    except UserError as error:
+        reason = str(error)
+    if reason is None:
+        return None
+    if paths.unmatched.exists():  # the process itself knew why
+        reason = paths.unmatched.read_text()
+    reason = textwrap.shorten(reason, LONGEST, placeholder=" ...")
+    with contextlib.suppress(OSError):  # a full disk
+        files.write(paths.unmatched, reason)
+    return reason
+
+
+def _supervise(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str | None:
+    """Follows the process to its end, and ends it where it hangs or is to stop; returns why it failed, if it did."""
+    attempt = attempts.last(paths.root)
+    assert attempt is not None
+    ranks.end_leftovers(paths, attempt.number)  # of a command that was shot
+    claim = attempts.Claim(paths.root, attempt)
+    patience = config["resources"]["patience"]
+    with paths.log.open("ab") as log:
+        log.write(f"--- matches of attempt {attempt.number} on {socket.gethostname()}\n".encode())
+        log.flush()
+        process = subprocess.Popen(
+            command(paths, attempt.number),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=ranks.environment(gpus=False),
+        )
+        size, heard = 0, time.monotonic()
+        try:
+            while process.poll() is None:
+                claim.beat()  # else the process ends itself
+                if stopping.asked(paths.root, launch) == stopping.NOW:
+                    return "stopped as asked"
+                if paths.log.stat().st_size != size:
+                    size, heard = paths.log.stat().st_size, time.monotonic()
+                elif time.monotonic() - heard > patience:
+                    return f"hung: no sign of life for {patience} s (resources.patience)"
+                time.sleep(POLL_SECONDS)
+        finally:
+            ranks.end(process)
+    if process.returncode < 0:
+        return f"its process was ended by {signal.Signals(-process.returncode).name}"
+    return "its process ended without telling why" if process.returncode else None
+
+
+def command(paths: TrialPaths, attempt: int) -> list[str]:
+    """Returns what to type for the process; folder and number at its end tell whose it is, as with ranks."""
+    return [*ranks.DEAF, sys.executable, "-m", "experiments.training.decisions", str(paths.root), str(attempt)]
