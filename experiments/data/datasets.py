@@ -17,6 +17,7 @@ from experiments.planning import output_folder
 SPLITS = ("train", "val")
 KINDS = ("shapes", "coco")
 COCO_TRAINABLE = 117_266  # images of COCO 2017's train set that MMDetection trains on
+COCO_VALIDATION = 5_000
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,17 @@ def training_images(config: dict[str, Any]) -> int | None:
     if file.is_file():
         return _contents(file, OutputPaths(Path(config["output_dir"])).data / "checked").trainable
     return COCO_TRAINABLE if dataset["name"] == "coco" else None
+
+
+def validation_images(config: dict[str, Any]) -> int | None:
+    """Returns how many images are evaluated; None where the annotations are not there to tell, but for COCO's own."""
+    dataset = config["dataset"]
+    if dataset["kind"] == "shapes":
+        return int(dataset["val_images"])
+    file = Path(dataset["root"] or "", dataset["val"]["annotations"])
+    if file.is_file():
+        return len(_contents(file, OutputPaths(Path(config["output_dir"])).data / "checked").file_names)
+    return COCO_VALIDATION if dataset["name"] == "coco" else None
 
 
 def facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from experiments.display import TrialDisplay, console
 from experiments.jobs import attempts, helper, nodes, ranks, stopping
 from experiments.paths import TrialPaths
 from experiments.planning import resources
-from experiments.record import journal, provenance
+from experiments.record import journal, origin, provenance
 from experiments.record.journal import Reader
 from experiments.record.tracking import Courier
 from experiments.training import checkpoints
@@ -98,6 +98,8 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
 
 def _note_provenance(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
     gathered = {**provenance.gather(), "data": datasets.facts(config)}
+    if told := origin.crossing(trained := origin.trained(paths), gathered["source"]):
+        console.print(f"{paths.root.name}: goes on after epoch {trained[-1].last}{told}", markup=False)
     path = paths.provenance(attempt)
     path.parent.mkdir(exist_ok=True)
     if gathered["source"]["difference"]:
