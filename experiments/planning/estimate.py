@@ -127,11 +127,15 @@ def drivers(config: dict[str, Any]) -> tuple[str, str]:
     kept = {**unseeded(config), "extractor": config.get("extractor"), "dataset": None}
     schedule = kept["schedule"]
     kept["schedule"] = [schedule["batch_size"], schedule["optimizer"]["type"]]
-    return json.dumps(kept), json.dumps({**kept, **dict.fromkeys(MODULES)})
+    return _text(kept), _text({**kept, **dict.fromkeys(MODULES)})
 
 
 def _data(config: dict[str, Any]) -> str:
-    return json.dumps(identity(config)["dataset"])
+    return _text(identity(config)["dataset"])
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True)
 
 
 def estimate(trial: Trial, done: Sequence[Measured], anew: bool = False) -> Estimate:

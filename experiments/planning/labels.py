@@ -14,7 +14,7 @@ from experiments.planning.compose import Composer
 from experiments.planning.trial import SHOWN_BY_NAME, identity, variant_of
 
 Path = tuple[str, ...]
-BARE = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)  # text that Hydra takes without quotes, unless it is one of these words
+BARE = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)  # what Hydra takes for text without quotes, but for these
 WORDS = ("true", "false", "null", "nan", "inf")
 
 

@@ -86,9 +86,7 @@ def test_variants_come_as_they_were_asked_for_whatever_another_sweep_typed_since
 def test_a_variant_has_one_text_its_newest(recorder: Recorder) -> None:
     """Older versions recorded what was typed: seeds of a variant with several texts are one row."""
     texts = ["sum recipe.pre_shared=true", "sum", "sum"]
-    found = [
-        of_id(recorder, recorder.run(text, seed, sweeps=(), variant_id="one")) for seed, text in enumerate(texts)
-    ]
+    found = [of_id(recorder, recorder.run(text, seed, sweeps=(), variant_id="one")) for seed, text in enumerate(texts)]
     for run in found:
         run.tags["sweep.retyped"] = "retyped"
     trials = frames.trials_frame(frames.runs_frame(found, "retyped"))

@@ -52,10 +52,20 @@ TEXTS = {
     "faster_rcnn sum pre=conv5": ["pre=conv5", "pre=conv pre.kernel_size=5", "pre=conv1 pre.kernel_size=5"],
     "faster_rcnn sum pre=conv7": ["pre=conv pre.kernel_size=7", "pre=conv3 pre.kernel_size=7"],
     "mask_rcnn single post=attention": ["post=attention aggregation=single architecture=mask_rcnn post.num_heads=6"],
-    "faster_rcnn sum recipe.pre_shared=false": ["recipe.pre_shared=false", "recipe.pre_shared=false aggregation.pre_shared=false"],
+    "faster_rcnn sum recipe.pre_shared=false": [
+        "recipe.pre_shared=false",
+        "recipe.pre_shared=false aggregation.pre_shared=false",
+    ],
     "faster_rcnn sum aggregation.pre_shared=false": ["aggregation.pre_shared=false"],
-    "faster_rcnn sum recipe.grad_clip=null": ["recipe.grad_clip=null", "recipe.grad_clip=null architecture.grad_clip=null"],
-    "faster_rcnn random": ["aggregation=random", "aggregation=random seed=3", "aggregation=random seed=3 aggregation.seed=3"],
+    "faster_rcnn sum recipe.grad_clip=null": [
+        "recipe.grad_clip=null",
+        "recipe.grad_clip=null architecture.grad_clip=null",
+    ],
+    "faster_rcnn random": [
+        "aggregation=random",
+        "aggregation=random seed=3",
+        "aggregation=random seed=3 aggregation.seed=3",
+    ],
     "faster_rcnn random aggregation.seed=5": ["aggregation=random aggregation.seed=5"],
     "faster_rcnn sum recipe=upstream": ["recipe=upstream", "recipe=upstream recipe.aligned=true"],
     "faster_rcnn sum schedule=finetune": ["schedule=finetune", "schedule.epochs=2 schedule=finetune"],
@@ -73,10 +83,12 @@ TEXTS = {
         "++profile.model.extra.a=[1,2.5,'x'] +profile.model.extra.b.c=null",
     ],
     "faster_rcnn sum +profile.model.word='no number: 5'": ["+profile.model.word='no number: 5'"],
-    "faster_rcnn sum +profile.model.word='5' +profile.model.zero={}": ["+profile.model.word='5' +profile.model.zero={}"],
+    "faster_rcnn sum +profile.model.word='5' +profile.model.zero={}": [
+        "+profile.model.word='5' +profile.model.zero={}"
+    ],
     "faster_rcnn mine aggregation=concat aggregation.name=mine": ["aggregation=concat aggregation.name=mine"],
     "faster_rcnn sum pre=conv1 pre.name=mine": ["pre=conv1 pre.name=mine"],
-}  # fmt: skip
+}
 TYPED = [(text, typed) for text, ways in TEXTS.items() for typed in ways]
 
 
@@ -148,11 +160,13 @@ def test_text_is_the_same_however_a_variant_is_typed_and_gives_it_again(composer
     assert len(texts) > 20
 
 
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n$"), max_size=8)
+KEYS = st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n$"), max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=5,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=150, deadline=None)
