@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis import bootstrap, stats
+from analysis import bootstrap, origins, stats
 from analysis.errors import AnalysisError
 from analysis.evidence import ALPHA, DRAWS
 from analysis.metrics import METRICS, Metric, coco_block
@@ -49,7 +49,7 @@ def rows(study: Study) -> dict[str, Trials]:
         for (label, variant), own in finished.groupby(["label", names.VARIANT_ID], sort=False):
             if variant not in known:
                 known.add(variant)
-                title = label if len(study.parts) == 1 else f"{part.name}: {label}"
+                title = origins.plain(label) if len(study.parts) == 1 else f"{part.name}: {origins.plain(label)}"
                 found[title] = _trials(study, dict(zip(own[names.SEED], own[names.TRIAL_ID], strict=True)))
     return found
 
@@ -62,6 +62,7 @@ def lacking(before: Mapping[str, Trials], after: Mapping[str, Trials]) -> list[s
 def find(part: Part, wanted: str, study: Study) -> Trials:
     """Returns the finished trials of the row or variant that is wanted; AnalysisError lists those there are."""
     lines = part.lines.loc[part.lines[names.VARIANT_ID] != ""]
+    lines = lines.assign(label=lines["label"].map(origins.plain))
     for column in ("row", "label", names.VARIANT, names.VARIANT_ID):
         own = lines.loc[lines[column] == wanted]
         if own[names.VARIANT_ID].nunique() == 1:

@@ -37,6 +37,7 @@ def details(part: Part, table: Table, sure: Sequence[Evidence], costs: Costs) ->
     if any(line.significant for one in sure for line in one.lines):
         notes.append(f"*: found, p < {ALPHA:g}.")
     notes += [table.rest] if table.rest else []
+    notes += table.doubts
     notes += [f"{table.source}."] if table.source else []
     return Details(
         table.sweep,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import looks, rows, wording
+from analysis import looks, origins, rows, wording
 from analysis.errors import AnalysisError
 from analysis.looks import Look
 from analysis.metrics import METRICS, Metric, coco_block
@@ -153,7 +153,9 @@ def heading(
 ) -> Heading:
     """Returns what a figure of a table says of it; `number` is the figure's own, where it is not the table's."""
     about = wording.caption(sweep, lines, None)
-    end = tuple(filter(None, (*foot, f"{source}." if (source := wording.source(lines)) else "")))
+    end = tuple(
+        filter(None, (*foot, *origins.sentences(lines), f"{source}." if (source := wording.source(lines)) else ""))
+    )
     if declaration is None:
         return Heading(f"Sweep {sweep}", about, end)
     number = number or (f"Table {declaration.table}" if declaration.table else "")

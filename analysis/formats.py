@@ -27,7 +27,7 @@ def markdown(table: Table) -> str:
             head, cells = head[:-1], [line[:-1] for line in cells]
         rule = ["---", *["---:"] * (len(names.COCO_METRICS) + 2), "---"][: len(head)]
         parts.append("\n".join(pipes(line) for line in (head, rule, *cells)))
-    return "\n\n".join(filter(None, [*parts, table.rest, note(table), _sentence(table.source)])) + "\n"
+    return "\n\n".join(filter(None, [*parts, table.rest, *table.doubts, note(table), _sentence(table.source)])) + "\n"
 
 
 def comma_separated(table: Table) -> str:

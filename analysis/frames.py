@@ -14,7 +14,7 @@ from experiments import names
 from experiments.declared import key_of
 
 LAST = "last"  # instead of a sweep's name: the one planned last
-TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.COMMIT, names.REASON)
+TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.COMMIT, names.CODE, names.REASON)
 RUN_COLUMNS = ("run_id", "status", "started", "place", "recorded", "rows", *TAGS, names.SEED, *names.FACTORS)
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -49,29 +49,44 @@ def runs_frame(runs: list[Run], sweep: str) -> pd.DataFrame:
     """Returns one row per run of the sweep's trials, columns RUN_COLUMNS; what was not recorded is an empty string.
 
     A trial belongs to a sweep by its id, so an attempt that another sweep made at the same trial counts here too.
-    `started` is in ms since 1970; `place` is that of its values in what was typed; `recorded` holds the names of the
-    metrics that the run has; `rows` those of the declared sweep's rows that it serves, None where the run says nothing
-    of them.
+    `started` is in ms since 1970; `place` is that of its variant among those that were asked for; `recorded` holds the
+    names of the metrics that the run has; `rows` those of the declared sweep's rows that it serves, None where the run
+    says nothing of them.
     """
     key = names.sweep_key(sweep)
     tag = names.SWEEP + key
     members = {run.tags[names.TRIAL_ID] for run in runs if run.tags.get(tag) == sweep}
-    typed = _choices(sweep)
+    of_sweep = [run for run in runs if run.tags[names.TRIAL_ID] in members]
+    places = _places(of_sweep, sweep)
     rows = [
         {
             "run_id": run.run_id,
             "status": run.status,
             "started": run.started,
-            "place": _place(run, typed),
+            "place": places[run.tags.get(names.VARIANT_ID, "")],
             "recorded": frozenset(run.metrics),
             "rows": tuple(json.loads(run.tags.get(names.ROWS + key, "[]"))) or None,
             **{name: run.tags.get(name, "") for name in TAGS},
             **{name: run.params.get(name, "") for name in (names.SEED, *names.FACTORS)},
         }
-        for run in runs
-        if run.tags[names.TRIAL_ID] in members
+        for run in of_sweep
     ]
     return pd.DataFrame(rows, columns=list(RUN_COLUMNS))
+
+
+def _places(runs: list[Run], sweep: str) -> dict[str, tuple[int, ...]]:
+    """Returns where each variant stands among those that were asked for; one that is not told of, last.
+
+    Where no run says so, as earlier versions left them, it is where its values stand in what was typed.
+    """
+    tag, typed = names.PLACE + names.sweep_key(sweep), _choices(sweep)
+    told = any(tag in run.tags for run in runs)
+    found: dict[str, tuple[int, ...]] = {}
+    for run in runs:
+        variant = run.tags.get(names.VARIANT_ID, "")
+        place = (int(run.tags.get(tag, len(runs))),) if told else _place(run, typed)
+        found[variant] = min(place, found.get(variant, place))
+    return found
 
 
 def _choices(sweep: str) -> dict[str, list[str]]:
@@ -90,7 +105,7 @@ def _place(run: Run, typed: dict[str, list[str]]) -> tuple[int, ...]:
 def trials_frame(runs: pd.DataFrame) -> pd.DataFrame:
     """Returns one row per trial: its latest FINISHED run, else its latest started; plus a column `label`.
 
-    What that run does not say of `rows` is taken from the trial's other runs.
+    What that run does not say of `rows` is taken from the trial's other runs, and a variant has the text of its newest.
     Variants come in the order in which they were typed, else in that in which they were first started; their seeds in
     numerical order. `label` is what a person reads for a variant; where two variants read alike, their ids tell them
     apart.
@@ -102,6 +117,9 @@ def trials_frame(runs: pd.DataFrame) -> pd.DataFrame:
         finished=runs["status"] == names.FINISHED, first=first, replica=pd.to_numeric(runs[names.SEED], errors="coerce")
     ).sort_values(["finished", "started", "run_id"])
     ranked["rows"] = ranked.groupby(names.TRIAL_ID)["rows"].transform("last")  # the last that is not None
+    named = runs.sort_values(["started", "run_id"]).drop_duplicates(names.VARIANT_ID, keep="last")
+    text = named.set_index(names.VARIANT_ID)[names.VARIANT]
+    ranked[names.VARIANT] = ranked[names.VARIANT_ID].map(text)
     trials = ranked.drop_duplicates(names.TRIAL_ID, keep="last")
     alike = trials.groupby(names.VARIANT)[names.VARIANT_ID].transform("nunique") > 1
     label = trials[names.VARIANT].where(~alike, trials[names.VARIANT] + " [" + trials[names.VARIANT_ID] + "]")

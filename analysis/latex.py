@@ -16,6 +16,7 @@ SPECIAL = str.maketrans(
         ">": r"\textgreater{}",
         "|": r"\textbar{}",
         "±": r"$\pm$",
+        "†": r"$\dagger$",
         "\N{MINUS SIGN}": "$-$",
     }
 )
@@ -51,7 +52,7 @@ def latex(table: Table) -> str:
     lines += [f"    {_line(table, line)} \\\\" for line in table.lines]
     lines += ["    \\bottomrule", "  \\end{tabular}", "\\end{table}"]
     remarks = [f"% {line.label}: {line.state}" for line in table.rows if line.state]
-    remarks += [f"% {text}" for text in (table.rest, table.source) if text]
+    remarks += [f"% {text}" for text in (table.rest, *table.doubts, table.source) if text]
     return "\n".join([*remarks, *lines]) + "\n"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from analysis import origins
 from analysis.formats import pipes
 from analysis.study import Study
 from experiments import names
@@ -15,8 +16,10 @@ def of(study: Study) -> dict[str, str]:
     versions = sorted({key for one in tags for key in one if key.startswith(names.VERSION)})
     machines = [one["machine"] for one in study.surroundings]
     again = [run for run in study.runs if _attempts(run.metrics) > 1]
+    doubts = " ".join(origins.sentences(study.whole.lines))
     return {
-        "commit": _every(one.get(names.COMMIT, "") for one in tags),
+        "commit": _every(commit for one in tags for commit in origins.commits(one.get(names.COMMIT, ""))),
+        **({"code": doubts} if doubts else {}),
         "machines": "; ".join(sorted({_machine(one) for one in machines}))
         or _every(one.get(names.HOST, "") for one in tags),
         "GPUs": _every(one.get(names.GPU, "") for one in tags),

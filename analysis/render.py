@@ -52,6 +52,8 @@ def print_table(table: Table) -> None:
     console.print()
     if table.rest:
         console.print(table.rest, style="yellow", soft_wrap=True)  # in one piece, to be copied
+    for doubt in table.doubts:
+        console.print(doubt, style="yellow", soft_wrap=True)
     console.print(tables.note(table), style="dim")
 
 

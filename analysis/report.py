@@ -117,11 +117,12 @@ def _setting(study: Study, trials: pd.DataFrame) -> str:
 
 
 def _commands(study: Study) -> list[dict[str, str]]:
-    found: dict[str, str] = {}
+    label_of = dict(zip(study.trials[names.VARIANT_ID], study.trials["label"], strict=True))
+    found: dict[str, str] = {}  # by variant
     for run in study.runs:
         overrides = [word for word in run.overrides if key_of(word) != names.SEED]
-        found.setdefault(run.tags[names.VARIANT], shlex.join(["python", "run.py", *overrides]))
-    return [{"label": label, "command": command} for label, command in found.items()]
+        found.setdefault(run.tags[names.VARIANT_ID], shlex.join(["python", "run.py", *overrides]))
+    return [{"label": label_of[variant], "command": command} for variant, command in found.items()]
 
 
 def _trials(study: Study) -> list[tuple[str, ...]]:

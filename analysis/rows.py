@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis import declarations
+from analysis import declarations, origins
 from experiments import names
-from experiments.declared import Declaration
+from experiments.declared import Declaration, words
 
 ROOT = "root"  # column of a study's lines: where the data of all of them lay, as `declarations.data_root` has it
 NOT_RUN = "NOT RUN"  # beside MLflow's status words: a row, or a seed of it, that no run serves yet
@@ -15,15 +15,18 @@ def rows_frame(sweep: str, trials: pd.DataFrame, declaration: Declaration | None
 
     `row` is the row's name, for a typed sweep the variant's label. Rows come in the order of the declaration, then
     those that it does not have, which `remark` says. `line` numbers the lines of the table: each variant of a row is
-    one, and `label` tells them apart. A declared row without a trial, and each seed that a row lacks, is there with an
-    empty `trial_id` and the status NOT_RUN; `what_runs_the_rest` is what to type for them.
+    one, and `label` tells them apart; it ends in `origins.SIGN` where other code trained a seed of it. A declared row
+    without a trial, and each seed that a row lacks, is there with an empty `trial_id` and the status NOT_RUN;
+    `what_runs_the_rest` is what to type for them.
     """
     names_of_rows = [
         (label,) if rows is None else rows for label, rows in zip(trials["label"], trials["rows"], strict=True)
     ]
     served = trials.assign(row=names_of_rows, remark="").explode("row", ignore_index=True)
     if len(served):
-        served["label"] = _labels(served)
+        other = served[names.TRIAL_ID].isin(list(origins.other_code(trials)))
+        sign = other.groupby(served[names.VARIANT_ID]).transform("any").map({True: f" {origins.SIGN}", False: ""})
+        served["label"] = _labels(served) + sign
     asked = [row.name_in(declaration.name) for row in declaration.rows] if declaration else []
     seeds = _seeds(trials)
     # Where more was typed beside the name, each row has a variant for each combination of what was typed.
@@ -101,5 +104,5 @@ def _labels(served: pd.DataFrame) -> pd.Series:
 def _settings(trial: pd.Series) -> dict[str, str]:
     """Returns the choices that a trial is known by: its factors, then what its variant's text says beyond them."""
     factors = {name: f"{name}={trial[name]}" for name in names.FACTORS}
-    words = {word.partition("=")[0]: word for word in trial[names.VARIANT].split() if "=" in word}
-    return {**factors, **{key: word for key, word in words.items() if key not in factors}}
+    told = {word.partition("=")[0]: word for word in words(trial[names.VARIANT]) if "=" in word}
+    return {**factors, **{key: word for key, word in told.items() if key not in factors}}

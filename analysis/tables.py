@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis import stats, wording
+from analysis import origins, stats, wording
 from analysis.metrics import COCO_NAMES, METRICS, coco_block
 from experiments import names
 from experiments.declared import Declaration
@@ -75,6 +75,7 @@ class Table:
     best: dict[str, frozenset[str]]  # ids; without the metrics in which no variant is better than another
     rest: str  # what to type for the rows and seeds that are not run; "" where there are none
     source: str  # the commits that the trials ran, and how many trials
+    doubts: tuple[str, ...] = ()  # sentences on rows that other code trained than the newest
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -111,7 +112,8 @@ def ablation_table(
     blocks = {iou_type: coco_block(iou_type) for iou_type in shown_types}
     best = {name: variants for name in COCO_NAMES if (variants := _best(found, name))}
     caption, rest = wording.caption(sweep, lines, declaration), wording.rest(sweep, lines)
-    return Table(sweep, caption, wording.context(lines), blocks, found, best, rest, wording.source(lines))
+    doubts = origins.sentences(lines)
+    return Table(sweep, caption, wording.context(lines), blocks, found, best, rest, wording.source(lines), doubts)
 
 
 def _best(rows: Iterable[Row], name: str) -> frozenset[str]:

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 
 import pandas as pd
 
-from analysis import rows
+from analysis import origins, rows
 from experiments import names
 from experiments.declared import Declaration
 
@@ -34,7 +34,8 @@ def caption(sweep: str, lines: pd.DataFrame, declaration: Declaration | None) ->
 def source(lines: pd.DataFrame) -> str:
     """Returns which commits the trials ran: "12 trials at commit 1f2e3d4c5b6a"."""
     trials = rows.recorded(lines)
-    commits = [commit or "not recorded" for commit in sorted(set(trials[names.COMMIT]))]
+    told = {commit for tag in trials[names.COMMIT] for commit in origins.commits(tag)}
+    commits = [commit or "not recorded" for commit in sorted(told)]
     count = f"{len(trials)} trial{'s' * (len(trials) != 1)}"
     return f"{count} at commit{'s' * (len(commits) > 1)} {', '.join(commits)}" if len(trials) else ""
 

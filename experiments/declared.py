@@ -1,5 +1,6 @@
 """Declared sweeps and their overrides: what sweeps/*.yaml say, read alike by the plan and by analysis."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,6 +55,11 @@ class Declaration:
 def key_of(override: str) -> str:
     """Returns the key of an override of Hydra's, `[+ ++ ~]key[@package][=value]`, without its sign and package."""
     return override.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def words(text: str) -> list[str]:
+    """Returns the words of a variant's text: what stands between spaces, but for those within quotes."""
+    return re.findall(r"(?:'(?:\\.|[^'\\])*'|\S)+", text)
 
 
 def known() -> list[str]:

@@ -22,7 +22,8 @@ VARIANT = "variant"  # the variant as people read it: "sum pre=conv5 post=attent
 OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial again, as a shell takes it
 RECORD = "record"  # of one folder of a trial: by this its run is found again
 SETTLED = "settled"  # attempt, its state, bytes of the journal that the run is in accord with; empty while one runs
-COMMIT = "commit"  # of the source that the newest attempt ran, 12 digits; ends in -dirty where files differed from it
+COMMIT = "commit"  # of the source, 12 digits; -dirty where files differed from it; of several, with the epochs of each
+CODE = "code"  # files that the training had loaded -> what each means (record.sources), JSON; of several sources, "a,b"
 HOST = "host"  # where that attempt ran
 GPU = "gpu"
 VERSION = "version."  # VERSION + a package -> its version
@@ -33,6 +34,7 @@ SWEEP = "sweep."  # SWEEP + KEY -> name of the sweep
 PLANNED = (
     "planned."  # PLANNED + KEY -> when this sweep was last asked for, ISO 8601 with time zone; absent: part of another
 )
+PLACE = "place."  # PLACE + KEY -> the place of the run's variant among those that were asked for, from 0
 ROWS = "rows."  # ROWS + KEY -> the rows of this declared sweep that the run serves, a JSON list of names
 
 # Metrics: IOU_TYPE/METRIC at step = epoch, counted from 1; fractions in full precision, -1 where COCO has no objects.

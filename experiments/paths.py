@@ -101,6 +101,10 @@ class TrialPaths:
         """What differed from the commit in the source that an attempt ran, as git tells it; absent where nothing."""
         return self.root / "provenance" / f"{attempt:04d}.diff"
 
+    def sources(self, attempt: int) -> Path:
+        """Which source files an attempt's training loaded, and what each means (JSON)."""
+        return self.root / "sources" / f"{attempt:04d}.json"
+
     @property
     def ending(self) -> Path:
         """How the last attempt's processes say that they ended (JSON); absent where they could not."""

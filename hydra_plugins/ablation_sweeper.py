@@ -17,7 +17,7 @@ class AblationSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
         from experiments.jobs import submit
-        from experiments.planning import calibration, plan, sweep, throughput
+        from experiments.planning import calibration, plan, shown, sweep, throughput
 
         loader = self.hydra_context.config_loader
         planned = plan.make(sweep.requests(arguments, loader), partial(loader.load_sweep_config, self.config))
@@ -28,7 +28,7 @@ class AblationSweeper(Sweeper):
                 calibration.fill(planned)
             if planned.settings["resources"]["gmacs_per_second"]:
                 throughput.fill(planned)
-            plan.show(planned)
+            shown.show(planned)
             print(plan.write(planned))
             return
         folder = submit.folder(planned)
@@ -39,7 +39,7 @@ class AblationSweeper(Sweeper):
         )
         submit.check_here(planned, launcher)
         plan.freeze(planned)
-        plan.show(planned)
+        shown.show(planned)
         plan.write(planned)
         stopped = submit.run(planned, launcher, folder)
         from experiments.record import sync  # with MLflow, which a dry run does without

@@ -16,6 +16,7 @@ from experiments.planning import output_folder
 SPLITS = ("train", "val")
 KINDS = ("shapes", "coco")
 COCO_TRAINABLE = 117_266  # images of COCO 2017's train set that MMDetection trains on
+COCO_VALIDATION = 5_000
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,17 @@ def training_images(config: dict[str, Any]) -> int | None:
     if "train" in found:
         return found["train"].contents.trainable
     return COCO_TRAINABLE if dataset["name"] == "coco" else None
+
+
+def validation_images(config: dict[str, Any]) -> int | None:
+    """Returns how many images are evaluated; None where the annotations are not there to tell, but for COCO's own."""
+    dataset = config["dataset"]
+    if dataset["kind"] == "shapes":
+        return int(dataset["val_images"])
+    found = _passed(config, _present(dataset)).splits
+    if "val" in found:
+        return len(found["val"].contents.file_names)
+    return COCO_VALIDATION if dataset["name"] == "coco" else None
 
 
 def facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:

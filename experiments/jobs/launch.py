@@ -17,7 +17,7 @@ from experiments.errors import UserError
 from experiments.jobs import attempts, helper, matching, nodes, ranks, stopping
 from experiments.paths import TrialPaths
 from experiments.planning import resources
-from experiments.record import journal, provenance, whole
+from experiments.record import journal, origin, provenance, whole
 from experiments.record.journal import Reader
 from experiments.record.tracking import Courier
 from experiments.training import checkpoints
@@ -126,6 +126,8 @@ def _mend(paths: TrialPaths) -> None:
 
 def _note_provenance(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
     gathered = {**provenance.gather(), "data": datasets.facts(config)}
+    if told := origin.crossing(trained := origin.trained(paths), gathered["source"]):
+        console.print(f"{paths.root.name}: goes on after epoch {trained[-1].last}{told}", markup=False)
     path = paths.provenance(attempt)
     path.parent.mkdir(exist_ok=True)
     if gathered["source"]["difference"]:

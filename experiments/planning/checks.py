@@ -60,6 +60,7 @@ CHOICES = {
     "recipe.boxes": ("legacy", None),
     "recipe.box_loss": ("smooth_l1", None),
 }
+RERUN = (False, True, "stale")
 
 
 def additions(overrides: Sequence[str], config: dict[str, Any]) -> None:
@@ -95,6 +96,8 @@ def form(config: dict[str, Any], reference: dict[str, Any], where: str = "") -> 
         if key not in config:
             raise UserError(f"{path} was taken away; every trial needs it")
         value = config[key]
+        if path == "rerun":  # of two kinds; judged below
+            continue
         if isinstance(expected, dict) and isinstance(value, dict):
             form(value, expected, f"{path}.")
         elif value is None or expected is None:
@@ -137,6 +140,8 @@ def values(config: dict[str, Any]) -> None:
     for key, valid in CHOICES.items():
         if _at(config, key) not in valid:
             raise unknown(key, _at(config, key), ["null" if choice is None else choice for choice in valid])
+    if config["rerun"] not in RERUN or not isinstance(config["rerun"], bool | str):
+        raise unknown("rerun", _shown(config["rerun"]), map(_shown, RERUN))
     for place in ("pre", "post"):
         for key in config[place].keys() - {"name", "type"}:
             if config[place]["type"] is None:

@@ -38,6 +38,7 @@ class Composer:
         self.contents: dict[str, DictConfig] = {}  # of a group, by the option that gives it alone
         self.references: dict[tuple[str, ...], dict[str, Any]] = {}  # by options: resolved, with nothing else set
         self.unset: dict[tuple[str, ...], DictConfig] = {}  # what these were resolved from: to copy it takes long
+        self.raw: dict[tuple[str, ...], dict[str, Any]] = {}  # the same, not resolved
         self.variants: dict[tuple[str, ...], Variant] = {}
         self.seeds: dict[str, Any] = {}  # by override: parsing one takes a millisecond
 
@@ -80,6 +81,14 @@ class Composer:
                     _put(config, path, self.seeds[item])
         checks.values(config)
         return config
+
+    def content(self, options: tuple[str, ...]) -> dict[str, Any]:
+        """Returns what options give with nothing else set, `${...}` as it stands in their files, to be read only."""
+        if options not in self.raw:
+            raw = OmegaConf.to_container(self._compose(options))
+            assert isinstance(raw, dict)
+            self.raw[options] = {str(key): value for key, value in raw.items()}
+        return self.raw[options]
 
     def _variant(self, options: tuple[str, ...], overrides: tuple[str, ...]) -> "Variant":
         if overrides not in self.variants:

@@ -1,23 +1,69 @@
-"""How long trials will take, from what trials of the same output folder took."""
+"""How long trials will take, from what trials of the same output folder took.
+
+What drives the cost of an image is read from the configuration: all that identifies a trial, less the seed, the data
+and what of the schedule says only how long and how to train. Epochs and images are counted.
+"""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
+
+import yaml
 
 from experiments import names
+from experiments.data import datasets
+from experiments.errors import UserError
 from experiments.jobs import attempts
+from experiments.jobs.attempts import Attempt
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.planning.trial import Trial
+from experiments.planning.trial import Trial, identity, unseeded, variant_of
 from experiments.record import journal
+
+MODULES = ("aggregation", "pre", "post")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one trial's epochs took, in device-seconds: seconds of training and evaluation times ranks."""
+    """What one trial's epochs took."""
 
     variant_id: str
-    alike: tuple[str, ...]  # what trials of a similar cost have in common
-    epoch: float
+    drivers: tuple[str, str]  # of its cost, with its modules and without them
+    data: str
+    epochs: tuple["Epoch", ...]
+    steps: int | None  # of an epoch's training; None where nothing tells
+    batch: int  # images of a step
+    validated: int | None  # images of an epoch's evaluation
+    ranks: int
+    device: str
+    when: int  # ms since 1970, of the last epoch
+
+    def seconds(self, images: tuple[int, int] | None) -> float | None:
+        """Returns the device-seconds of an epoch, of so many images of training and evaluation where they are others.
+
+        None where nothing tells how many were measured.
+        """
+        if images is None:
+            return self.ranks * median(epoch.train + epoch.val for epoch in self.epochs)
+        if not self.steps or not self.validated:
+            return None
+        steps, share = -(-images[0] // self.batch), images[1] / self.validated
+        found = []
+        for epoch in self.epochs:
+            step = epoch.train / self.steps if epoch.step is None else epoch.step
+            beginning = max(0.0, epoch.train - step * self.steps)
+            found.append(beginning + step * steps + epoch.val * share)
+        return self.ranks * median(found)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch took, in seconds."""
+
+    train: float
+    step: float | None  # one step of it, without what an epoch takes to begin; None where too few are on record
+    val: float
 
 
 @dataclass(frozen=True)
@@ -34,31 +80,114 @@ NONE = Estimate(None, "")
 
 def measured(outputs: OutputPaths) -> list[Measured]:
     """Returns what each trial of the folder took that has completed an epoch, finished or not."""
-    found = []
-    for folder in sorted(outputs.trials.glob("*/")):
-        paths = TrialPaths(folder)
-        if paths.description.exists() and (epochs := journal.complete_epochs(paths.journal)):
-            described = json.loads(paths.description.read_text())
-            epoch = median(journal.seconds(record) for record in epochs.values())
-            attempt = attempts.last(folder)
-            ranks = attempt.ranks if attempt else 1
-            found.append(Measured(described[names.VARIANT_ID], _alike(described["factors"]), epoch * ranks))
-    return found
+    found = (_measured(TrialPaths(folder)) for folder in sorted(outputs.trials.glob("*/")))
+    return [one for one in found if one is not None]
 
 
-def estimate(trial: Trial, done: list[Measured]) -> Estimate:
-    """Returns what the rest of a trial takes: by its own variant's epochs, else by those of similar trials."""
-    complete = len(journal.complete_epochs(trial.paths.journal))
-    left = trial.config["schedule"]["epochs"] - complete
-    if left <= 0:  # finished, and to be done again
-        left = trial.config["schedule"]["epochs"]
-    same = [one.epoch for one in done if one.variant_id == trial.variant_id]
-    similar = [one.epoch for one in done if one.alike == _alike(trial.factors)]
-    for epochs, source in ((same, "the same variant"), (similar, "trials of the same architecture, data and schedule")):
-        if epochs:
-            return Estimate(left * median(epochs) / 3600, f"{len(epochs)} measured: {source}")
-    return Estimate(None, "nothing similar measured yet")
+def _measured(paths: TrialPaths) -> Measured | None:
+    found = journal.so_far(paths.journal)
+    records, now = found.complete, found.newest
+    if not records or not paths.config.exists():
+        return None
+    config = yaml.load(paths.config.read_text(), Loader=yaml.CSafeLoader)
+    attempt = attempts.last(paths.root)
+    ranks, _, device = (attempt.device if attempt else "1 x cpu").partition(" x ")
+    last = max(records)
+    samples = records[last].get("samples") or [{"step": None}]
+    return Measured(
+        variant_of(config),
+        drivers(config),
+        _data(config),
+        tuple(map(_epoch, records.values())),
+        now["iterations"] if now else samples[-1]["step"] and samples[-1]["step"] // last,
+        config["schedule"]["batch_size"],
+        _validated(config, paths, attempt),
+        int(ranks),
+        device,
+        records[last]["time"],
+    )
 
 
-def _alike(factors: dict[str, str]) -> tuple[str, ...]:
-    return tuple(factors[name] for name in ("architecture", "profile", "dataset", "schedule"))
+def _epoch(record: journal.Record) -> Epoch:
+    metrics, samples = record["metrics"], record.get("samples") or [{"step": 0}]
+    steps = samples[-1]["step"] - samples[0]["step"]
+    step = (samples[-1]["time"] - samples[0]["time"]) / 1000 / steps if steps else None
+    return Epoch(metrics.get(names.EPOCH_SECONDS, 0.0), step, metrics.get(names.VALIDATION_SECONDS, 0.0))
+
+
+def _validated(config: dict[str, Any], paths: TrialPaths, attempt: Attempt | None) -> int | None:
+    """Returns how many images a trial was evaluated on, from what it noted itself: its data may be gone."""
+    if config["dataset"]["kind"] == "shapes":
+        return datasets.validation_images(config)
+    noted = paths.provenance(attempt.number) if attempt else paths.root / "nothing"
+    return json.loads(noted.read_text())["data"]["val"].get("images") if noted.exists() else None
+
+
+def drivers(config: dict[str, Any]) -> tuple[str, str]:
+    """Returns what drives the cost of an image, with the modules and without them."""
+    kept = {**unseeded(config), "extractor": config.get("extractor"), "dataset": None}
+    schedule = kept["schedule"]
+    kept["schedule"] = [schedule["batch_size"], schedule["optimizer"]["type"]]
+    return _text(kept), _text({**kept, **dict.fromkeys(MODULES)})
+
+
+def _data(config: dict[str, Any]) -> str:
+    return _text(identity(config)["dataset"])
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True)
+
+
+def estimate(trial: Trial, done: Sequence[Measured], anew: bool = False) -> Estimate:
+    """Returns what the rest of a trial takes: by its own variant's epochs, else by those of alike ones.
+
+    Args:
+        trial: that is to run.
+        done: what was measured in its output folder.
+        anew: whether all its epochs are trained, though some are there.
+    """
+    epochs = trial.config["schedule"]["epochs"]
+    left = epochs if anew else epochs - len(journal.complete_epochs(trial.paths.journal))
+    whole, less = drivers(trial.config)
+    alike = {
+        "the same variant": [one for one in done if one.variant_id == trial.variant_id],
+        "the same modules": [one for one in done if one.drivers[0] == whole],
+        "other modules": [one for one in done if one.drivers[1] == less],
+    }
+    for what, of in alike.items():
+        if of and (found := _from(trial, of)):
+            seconds, source = found
+            return Estimate(left * seconds / 3600, source.format(what))
+    return Estimate(None, "nothing alike measured yet")
+
+
+def _from(trial: Trial, alike: Sequence[Measured]) -> tuple[float, str] | None:
+    """Returns the device-seconds of a trial's epoch, and a text on what they come from, with {} for what is alike.
+
+    Trials on the same data are preferred to others; of several devices, the one used last.
+    """
+    newest = max(alike, key=lambda one: one.when)
+    here = [one for one in alike if one.device == newest.device]
+    on = f" on {newest.device}" if len(here) < len(alike) else ""
+    same = [one for one in here if one.data == _data(trial.config)]
+    images = None if same else _images(trial.config)
+    if not same and images is None:
+        return None
+    found = [(one, seconds) for one in same or here if (seconds := one.seconds(images)) is not None]
+    if not found:
+        return None
+    scaled = ""
+    if images:
+        counts = sorted({one.steps * one.batch for one, _ in found if one.steps})
+        scaled = f", scaled from {' and '.join(f'{count:,}' for count in counts)} to {images[0]:,} images"
+    return median(seconds for _, seconds in found), f"{len(found)} measured{on}: {{}}{scaled}"
+
+
+def _images(config: dict[str, Any]) -> tuple[int, int] | None:
+    """Returns how many images of a trial's data are trained on and evaluated; None where nothing tells."""
+    try:
+        train, val = datasets.training_images(config), datasets.validation_images(config)
+    except UserError:  # which is told when the data are read
+        return None
+    return (train, val) if train and val else None

@@ -5,29 +5,26 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
-from rich.table import Table
-from rich.text import Text
 
 from experiments import files, names
 from experiments.data import datasets
 from experiments.display import console
 from experiments.errors import UserError, explain
 from experiments.jobs import attempts
-from experiments.jobs.attempts import Attempt
 from experiments.paths import OutputPaths
-from experiments.planning import estimate, output_folder, rehearsal, resources
+from experiments.planning import decision, estimate, output_folder, rehearsal, resources
 from experiments.planning.compose import Compose, Composer
+from experiments.planning.labels import Labels
 from experiments.planning.sweep import Request
 from experiments.planning.trial import Trial
-from experiments.record import journal, whole
-
-SHOWN = 60  # trials in the table on the terminal; the plan's file has all
+from experiments.record import provenance, whole
 
 
 @dataclass
@@ -40,12 +37,10 @@ class Entry:
     why: str = ""
     runs: bool = True
     trains: bool = True  # if it runs; else only what follows the last epoch is made, of a finished trial
+    replaces: bool = False  # what is there is put aside, and all epochs are trained
+    stale: bool = False  # other code trained what is there
+    places: dict[str, int] = field(default_factory=dict)  # sweep -> place of the variant among those it asks for
     cost: estimate.Estimate = estimate.NONE
-
-    @property
-    def replaces(self) -> bool:
-        """Returns whether a finished trial is done again."""
-        return self.runs and self.trains and self.state == names.FINISHED
 
 
 @dataclass(frozen=True)
@@ -81,15 +76,19 @@ class Plan:
 def make(requests: Sequence[Request], compose: Compose) -> Plan:
     """Composes what is asked for, keeps each trial once and looks how far it is; UserError where one cannot be run."""
     composer = Composer(compose)
+    labels = Labels(composer)
     composer.foresee(request.overrides for request in requests)
     entries: dict[str, Entry] = {}
     rows = set()
+    asked: dict[str, dict[str, int]] = {}  # of each sweep: variant -> place
     for request in requests:
-        trial = _trial(request, composer)
+        trial = _trial(request, composer, labels)
         entry = entries.setdefault(trial.trial_id, Entry(trial))
         rows.add((request.row.sweep, request.row.name) if request.row else trial.variant_id)
         for sweep, row in request.memberships.items():
             served = entry.memberships.setdefault(sweep, [])
+            variants = asked.setdefault(sweep, {})
+            entry.places[sweep] = variants.setdefault(trial.variant_id, len(variants))
             if row is not None and row not in served:
                 served.append(row)
     configs = [entry.trial.config for entry in entries.values()]
@@ -101,12 +100,12 @@ def make(requests: Sequence[Request], compose: Compose) -> Plan:
     return plan
 
 
-def _trial(request: Request, composer: Composer) -> Trial:
+def _trial(request: Request, composer: Composer, labels: Labels) -> Trial:
     """Composes a trial and checks its values; UserError, which names the row of a declared sweep."""
     try:
-        trial = Trial(composer(request.overrides), request.overrides)
-        resources.check(trial.config)
-        return trial
+        config = composer(request.overrides)
+        resources.check(config)
+        return Trial(config, request.overrides, labels(config))
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if request.row is None:
             raise
@@ -116,15 +115,16 @@ def _trial(request: Request, composer: Composer) -> Trial:
 
 def _look(plan: Plan) -> None:
     """Finds out the state of each trial and what is to be done about it."""
-    done = estimate.measured(plan.outputs)
+    done, source = estimate.measured(plan.outputs), cache(provenance.source)
     for entry in plan.entries:
         attempt = attempts.last(entry.trial.paths.root)
         entry.state = attempt.state if attempt else attempts.TO_DO
-        entry.runs, entry.why = _decide(entry.trial, attempt)
+        found = decision.decide(entry.trial, attempt, source)
+        entry.runs, entry.why, entry.replaces, entry.stale = found.runs, found.why, found.replaces, found.stale
         if entry.state == names.FINISHED and not entry.runs:
             _complete(entry)
         elif entry.runs:
-            entry.cost = estimate.estimate(entry.trial, done)
+            entry.cost = estimate.estimate(entry.trial, done, entry.replaces)
 
 
 def _complete(entry: Entry) -> None:
@@ -134,25 +134,7 @@ def _complete(entry: Entry) -> None:
     if unmatched:
         entry.runs, entry.trains, entry.cost = True, False, estimate.Estimate(0.0, "nothing is trained")
     made = f"makes {paths.matches.name} alone ({unmatched})" if unmatched else ""
-    entry.why = "; ".join(filter(None, (mended, made)))
-
-
-def _decide(trial: Trial, attempt: Attempt | None) -> tuple[bool, str]:
-    """Returns whether a trial is to be run, and why or why not."""
-    if attempt is None:
-        return True, ""
-    state = attempt.state
-    if state == names.FINISHED:
-        return trial.config["rerun"], "done again" if trial.config["rerun"] else ""
-    if state == names.RUNNING:
-        return False, f"attempt {attempt.number} on {attempt.host}"
-    complete = len(journal.complete_epochs(trial.paths.journal))
-    resumes = f"goes on after epoch {complete}" if complete else "starts anew"
-    if state == attempts.INTERRUPTED:
-        return True, resumes
-    if attempt.transient or trial.config["retry"]["failed"]:
-        return True, f"{attempt.reason}; {resumes}"
-    return False, f"{attempt.reason}; mend it and add retry.failed=true"
+    entry.why = "; ".join(filter(None, (entry.why, mended, made)))
 
 
 def look_at_data(plan: Plan) -> None:
@@ -212,7 +194,7 @@ def _fingerprints(entry: Entry) -> dict[str, str]:
 
 
 def _membership(entry: Entry, asked: Sequence[str]) -> dict[str, str]:
-    """Returns the tags by which a run says which sweeps it belongs to, and which rows of them it serves."""
+    """Returns the tags by which a run says which sweeps it belongs to, where, and which rows of them it serves."""
     now = datetime.now(UTC).isoformat()
     tags = {}
     for sweep, rows in entry.memberships.items():
@@ -220,6 +202,7 @@ def _membership(entry: Entry, asked: Sequence[str]) -> dict[str, str]:
         tags[names.SWEEP + key] = sweep
         if sweep in asked:
             tags[names.PLANNED + key] = now
+        tags[names.PLACE + key] = str(entry.places[sweep])
         if rows:
             tags[names.ROWS + key] = json.dumps(rows)
     return tags
@@ -238,6 +221,7 @@ def write(plan: Plan) -> Path:
             "overrides": list(entry.trial.overrides),
             "state": entry.state.lower(),
             "to_run": entry.runs,
+            "stale": entry.stale,
             "why": entry.why,
             "rows": entry.memberships,
             "device_hours": entry.cost.device_hours,
@@ -247,16 +231,20 @@ def write(plan: Plan) -> Path:
         for entry in plan.entries
     ]
     content: dict[str, Any] = {"sweeps": plan.sweeps, "rows": plan.rows, "unique_trials": len(trials), "trials": trials}
-    content |= {"device_hours": device_hours(plan), "made": datetime.now(UTC).isoformat()}
+    content |= {"device_hours": device_hours(plan), "device_hours_at_least": least_hours(plan)}
+    content |= {"made": datetime.now(UTC).isoformat()}
     files.write(path, json.dumps(content, indent=2))
     return path
 
 
 def device_hours(plan: Plan) -> float | None:
     """Returns the estimate for all trials to run; None where one of them has none."""
-    hours = [entry.cost.device_hours for entry in plan.to_run]
-    known = [one for one in hours if one is not None]
-    return sum(known) if len(known) == len(hours) else None
+    return None if any(entry.cost.device_hours is None for entry in plan.to_run) else least_hours(plan)
+
+
+def least_hours(plan: Plan) -> float:
+    """Returns the estimate for those trials to run that have one."""
+    return sum(entry.cost.device_hours or 0.0 for entry in plan.to_run)
 
 
 def estimate_unknown(plan: Plan, doing: str, of: Callable[[Trial], estimate.Estimate]) -> None:
@@ -269,49 +257,6 @@ def estimate_unknown(plan: Plan, doing: str, of: Callable[[Trial], estimate.Esti
         found[variant] = of(trial)
     for entry in unknown:
         entry.cost = found[entry.trial.variant_id]
-
-
-def show(plan: Plan) -> None:
-    """Prints the plan: every trial, its state, and what is to be done about it."""
-    total = device_hours(plan)
-    cost = f", about {_hours(total)} device-hours" if total else ""
-    title = f"{plan.title}: {plan.rows} rows, {len(plan.entries)} unique trials, {len(plan.to_run)} to run{cost}"
-    console.print(title, markup=False, style="bold")
-    table = Table()
-    for column in ("variant", "seed", "rows", "state", "device-hours"):
-        table.add_column(column, overflow="fold", justify="right" if column == "device-hours" else "left")
-    shared = _shared_words(plan)
-    for entry in plan.entries[:SHOWN]:
-        state = f"{entry.state.lower()}{': ' if entry.why else ''}{entry.why}"
-        rows = max((len(served) for served in entry.memberships.values()), default=0)
-        hours = entry.cost.device_hours
-        cost = "?" if hours is None else _hours(hours)
-        cells = (
-            " ".join(word for word in entry.trial.variant.split() if word not in shared),
-            str(entry.trial.seed),
-            str(max(rows, 1)),
-            state,
-            cost if entry.runs else "",
-        )
-        table.add_row(*(Text(cell) for cell in cells), style="" if entry.runs else "dim")
-    console.print(table)
-    if len(plan.entries) > SHOWN:
-        console.print(f"... and {len(plan.entries) - SHOWN} more")
-    sources = dict.fromkeys(entry.cost.source for entry in plan.to_run)
-    if sources:
-        console.print(f"estimated from: {'; '.join(sources)}", markup=False)
-    for note in dict.fromkeys(filter(None, (entry.trial.note for entry in plan.to_run))):
-        console.print(f"note: {note}", markup=False)
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
-
-
-def _shared_words(plan: Plan) -> set[str]:
-    """Returns the settings that all variants have in common, which the title tells already."""
-    words = [set(trial.variant.split()[2:]) for trial in plan.trials]  # but for architecture and aggregation
-    return set.intersection(*words) if len({trial.variant_id for trial in plan.trials}) > 1 else set()
 
 
 def summarize(plan: Plan) -> bool:

@@ -23,10 +23,11 @@ SHOWN_BY_NAME = ("architecture", "aggregation", "pre", "post")
 
 @dataclass(frozen=True)
 class Trial:
-    """A resolved configuration (plain dicts and lists) and the overrides that lead to it."""
+    """A resolved configuration (plain dicts and lists), the overrides that lead to it, and what people read for it."""
 
     config: dict[str, Any]
     overrides: tuple[str, ...]
+    variant: str = ""  # as `labels.Labels` has it, without the seed; "" where only the identity is asked for
 
     @cached_property
     def trial_id(self) -> str:
@@ -36,24 +37,11 @@ class Trial:
 
     @cached_property
     def variant_id(self) -> str:
-        """Hash of the configuration without its seed: equal for the replicas of a variant."""
-        kept = identity(self.config)
-        del kept["seed"]
-        if kept["aggregation"].get("seed") == self.seed:  # as `random` has it: the seed once more
-            del kept["aggregation"]["seed"]
-        return _digest(kept)
+        return variant_of(self.config)
 
     @property
     def seed(self) -> int:
         return self.config["seed"]
-
-    @cached_property
-    def variant(self) -> str:
-        """The variant as people read it: module choices, then what else was set, e.g. `schedule.epochs=2`."""
-        architecture, aggregation, pre, post = (self.config[group]["name"] for group in SHOWN_BY_NAME)
-        modules = [f"{place}={name}" for place, name in (("pre", pre), ("post", post)) if name != "none"]
-        rest = [item for item in self.overrides if not _told_by_name(key_of(item))]
-        return " ".join([architecture, aggregation, *modules, *rest])
 
     @property
     def factors(self) -> dict[str, str]:
@@ -102,6 +90,21 @@ def identity(config: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def variant_of(config: dict[str, Any]) -> str:
+    """Returns the hash of a configuration without its seed: equal for the replicas of a variant."""
+    return _digest(unseeded(config))
+
+
+def unseeded(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns what identifies a variant: that of its trials, without the seed."""
+    kept = identity(config)
+    del kept["seed"]
+    for group in ("aggregation", "pre", "post"):
+        if kept[group].get("seed") == config["seed"]:  # as `random` has it: the seed once more
+            del kept[group]["seed"]
+    return kept
+
+
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
 
@@ -114,8 +117,3 @@ def is_about_the_work(key: str) -> bool:
 def _tells_what(key: str) -> bool:
     """Returns whether somebody who wants this trial again, in a place of his own, must type an override of this key."""
     return key == "dataset.root" or not is_about_the_work(key)
-
-
-def _told_by_name(key: str) -> bool:
-    """Returns whether a trial's module names and seed already tell what an override of this key sets."""
-    return key in (*SHOWN_BY_NAME, "seed", "pre.kernel_size", "post.kernel_size") or is_about_the_work(key)

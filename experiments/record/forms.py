@@ -96,6 +96,16 @@ class Provenance(BaseModel):
     machine: Machine
 
 
+class Sources(BaseModel):
+    """`sources/0001.json`."""
+
+    after: Count
+    files: dict[
+        Annotated[str, Field(pattern=r"^\w[\w.\-]*(/\w[\w.\-]*)*$", max_length=250)],
+        Annotated[str, Field(pattern="^[0-9a-f]{10}$")],
+    ]
+
+
 class Planned(BaseModel):
     """A sweep's plan, which no command reads."""
 
@@ -132,6 +142,7 @@ def _files() -> dict[str, int]:
         r"attempts/[0-9]{4}\.json": MIB,
         r"provenance/[0-9]{4}\.json": 32 * MIB,
         r"provenance/[0-9]{4}\.diff": 32 * MIB,
+        r"sources/[0-9]{4}\.json": MIB,
     }
     return (
         {re.escape(str(path)): size for path, size in known.items()} | numbered | {r"log\.node[0-9]+\.txt": 2048 * MIB}

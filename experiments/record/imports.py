@@ -178,7 +178,7 @@ def _memberships(there: dict[str, str], coming: dict[str, str]) -> dict[str, str
     merged = dict(there)
     for key in [tag.removeprefix(names.SWEEP) for tag in coming if tag.startswith(names.SWEEP)]:
         if names.SWEEP + key not in there or planned(coming, key) > planned(there, key):
-            for tag in (names.SWEEP + key, names.PLANNED + key, names.ROWS + key):
+            for tag in (names.SWEEP + key, names.PLANNED + key, names.PLACE + key, names.ROWS + key):
                 merged.pop(tag, None)
                 merged |= {tag: coming[tag]} if tag in coming else {}
     return merged

@@ -19,7 +19,7 @@ from experiments.paths import TrialPaths
 from experiments.planning.trial import Trial
 from experiments.record import forms, provenance, whole
 from experiments.record.archive import ArchiveError, first, shown
-from experiments.record.forms import Description, Planned, Point, Provenance
+from experiments.record.forms import Description, Planned, Point, Provenance, Sources
 
 DEPTH = 50  # of lists and mappings in each other; a configuration has ten
 ARRAYS = 4 * 2**30  # bytes that a file of arrays may unpack to
@@ -43,6 +43,8 @@ def check(paths: TrialPaths) -> None:
     for path in sorted(paths.provenance(1).parent.glob("*.json")):
         origin = _read(path, Provenance)
         _check(path, _short, origin)
+    for path in sorted(paths.sources(1).parent.glob("*.json")):
+        _read(path, Sources)
     if paths.journal.exists():
         _check(paths.journal, _journal, paths.journal)
     if paths.unmatched.exists():
@@ -85,7 +87,7 @@ def _check(path: Path, do: Callable[Given, Result], *given: Given.args, **more: 
         reason = shown(" ".join(str(error).split()))[1:-1]  # without its quotes
     except (BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError):
         reason = "no arrays of numpy's"
-    where = "/".join(path.parts[-3:] if path.parent.name in ("attempts", "provenance") else path.parts[-2:])
+    where = "/".join(path.parts[-3:] if path.parent.name in ("attempts", "provenance", "sources") else path.parts[-2:])
     raise ArchiveError(f"holds a bad {where}: {reason}")
 
 
@@ -107,13 +109,17 @@ def _sweeps(tags: dict[str, str]) -> None:
     """Checks the tags by which a run says which sweeps it belongs to."""
     keys = {names.sweep_key(name) for tag, name in tags.items() if tag.startswith(names.SWEEP)}
     for tag, value in tags.items():
-        kind = next((kind for kind in (names.SWEEP, names.PLANNED, names.ROWS) if tag.startswith(kind)), "")
+        kind = next(
+            (kind for kind in (names.SWEEP, names.PLANNED, names.PLACE, names.ROWS) if tag.startswith(kind)), ""
+        )
         if not kind or tag.removeprefix(kind) not in keys:
             raise ValueError(f"sweeps has a tag {shown(tag)}")
         if kind == names.SWEEP:
             _same("a sweep's tag", names.sweep_key(value), tag.removeprefix(kind))
         elif kind == names.PLANNED and datetime.fromisoformat(value).tzinfo is None:
             raise ValueError("a sweep is planned at no time of the world")
+        elif kind == names.PLACE and not re.fullmatch("[0-9]{1,9}", value):
+            raise ValueError("a variant has no place in its sweep")
         elif kind == names.ROWS:
             forms.ROWS.validate_json(value, strict=True)
 

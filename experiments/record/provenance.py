@@ -47,6 +47,11 @@ def source() -> dict[str, Any]:
     }
 
 
+def short(source: dict[str, Any]) -> str:
+    """Returns a commit as people read it: 12 digits; "-dirty" tells that files differed from it."""
+    return (source["commit"] or "none")[:12] + ("-dirty" if source["dirty"] else "")
+
+
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
@@ -90,10 +95,9 @@ def _driver() -> str | None:
 
 def tags(gathered: dict[str, Any]) -> dict[str, str]:
     """Returns what a run's page and its filters should show of it."""
-    commit = gathered["source"]["commit"]
     shown = {name: gathered["packages"].get(name, "") for name in SHOWN}
     return {
-        names.COMMIT: (commit or "none")[:12] + ("-dirty" if gathered["source"]["dirty"] else ""),
+        names.COMMIT: short(gathered["source"]),
         names.HOST: gathered["machine"]["host"],
         names.GPU: ", ".join(dict.fromkeys(gathered["machine"]["gpus"])) or "none",
         **{names.VERSION + name: version for name, version in shown.items()},

@@ -9,30 +9,39 @@ import yaml
 from experiments import names
 from experiments.data import datasets
 from experiments.errors import UserError
-from experiments.record import provenance
+from experiments.record import origin, provenance
 from experiments.record.status import Progress
 
 
 def commands(trial: Progress) -> list[str]:
     """Returns the commands, in order; UserError where nothing was recorded of how the trial ran."""
-    known = _provenance(trial)
-    assert trial.attempt is not None
+    _provenance(trial)
+    trained = origin.trained(trial.paths) or origin.parts(trial.paths)
     overrides = [shlex.quote(item) for item in trial.description[names.OVERRIDES]]
-    commit = known["source"]["commit"]
-    lines = [f"git checkout {commit}"] if commit else []
-    if known["source"]["difference"]:
-        lines.append(f"git apply {shlex.quote(str(trial.paths.difference(trial.attempt.number)))}")
-    return [*lines, "make setup", f".venv/bin/python run.py {' '.join(overrides)} output_dir=outputs/again"]
+    run = f".venv/bin/python run.py {' '.join(overrides)} output_dir=outputs/again"
+    lines = []
+    if len(trained) > 1:
+        lines.append(f"# several sources trained it, one after the other: {origin.commits(trained)}")
+    for part, following in zip(trained, [*trained[1:], None], strict=True):
+        commit, difference = part.source["commit"], shlex.quote(str(trial.paths.difference(part.attempt)))
+        lines += [f"git checkout {commit}"] if commit else []
+        lines += [f"git apply {difference}"] if part.source["difference"] else []
+        lines += ["make setup", run]
+        if following is not None:
+            lines[-1] += f"  # press Ctrl-C once in epoch {part.last}, which then is the last"
+            lines += [f"git apply --reverse {difference}"] if part.source["difference"] else []
+    return lines
 
 
 def warnings(trial: Progress) -> list[str]:
     """Returns a sentence for everything of today that differs from then."""
     then = _provenance(trial)
     now = provenance.gather()
-    found = []
+    trained = origin.trained(trial.paths)
+    found = [told] if (told := origin.changed(trained)) else []
     if trial.paths.imported.exists():
-        origin = json.loads(trial.paths.imported.read_text())["file"]
-        found.append(f"it was imported from {origin}: read its overrides and difference before you use them")
+        file = json.loads(trial.paths.imported.read_text())["file"]
+        found.append(f"it was imported from {file}: read its overrides and difference before you use them")
     if then["source"]["commit"] != now["source"]["commit"]:
         found.append(f"the commit was {then['source']['commit']}, now it is {now['source']['commit']}")
     if then["source"]["untracked"]:

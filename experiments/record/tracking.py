@@ -34,7 +34,7 @@ from experiments import names
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.record import pages, provenance, whole, wording
+from experiments.record import origin, pages, whole, wording
 from experiments.record.journal import Reader
 
 SECONDS, LONGEST_SECONDS = 1.0, 15.0  # between two updates of a run; doubled while the store is in trouble
@@ -131,8 +131,7 @@ class Run:
             self.client.log_artifacts(self.run_id, str(folder), folder.name)
 
     def _origin(self, attempt: attempts.Attempt | None) -> dict[str, str]:
-        path = self.paths.provenance(attempt.number) if attempt else None
-        return provenance.tags(json.loads(path.read_text())) if path and path.exists() else {}
+        return origin.tags(self.paths, attempt.number) if attempt else {}
 
     def _find_or_create(self, description: dict[str, Any], tried: list[attempts.Attempt]) -> None:
         record = description[names.RECORD]

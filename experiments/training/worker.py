@@ -21,14 +21,14 @@ from experiments.data import datasets
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.record import journal
+from experiments.record import journal, sources
 from experiments.training import build, checkpoints, cost
 
 # What a machine or a network does to a program, as far as exceptions tell: it may not happen again.
 TRANSIENT = (torch.OutOfMemoryError, torch.distributed.DistError, ConnectionError, TimeoutError)
 
 
-def train(paths: TrialPaths) -> dict[str, Any]:
+def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     """Trains and evaluates the trial in `paths` from its last complete epoch on; returns how that ended."""
     _format_once()
     config = yaml.safe_load(paths.config.read_text())
@@ -49,6 +49,8 @@ def train(paths: TrialPaths) -> dict[str, Any]:
         cfg.load_from, cfg.resume = str(checkpoint), True
     import_modules_from_strings(**cfg.custom_imports)  # MMEngine does so only for configs read from a file
     runner = Runner.from_cfg(cfg)
+    if int(os.environ["RANK"]) == 0:
+        sources.note(paths, attempt, checkpoints.epoch_of(checkpoint) if checkpoint else 0)
     runner.train()
     if runner.epoch < runner.max_epochs:
         return {"status": names.KILLED, "reason": f"stopped as asked after epoch {runner.epoch}"}
@@ -82,9 +84,10 @@ def failure(error: BaseException, paths: TrialPaths) -> dict[str, Any]:
 
 def main() -> None:
     paths = TrialPaths(Path(sys.argv[1]))
-    attempts.end_with(paths.root, int(sys.argv[2]))
+    attempt = int(sys.argv[2])
+    attempts.end_with(paths.root, attempt)
     try:
-        ending = train(paths)
+        ending = train(paths, attempt)
     except BaseException as error:
         files.create(paths.ending, json.dumps(failure(error, paths)))  # the first rank to fail knows why
         raise

@@ -5,7 +5,7 @@ import math
 import pytest
 from recorded import BOX, NEWER, OLDER, Recorder, box, metrics_of, of_id
 
-from analysis import frames
+from analysis import frames, rows
 from analysis.errors import AnalysisError
 from analysis.runs import Run, histories, requests
 from experiments import names
@@ -65,6 +65,35 @@ def test_variants_come_as_typed_whichever_had_run_before(recorder: Recorder) -> 
         found.append(of_id(recorder, own))
     trials = frames.trials_frame(frames.runs_frame(found, typed))
     assert list(trials["label"]) == ["single 3", "single 5", "sum 3", "sum 5"]
+
+
+def test_variants_come_as_they_were_asked_for_whatever_another_sweep_typed_since(recorder: Recorder) -> None:
+    """A default that was typed, a number written otherwise: the run says its place, its overrides are the newest."""
+    typed = "schedule.optimizer.lr=1e-2,1e-3 recipe.pre_shared=true,false"
+    found = []
+    for place, (variant, overrides) in enumerate([("a", "lr=0.01"), ("b", ""), ("c", "lr=1e-3"), ("d", "")]):
+        own = recorder.run(variant, 0, sweeps=(typed,))
+        recorder.client.set_tag(own, names.OVERRIDES, f"schedule.optimizer.{overrides}" if overrides else "")
+        recorder.client.set_tag(own, names.PLACE + names.sweep_key(typed), str(3 - place))
+        found.append(of_id(recorder, own))
+    trials = frames.trials_frame(frames.runs_frame(found, typed))
+    assert list(trials["label"]) == ["d", "c", "b", "a"]
+    gone = of_id(recorder, recorder.run("e", 0, sweeps=(typed,)))  # of a configuration that was edited since
+    trials = frames.trials_frame(frames.runs_frame([gone, *found], typed))
+    assert list(trials["label"]) == ["d", "c", "b", "a", "e"]
+
+
+def test_a_variant_has_one_text_its_newest(recorder: Recorder) -> None:
+    """Older versions recorded what was typed: seeds of a variant with several texts are one row."""
+    texts = ["sum recipe.pre_shared=true", "sum", "sum"]
+    found = [of_id(recorder, recorder.run(text, seed, sweeps=(), variant_id="one")) for seed, text in enumerate(texts)]
+    for run in found:
+        run.tags["sweep.retyped"] = "retyped"
+    trials = frames.trials_frame(frames.runs_frame(found, "retyped"))
+    assert set(trials["label"]) == set(trials[names.VARIANT]) == {"sum"}
+    lines = rows.rows_frame("retyped", trials, None)
+    assert list(lines["line"]) == [0, 0, 0]
+    assert set(lines["row"]) == {"sum"}
 
 
 def test_variants_that_read_alike_stay_apart(recorder: Recorder) -> None:

@@ -34,7 +34,7 @@ def table(recorder: Recorder, runs: list[Run], sweep: str) -> tables.Table:
 def typed(trials: pd.DataFrame) -> pd.DataFrame:
     """Returns the lines of finished trials of a typed sweep that have these ids, labels and seeds."""
     named = trials.assign(variant=trials["label"], variant_id=trials["label"], rows=None)
-    known = named.assign(status="FINISHED", reason="", commit="c0")
+    known = named.assign(status="FINISHED", reason="", commit="c0", code="", started=0)
     return rows.rows_frame("s", known.assign(**dict.fromkeys(names.FACTORS, "x")), None)
 
 

@@ -15,7 +15,9 @@ from PIL import Image
 
 from experiments import names
 from experiments.data.datasets import Split
-from experiments.planning.compose import resolve
+from experiments.planning.compose import Composer, resolve
+from experiments.planning.labels import Labels
+from experiments.planning.trial import Trial
 
 ROOT = Path(__file__).parents[2]
 SHARED_DATA = ROOT.parent / "shared" / "data"  # real COCO images, beside the repository where it is developed
@@ -64,6 +66,17 @@ def composed(*overrides: str) -> dict[str, Any]:
 def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return resolve(compose("config", list(overrides)))
+
+
+def labelled(config: dict[str, Any], overrides: tuple[str, ...] = ()) -> Trial:
+    """Returns the trial of a configuration, with the text that a plan gives it."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return Trial(config, overrides, _labels()(config))
+
+
+@cache
+def _labels() -> Labels:
+    return Labels(Composer(lambda overrides: compose("config", overrides)))
 
 
 def options() -> dict[str, list[str]]:

@@ -12,7 +12,6 @@ import yaml
 from experiments import names
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.planning.trial import Trial
 from experiments.record import journal
 
 SWEEP = "prepared"
@@ -26,7 +25,7 @@ def folder(outputs: Path, *overrides: str, seed: int = 0) -> TrialPaths:
     """Makes the folder of a trial that is planned and was not begun."""
     config = {**harness.composed(*overrides, f"schedule.epochs={EPOCHS}"), "seed": seed, "output_dir": str(outputs)}
     config["tracking"] = {"uri": harness.store(outputs), "experiment": names.EXPERIMENT}
-    trial = Trial(config, (*overrides, f"seed={seed}"))
+    trial = harness.labelled(config, (*overrides, f"seed={seed}"))
     trial.paths.root.mkdir(parents=True)
     sweeps = {names.SWEEP + SWEEP: SWEEP}
     described = {**trial.describe(), names.RECORD: uuid.uuid4().hex, "data": {}, "sweeps": sweeps}

@@ -13,7 +13,6 @@ from experiments.jobs import ranks
 from experiments.planning import calibration
 from experiments.planning.estimate import Estimate
 from experiments.planning.plan import Entry, Plan
-from experiments.planning.trial import Trial
 from experiments.record import journal
 
 EPOCHS = 12
@@ -30,8 +29,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def entry(folder: Path, *overrides: str) -> Entry:
     told = (*harness.TINY, f"schedule.epochs={EPOCHS}", f"output_dir={folder}", *overrides)
-    one = Entry(Trial(harness.composed(*told), told))
-    one.runs, one.cost = True, Estimate(None, "nothing similar measured yet")
+    one = Entry(harness.labelled(harness.composed(*told), told))
+    one.runs, one.cost = True, Estimate(None, "nothing alike measured yet")
     return one
 
 

@@ -1,10 +1,8 @@
 """The plan: each configuration is what Hydra composes, each trial is there once, and what is to be done is decided."""
 
 import json
-import os
 import random
 import socket
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from mistakes import own_data, present
 from omegaconf.errors import OmegaConfBaseException
+from traces import write_attempt, write_journal
 
 from experiments import names
 from experiments.errors import UserError
@@ -173,27 +172,6 @@ DECISIONS = {
 }  # fmt: skip
 
 
-def write_attempt(folder: Path, number: int = 3, age: float = 0.0, **facts: Any) -> None:
-    known = {"number": number, "host": "elsewhere", "process": 4, "born": 5.0, "started": 6.0, "device": "1 x cpu"}
-    path = folder / "attempts" / f"{number:04d}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**known, **facts}))
-    touched = time.time() - age
-    os.utime(path, (touched, touched))
-
-
-def write_journal(folder: Path, *seconds: tuple[float, float]) -> None:
-    """Writes complete epochs with these seconds of training and evaluation, and one more that is not complete."""
-    records = [
-        {"time": 1, "step": step, "metrics": {"epoch/train_seconds": train, "epoch/val_seconds": val}}
-        for step, (train, val) in enumerate(seconds, 1)
-    ]
-    progress = {"time": 2, "epoch": len(records) + 1, "iteration": 1, "iterations": 9, "loss": 1.0}
-    lines = [json.dumps(record) for record in (*records, progress)]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "journal.jsonl").write_text("\n".join([*lines, '{"time": 3, "st']))
-
-
 @pytest.mark.parametrize("case", DECISIONS)
 def test_what_is_done_follows_from_the_last_attempt(tmp_path: Path, case: str) -> None:
     facts, epochs, more, (state, runs, why) = DECISIONS[case]
@@ -206,50 +184,6 @@ def test_what_is_done_follows_from_the_last_attempt(tmp_path: Path, case: str) -
         write_journal(folder, *[(1.0, 1.0)] * epochs)
     (entry,) = make(*arguments).entries
     assert (entry.state, entry.runs, entry.why) == (state, runs, why)
-
-
-def describe(trial: Any, **more: Any) -> Path:
-    folder = trial.paths.root
-    folder.mkdir(parents=True)
-    (folder / "trial.json").write_text(json.dumps({**trial.describe(), "data": {}, "sweeps": {}, **more}))
-    return folder
-
-
-def test_estimates_are_medians_of_device_seconds(tmp_path: Path) -> None:
-    """By the same variant's epochs where there are any, else by trials of like cost, per rank; else unknown."""
-    asked = (*harness.TINY, "schedule.epochs=10", f"output_dir={tmp_path}")
-
-    def entry(*more: str) -> plan.Entry:
-        return make(*asked, *more).entries[0]
-
-    assert (entry().cost.device_hours, entry().cost.source) == (None, "nothing similar measured yet")
-    other = describe(entry("pre=conv5").trial)
-    write_attempt(other, 1, status="FINISHED", device="4 x NVIDIA H100")
-    write_journal(other, (10.0, 2.0), (20.0, 1.0), (11.0, 3.0))  # median 14 s on four devices: 56
-    similar = entry()
-    assert similar.cost.device_hours == pytest.approx(10 * 56 / 3600)
-    assert similar.cost.source == "1 measured: trials of the same architecture, data and schedule"
-    for seed, (device, epochs) in enumerate([("1 x cpu", [(30.0, 6.0)]), ("2 x cpu", [(20.0, 0.0), (24.0, 0.0)])], 1):
-        folder = describe(entry(f"seed={seed}").trial)
-        write_attempt(folder, 1, status="KILLED", reason="x", device=device)
-        write_journal(folder, *epochs)
-    same = entry()  # of 36 and 44: 40 device-seconds
-    assert same.cost.device_hours == pytest.approx(10 * 40 / 3600)
-    assert same.cost.source == "2 measured: the same variant"
-    assert entry("seed=2").cost.device_hours == pytest.approx(8 * 40 / 3600)  # two epochs are done
-    assert entry("architecture=mask_rcnn").cost.device_hours is None
-    both = make(*asked, "seed=1,2", "pre=none")
-    assert plan.device_hours(both) == pytest.approx((9 + 8) * 40 / 3600)
-    assert plan.device_hours(make(*asked, "architecture=faster_rcnn,mask_rcnn")) is None
-
-
-def test_trial_that_is_done_again_needs_all_its_epochs(tmp_path: Path) -> None:
-    asked = (*harness.TINY, f"output_dir={tmp_path}", "rerun=true")
-    folder = describe(make(*asked).trials[0])
-    write_attempt(folder, 1, status="FINISHED")
-    write_journal(folder, (30.0, 6.0), (30.0, 6.0))
-    (entry,) = make(*asked).entries
-    assert (entry.runs, entry.cost.device_hours) == (True, pytest.approx(2 * 36 / 3600))
 
 
 def test_nothing_is_written_where_one_trial_cannot_be_run(tmp_path: Path) -> None:

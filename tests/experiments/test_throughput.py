@@ -10,7 +10,6 @@ from experiments.planning import throughput
 from experiments.planning.estimate import Estimate
 from experiments.planning.plan import Entry, Plan
 from experiments.planning.rehearsal import unplaced
-from experiments.planning.trial import Trial
 from experiments.training import cost
 
 SEEDS, EPOCHS, IMAGES, STATED = (0, 1), 10, 16, 250.0
@@ -18,8 +17,8 @@ SEEDS, EPOCHS, IMAGES, STATED = (0, 1), 10, 16, 250.0
 
 def entry(folder: Path, *overrides: str, known: Estimate | None = None) -> Entry:
     told = (f"resources.gmacs_per_second={STATED}", f"output_dir={folder}")
-    one = Entry(Trial(harness.composed(*told, *overrides), overrides))
-    one.runs, one.cost = True, known or Estimate(None, "nothing similar measured yet")
+    one = Entry(harness.labelled(harness.composed(*told, *overrides), overrides))
+    one.runs, one.cost = True, known or Estimate(None, "nothing alike measured yet")
     return one
 
 

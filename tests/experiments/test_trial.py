@@ -26,7 +26,7 @@ def test_ids_are_pinned(overrides: tuple[str, ...]) -> None:
 
 
 def trial(*overrides: str) -> Trial:
-    return Trial(copy.deepcopy(harness.composed(*overrides)), overrides)
+    return harness.labelled(copy.deepcopy(harness.composed(*overrides)), overrides)
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,17 @@ def test_id_begins_readably() -> None:
     )
 
 
-def test_variant_names_what_modules_do_not_tell() -> None:
-    asked = ("pre=conv", "pre.kernel_size=7", "schedule.epochs=2", "seed=1", "output_dir=/x", "hydra.verbose=true")
-    assert Trial(harness.composed("pre=conv", "pre.kernel_size=7"), asked).variant == (
-        "faster_rcnn sum pre=conv7 schedule.epochs=2"
-    )
+def test_seed_of_a_users_module_is_the_seed_once_more() -> None:
+    """As that of `aggregation=random`: a module that draws has a replica for each seed, not a variant."""
+
+    def drawing(seed: int, own: int) -> Trial:
+        config = copy.deepcopy(harness.composed(f"seed={seed}"))
+        config["post"] = {"name": "dropping", "type": "mine.Dropping", "seed": own}
+        return Trial(config, ())
+
+    assert drawing(0, 0).variant_id == drawing(1, 1).variant_id
+    assert drawing(0, 0).trial_id != drawing(1, 1).trial_id
+    assert drawing(0, 5).variant_id != drawing(0, 0).variant_id
 
 
 @settings(max_examples=20, deadline=None)
