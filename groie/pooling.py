@@ -6,7 +6,7 @@ sorted by pixel. Both walk along rows in memory, use all threads and add in an o
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmcv.ops import RoIAlign
@@ -16,15 +16,23 @@ from torch.nn import functional
 AXIS_TAPS = 2  # pixels on each axis that a bilinear sample is made of
 
 
+class Grid(NamedTuple):
+    """The cells of a pooled RoI and how each is sampled."""
+
+    rows: int
+    columns: int
+    ratio: int  # samples per cell and side; 0: as many as the cell has pixels, rounded up
+    aligned: bool
+
+
 def fits(layers: Iterable[Any], feats: Iterable[Tensor]) -> bool:
-    """Returns whether `pooled` computes what the layers would: averages of a fixed number of samples, on a CPU.
+    """Returns whether `pooled` computes what the layers would: averages, on a CPU.
 
     A layer that somebody hooked must run itself.
     """
     return all(feat.device.type == "cpu" for feat in feats) and all(
         type(layer) is RoIAlign
         and layer.pool_mode == "avg"
-        and layer.sampling_ratio > 0
         and not layer.use_torchvision
         and not (layer._forward_hooks or layer._forward_pre_hooks)
         for layer in layers
@@ -52,6 +60,11 @@ def summed(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor) ->
     return _cells(layers, feats, rois, True)
 
 
+def of_level(feat: Tensor, rois: Tensor, grid: Grid, scale: float) -> Tensor:
+    """Returns RoI features (N, C, h, w) of one level."""
+    return _Pool.apply(rois, grid, [scale], False, feat)
+
+
 def _check(layer: RoIAlign, feat: Tensor, rois: Tensor) -> None:
     """Refuses what mmcv's operator refuses, and images on which it would read other memory."""
     if torch.compiler.is_compiling():  # a look at values would break the graph
@@ -71,18 +84,18 @@ def _check(layer: RoIAlign, feat: Tensor, rois: Tensor) -> None:
 def _cells(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor, add: bool) -> Tensor:
     layer = layers[0]
     scales = [level.spatial_scale for level in layers]
-    grid = (*layer.output_size, layer.sampling_ratio, layer.aligned)
+    grid = Grid(*layer.output_size, layer.sampling_ratio, layer.aligned)
     return _Pool.apply(rois, grid, scales, add, *feats)
 
 
 class _Pool(torch.autograd.Function):
     """RoI features of each level in turn, (levels * N, C, h, w), or their sum, (N, C, h, w).
 
-    Only the RoIs are kept for the backward pass, which makes its tables anew: they are made in no time.
+    Only the RoIs are kept for the backward pass, which makes its tables again: that takes little time.
     """
 
     @staticmethod
-    def forward(ctx: Any, rois: Tensor, grid: tuple, scales: list[float], add: bool, *levels: Tensor) -> Tensor:
+    def forward(ctx: Any, rois: Tensor, grid: Grid, scales: list[float], add: bool, *levels: Tensor) -> Tensor:
         ctx.save_for_backward(rois)
         ctx.grid, ctx.scales, ctx.add = grid, scales, add
         ctx.likes = [(level.shape, level.dtype, level.is_contiguous()) for level in levels]
@@ -94,12 +107,18 @@ class _Pool(torch.autograd.Function):
         for level, scale, count in zip(levels, scales, counts, strict=True):
             part = level.permute(0, 2, 3, 1)
             rows[start : start + count].view(part.shape).copy_(part)
-            index, weight = _taps(rois, level.shape, scale, grid)
-            tables.append((index + start, weight))
+            table = _table(rois, level.shape, scale, grid)
+            tables.append(table._replace(pixel=table.pixel + start))
             start += count
-        indices, weights = (torch.cat(parts, dim=1 if add else 0) for parts in zip(*tables, strict=True))
-        cells = functional.embedding_bag(indices, rows, mode="sum", per_sample_weights=weights)
-        return cells.view(-1, *grid[:2], width).permute(0, 3, 1, 2)
+        if grid.ratio:  # as many taps a cell everywhere: one operation
+            taps = (AXIS_TAPS * grid.ratio) ** 2
+            parts = [(table.pixel.view(-1, taps), table.weight.view(-1, taps)) for table in tables]
+            index, weight = (torch.cat(part, dim=1 if add else 0) for part in zip(*parts, strict=True))
+            cells = functional.embedding_bag(index, rows, mode="sum", per_sample_weights=weight)
+        else:
+            each = [_bags(rows, table) for table in tables]
+            cells = sum(each[1:], each[0]) if add else torch.cat(each)
+        return cells.view(-1, grid.rows, grid.columns, width).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -114,7 +133,7 @@ class _Pool(torch.autograd.Function):
                 grads.append(None)
                 continue
             images, width, height, across = shape
-            rows = _spread(part, *_taps(rois, shape, scale, ctx.grid), images * height * across)
+            rows = _bags(part, _transposed(_table(rois, shape, scale, ctx.grid), images * height * across))
             if channels_first:
                 found = rows.new_empty(shape, dtype=dtype)
                 for image, of_image in zip(found.view(images, width, -1), rows.chunk(images), strict=True):
@@ -125,49 +144,89 @@ class _Pool(torch.autograd.Function):
         return (None, None, None, None, *grads)
 
 
-def _spread(cells: Tensor, index: Tensor, weight: Tensor, count: int) -> Tensor:
-    """Returns `count` rows, the bag's transpose: row i is the sum of weight * cell over all taps of index i."""
-    pixels, order = index.flatten().sort(stable=True)
-    starts = torch.searchsorted(pixels, torch.arange(count + 1, dtype=pixels.dtype), out_int32=True)
-    cell = (order // index.shape[1]).int()
-    weights = weight.flatten()[order]
+class Table(NamedTuple):
+    """Which rows are added up to which bag: taps `starts[i]` to `starts[i + 1]` make bag i."""
+
+    pixel: Tensor  # (taps,) int32, the row
+    weight: Tensor  # (taps,)
+    starts: Tensor  # (bags + 1,) int32
+
+
+def _bags(rows: Tensor, table: Table) -> Tensor:
     return functional.embedding_bag(
-        cell, cells, starts, mode="sum", per_sample_weights=weights, include_last_offset=True
+        table.pixel, rows, table.starts, mode="sum", per_sample_weights=table.weight, include_last_offset=True
     )
 
 
-def _taps(rois: Tensor, shape: Sequence[int], scale: float, grid: tuple) -> tuple[Tensor, Tensor]:
-    """Returns the pixels of each cell and their weights, (N * h * w, taps): image by image, row by row."""
-    rows, columns, ratio, aligned = grid
+def _transposed(table: Table, count: int) -> Table:
+    """Returns the table of the gradient: row i of `count` is made of the cells that it is part of."""
+    pixels, order = table.pixel.sort(stable=True)
+    starts = torch.searchsorted(pixels, torch.arange(count + 1, dtype=pixels.dtype), out_int32=True)
+    cell = torch.arange(len(table.starts) - 1, dtype=torch.int32).repeat_interleave(table.starts.diff())
+    return Table(cell[order], table.weight[order], starts)
+
+
+def _table(rois: Tensor, shape: Sequence[int], scale: float, grid: Grid) -> Table:
+    """Returns the pixels of each cell and their weights: RoI by RoI, row by row."""
     _, _, height, width = shape
     image, left, top, right, bottom = rois.unbind(1)
-    y, of_y = _axis_taps(top, bottom, height, rows, scale, ratio, aligned)
-    x, of_x = _axis_taps(left, right, width, columns, scale, ratio, aligned)
-    y = (image.int()[:, None, None] * height + y) * width
-    taps = (AXIS_TAPS * ratio) ** 2
-    index = y[:, :, None, :, None] + x[:, None, :, None, :]
-    weight = of_y[:, :, None, :, None] * of_x[:, None, :, None, :]
-    return index.view(-1, taps), weight.view(-1, taps)
+    y_axis = _Axis(top, bottom, height, grid.rows, scale, grid)
+    x_axis = _Axis(left, right, width, grid.columns, scale, grid)
+    base = image.int()[:, None, None] * height
+    cells = grid.rows * grid.columns
+    counts = y_axis.taps * x_axis.taps
+    starts = functional.pad(counts.repeat_interleave(cells).cumsum(0), (1, 0)).int()
+    if grid.ratio:
+        return Table(*_taps(base, width, y_axis.of(), x_axis.of()), starts)
+    pixel = torch.empty(int(starts[-1]), dtype=torch.int32)
+    weight = rois.new_empty(len(pixel))
+    pairs, group = torch.stack([y_axis.samples, x_axis.samples], dim=1).unique(dim=0, return_inverse=True)
+    for number in range(len(pairs)):
+        which = (group == number).nonzero().squeeze(1)
+        index, share = _taps(base[which], width, y_axis.of(which), x_axis.of(which))
+        first = starts[:-1].view(-1, cells)[which].flatten()[:, None]
+        place = first + torch.arange(len(index) // len(first), dtype=torch.int32)
+        pixel[place.flatten()], weight[place.flatten()] = index, share
+    return Table(pixel, weight, starts)
 
 
-def _axis_taps(
-    low: Tensor, high: Tensor, pixels: int, bins: int, scale: float, ratio: int, aligned: bool
-) -> tuple[Tensor, Tensor]:
-    """Returns the pixels that each bin of an axis is made of and their weights, (N, bins, taps).
+def _taps(base: Tensor, across: int, of_y: tuple[Tensor, Tensor], of_x: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Returns the flat pixels and weights of RoIs that have as many taps a cell, from those of both axes."""
+    (y, share_y), (x, share_x) = of_y, of_x
+    row = (base + y) * across
+    index = row[:, :, None, :, None] + x[:, None, :, None, :]
+    weight = share_y[:, :, None, :, None] * share_x[:, None, :, None, :]
+    return index.flatten(), weight.flatten()
+
+
+class _Axis:
+    """One axis of RoIs on a level: where their samples lie and which pixels those are made of.
 
     The steps are mmcv's, in its order, so that samples fall on the same side of every border.
     """
-    shift = 0.5 if aligned else 0.0
-    start = low * scale - shift
-    length = high * scale - shift - start
-    step = (length if aligned else length.clamp(min=1))[:, None, None] / bins
-    number = torch.arange(bins, dtype=low.dtype)[:, None]
-    part = torch.arange(ratio, dtype=low.dtype) + 0.5
-    at = start[:, None, None] + number * step + part * step / ratio  # (N, bins, samples)
-    inside = (at >= -1) & (at <= pixels)
-    at = torch.where(inside, at, 0).clamp(0, pixels - 1)
-    before = at.floor()
-    share = torch.stack([1 - (at - before), at - before], dim=-1) * (inside.to(at.dtype) / ratio)[..., None]
-    first = before.int()
-    pixel = torch.stack([first, (first + 1).clamp(max=pixels - 1)], dim=-1)
-    return pixel.flatten(2), share.flatten(2)
+
+    def __init__(self, low: Tensor, high: Tensor, pixels: int, bins: int, scale: float, grid: Grid) -> None:
+        shift = 0.5 if grid.aligned else 0.0
+        self.pixels, self.bins = pixels, bins
+        self.start = low * scale - shift
+        length = high * scale - shift - self.start
+        self.length = length if grid.aligned else length.clamp(min=1)
+        # (N,): a bin has as many samples as cells, rounded up; mmcv takes none of a RoI without extent
+        self.samples = torch.full_like(length, grid.ratio) if grid.ratio else (self.length / bins).ceil()
+        self.samples = self.samples.int()
+        self.taps = AXIS_TAPS * self.samples
+
+    def of(self, which: Tensor | slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Returns the pixels of each bin and their weights, (n, bins, taps), of RoIs with as many samples a bin."""
+        start, count = self.start[which][:, None, None], int(self.samples[which][0])
+        step = self.length[which][:, None, None] / self.bins
+        number = torch.arange(self.bins, dtype=start.dtype)[:, None]
+        part = torch.arange(count, dtype=start.dtype) + 0.5
+        at = start + number * step + part * step / max(count, 1)  # (n, bins, samples)
+        inside = (at >= -1) & (at <= self.pixels)
+        at = torch.where(inside, at, 0).clamp(0, self.pixels - 1)
+        before = at.floor()
+        share = torch.stack([1 - (at - before), at - before], dim=-1) * (inside.to(at.dtype) / max(count, 1))[..., None]
+        first = before.int()
+        pixel = torch.stack([first, (first + 1).clamp(max=self.pixels - 1)], dim=-1)
+        return pixel.flatten(2), share.flatten(2)
