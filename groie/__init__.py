@@ -1,7 +1,8 @@
 """RoI extractors that pool every FPN level, as modules of MMDetection.
 
 Importing this package registers them, so a plain MMDetection config needs only
-`custom_imports = dict(imports=["groie"])` and `bbox_roi_extractor=dict(type="SumLevels", ...)`.
+`custom_imports = dict(imports=["groie"])` and `bbox_roi_extractor=dict(type="SumLevels", ...)`, whose `roi_layer` is
+MMDetection's or `dict(type="RoIAlignV1", output_size=7, sampling_ratio=2)`.
 """
 
 from groie import operators  # isort: skip (before whatever imports mmcv.ops)
@@ -9,12 +10,14 @@ from groie.aggregation import ConcatLevels, RandomLevel, SingleLevel, SumLevels
 from groie.attention import RoIAttention
 from groie.extractor import AllLevels, OneLevel
 from groie.processing import RoIConv, RoINonLocal
+from groie.roi_align import RoIAlignV1
 
 __all__ = [
     "AllLevels",
     "ConcatLevels",
     "OneLevel",
     "RandomLevel",
+    "RoIAlignV1",
     "RoIAttention",
     "RoIConv",
     "RoINonLocal",

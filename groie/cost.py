@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from groie.roi_align import extent, rule_of
+
 TAPS = 4  # pixels that a bilinear sample is made of
 
 
@@ -110,7 +112,7 @@ class MultiplyAdds(FlopCounterMode):
         self.interpolation += interpolation(layer, rois, feat.shape[1])
         if feat.is_meta:
             return feat.new_empty(len(rois), feat.shape[1], *layer.output_size)
-        return RoIAlign.forward(layer, feat, rois)
+        return type(layer).forward(layer, feat, rois)
 
 
 class _RoIsStay(TorchFunctionMode):
@@ -128,7 +130,11 @@ def interpolation(layer: RoIAlign, rois: Tensor, channels: int) -> int:
     if layer.sampling_ratio > 0:
         samples = len(rois) * layer.sampling_ratio**2
     else:  # as many as keep them at most a pixel of the level apart
-        sides = (rois[:, 3:] - rois[:, 1:3]) * layer.spatial_scale
-        sides = sides if layer.aligned else sides.clamp(min=1)
-        samples = int((sides / torch.tensor([columns, rows])).ceil().prod(dim=1).sum())
+        rule = rule_of(layer)
+        counts = [
+            (extent(rule, rois[:, axis], rois[:, axis + 2], layer.spatial_scale)[1] / bins).ceil()
+            for axis, bins in ((1, columns), (2, rows))
+        ]
+        least = 0 if rule == "aligned" else 1
+        samples = int((counts[0].clamp(min=least) * counts[1].clamp(min=least)).sum())
     return samples * rows * columns * TAPS * channels

@@ -18,6 +18,7 @@ from groie import pooling
 from groie.align import check, no_rois, operands
 from groie.processing import RoIConv, build_processing, may_share_a_call
 from groie.rectified import rectified_sum
+from groie.roi_align import RoIAlignV1, buildable
 
 LEVEL_ACTIVATIONS = ("relu", "none")
 
@@ -26,7 +27,8 @@ class AllLevels(BaseRoIExtractor):
     """Pools every RoI from every FPN level, pre-processes each, aggregates them and post-processes the result.
 
     Args:
-        roi_layer: config of mmcv's pooling operator, e.g. `dict(type="RoIAlign", output_size=7, sampling_ratio=2)`.
+        roi_layer: config of the pooling, e.g. `dict(type="RoIAlign", output_size=7, sampling_ratio=2)`: a class of
+            mmcv.ops, or "RoIAlignV1" for the authors' (groie/roi_align.py).
         out_channels: channels C of every FPN level and of the result.
         featmap_strides: pixels of the image per cell of each level, finest first; as many as levels are pooled.
         pre: config of the module that runs on each level's RoI features, or None. It keeps C channels.
@@ -55,7 +57,7 @@ class AllLevels(BaseRoIExtractor):
         pre_shared: bool = True,
         checkpoint: bool = False,
     ) -> None:
-        super().__init__(roi_layer=roi_layer, out_channels=out_channels, featmap_strides=some_levels(featmap_strides))
+        super().__init__(buildable(roi_layer), out_channels, some_levels(featmap_strides))
         if level_activation not in LEVEL_ACTIVATIONS:
             raise ValueError(
                 f"level_activation={level_activation!r} is unknown; choose one of {', '.join(LEVEL_ACTIVATIONS)}"
@@ -133,7 +135,7 @@ class AllLevels(BaseRoIExtractor):
 
 
 class OneLevel(SingleRoIExtractor):
-    """MMDetection's own one-level extractor, with the same pre- and post-processing around it.
+    """Pools every RoI from one FPN level, with the same pre- and post-processing around it.
 
     The level of a RoI is the subclass's choice: `map_roi_levels(rois, num_levels)` returns its index, shape (N,).
     Arguments are those of `AllLevels` where the names agree; finest_scale is in pixels: a RoI with
@@ -156,7 +158,7 @@ class OneLevel(SingleRoIExtractor):
                 f"{type(self).__name__} has one pre-processing module, so pre_shared=false does not apply to it; "
                 "set pre_shared=true, pre=none, or an aggregation of all levels"
             )
-        super().__init__(roi_layer, out_channels, some_levels(featmap_strides), finest_scale)
+        super().__init__(buildable(roi_layer), out_channels, some_levels(featmap_strides), finest_scale)
         self.pre_module = build_processing(pre, out_channels)
         self.post_module = build_processing(post, out_channels)
         self.checkpoint = checkpoint
@@ -166,14 +168,35 @@ class OneLevel(SingleRoIExtractor):
         check(self, feats)
         if len(rois) == 0:
             return no_rois(self, feats)
-        levels, rois = operands(feats, rois)
-        pooled = super().forward(levels, rois, roi_scale_factor).to(feats[0].dtype)
+        pooled = self._pooled(*operands(feats, rois), roi_scale_factor).to(feats[0].dtype)
         if self.checkpoint and torch.is_grad_enabled():  # all but the pooling, whose levels may be drawn
             return recomputed(self._processed, pooled, use_reentrant=False)
         return self._processed(pooled)
 
+    def map_roi_levels(self, rois: Tensor, num_levels: int) -> Tensor:
+        """Returns the level of each RoI, (N,), by its size: FPN's rule as MMDetection has it."""
+        if isinstance(self.roi_layers[0], RoIAlignV1):  # v1's level rule added a pixel to widths and heights too
+            rois = rois + rois.new_tensor([0, 0, 0, 1, 1])
+        return super().map_roi_levels(rois, num_levels)
+
+    def _pooled(self, levels: list[Tensor], rois: Tensor, scale_factor: float | None) -> Tensor:
+        """Returns what MMDetection's `forward` does, (N, C, h, w), for parameters of any layout in memory."""
+        chosen = self.map_roi_levels(rois, len(levels))
+        if scale_factor is not None:
+            rois = self.roi_rescale(rois, scale_factor)
+        pooled = levels[0].new_zeros(len(rois), self.out_channels, *self.roi_layers[0].output_size)
+        for number, (layer, level) in enumerate(zip(self.roi_layers, levels, strict=True)):
+            (here,) = (chosen == number).nonzero(as_tuple=True)
+            if len(here):
+                pooled[here] = layer(level, rois[here])
+            else:  # a zero gradient, so that distributed training does not wait for one that never comes
+                pooled += level[:0].sum()
+        return pooled
+
     def _processed(self, pooled: Tensor) -> Tensor:
-        return self.post_module(self.pre_module(pooled))
+        return self.post_module(
+            self.pre_module(pooled).contiguous()
+        ).contiguous()  # as heads and own modules may view it
 
 
 def some_levels(featmap_strides: Sequence[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""RoIAlign of all levels in one pass, for CPUs: the function of mmcv's operator, several times faster.
+"""RoIAlign of all levels in one pass, for CPUs: the function of mmcv's operator or of v1's, several times faster.
 
 A cell of a pooled RoI is a weighted sum of feature rows (a pixel's C channels): `sampling_ratio`^2 samples, each of 4
 pixels. One embedding bag adds up the rows of every cell of every RoI and level; the gradient is a bag too, over cells
@@ -13,6 +13,8 @@ from mmcv.ops import RoIAlign
 from torch import Tensor
 from torch.nn import functional
 
+from groie.roi_align import RoIAlignV1, extent, rule_of
+
 AXIS_TAPS = 2  # pixels on each axis that a bilinear sample is made of
 
 
@@ -22,7 +24,7 @@ class Grid(NamedTuple):
     rows: int
     columns: int
     ratio: int  # samples per cell and side; 0: as many as the cell has pixels, rounded up
-    aligned: bool
+    rule: str  # v1, legacy or aligned
 
 
 def fits(layers: Iterable[Any], feats: Iterable[Tensor]) -> bool:
@@ -31,7 +33,7 @@ def fits(layers: Iterable[Any], feats: Iterable[Tensor]) -> bool:
     A layer that somebody hooked must run itself.
     """
     return all(feat.device.type == "cpu" for feat in feats) and all(
-        type(layer) is RoIAlign
+        type(layer) in (RoIAlign, RoIAlignV1)
         and layer.pool_mode == "avg"
         and not layer.use_torchvision
         and not (layer._forward_hooks or layer._forward_pre_hooks)
@@ -70,8 +72,8 @@ def _check(layer: RoIAlign, feat: Tensor, rois: Tensor) -> None:
     if torch.compiler.is_compiling():  # a look at values would break the graph
         return
     image, left, top, right, bottom = rois.unbind(1)
-    good = (image >= 0) & (image < len(feat))
-    if layer.aligned:
+    good = (image >= 0) & (image < len(feat)) & ~rois.isnan().any(dim=1)
+    if rule_of(layer) == "aligned":  # the others make a cell or nothing of it
         good &= (right >= left) & (bottom >= top)
     if not good.all():
         number = int((~good).nonzero()[0])
@@ -84,7 +86,7 @@ def _check(layer: RoIAlign, feat: Tensor, rois: Tensor) -> None:
 def _cells(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor, add: bool) -> Tensor:
     layer = layers[0]
     scales = [level.spatial_scale for level in layers]
-    grid = Grid(*layer.output_size, layer.sampling_ratio, layer.aligned)
+    grid = Grid(*layer.output_size, layer.sampling_ratio, rule_of(layer))
     return _Pool.apply(rois, grid, scales, add, *feats)
 
 
@@ -206,14 +208,13 @@ class _Axis:
     """
 
     def __init__(self, low: Tensor, high: Tensor, pixels: int, bins: int, scale: float, grid: Grid) -> None:
-        shift = 0.5 if grid.aligned else 0.0
         self.pixels, self.bins = pixels, bins
-        self.start = low * scale - shift
-        length = high * scale - shift - self.start
-        self.length = length if grid.aligned else length.clamp(min=1)
-        # (N,): a bin has as many samples as cells, rounded up; mmcv takes none of a RoI without extent
-        self.samples = torch.full_like(length, grid.ratio) if grid.ratio else (self.length / bins).ceil()
-        self.samples = self.samples.int()
+        self.start, self.length = extent(grid.rule, low, high, scale)
+        if grid.ratio:
+            samples = torch.full_like(self.start, grid.ratio)
+        else:  # as many as the bin has cells, rounded up; mmcv takes none where a RoI has no extent
+            samples = (self.length / bins).ceil().clamp(min=1 if grid.rule == "v1" else 0)
+        self.samples = samples.int()  # (N,) of each bin
         self.taps = AXIS_TAPS * self.samples
 
     def of(self, which: Tensor | slice = slice(None)) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,12 @@ MENU: dict[str, dict[str, Any] | None] = {
     "attention": {"type": "RoIAttention", "num_heads": 3, "kv_stride": 2},  # 8 // 3 = 2: not all channels go to a head
 }
 
+RULES: dict[str, dict[str, Any]] = {  # of RoIAlign, as configs say them
+    "v1": {"type": "RoIAlignV1"},
+    "legacy": {"type": "RoIAlign", "aligned": False},
+    "aligned": {"type": "RoIAlign", "aligned": True},
+}
+
 # Each row: image index in the batch, x1, y1, x2, y2 in pixels of the image.
 INSIDE = [0.0, 13.0, 7.0, 61.0, 50.0]
 ROIS: dict[str, list[list[float]]] = {
@@ -36,6 +42,32 @@ ROIS: dict[str, list[list[float]]] = {
     "whole_image": [[1.0, 0.0, 0.0, float(WIDTH), float(HEIGHT)]],
 }
 ROIS["many"] = [row for rows in list(ROIS.values()) for row in rows]
+
+
+def on_borders() -> list[list[float]]:
+    """Returns RoIs that begin or end on, just inside of or just beyond each border, and of every size down to none."""
+    spans = {}
+    for side in (WIDTH, HEIGHT):
+        edges = [(place, place + length) for place in (-33.0, -4.0, -1.0, 0.0, 1.0) for length in (0.0, 0.5, 1.0, 5.0)]
+        edges += [
+            (side - far, side - near) for far in (9.0, 1.0, 0.0) for near in (0.0, 1.0, -1.0, -4.0) if far >= near
+        ]
+        sizes = [
+            (30.0, 30.0 + size) for size in (0.0, 0.25, 1.0, 3.0, 7.0, 15.0, 31.0, 32.0)
+        ]  # below a cell of each level
+        spans[side] = [*edges, *sizes, (0.0, float(side)), (0.0, side - 1.0), (-50.0, side + 50.0)]
+    ordinary = (21.0, 47.0)
+    rows = [(left, ordinary[0], right, ordinary[1]) for left, right in spans[WIDTH]]
+    rows += [(ordinary[0], top, ordinary[1], bottom) for top, bottom in spans[HEIGHT]]
+    rows += [
+        (left, top, right, bottom) for (left, right), (top, bottom) in zip(spans[WIDTH], spans[HEIGHT], strict=True)
+    ]
+    return [[float(number % IMAGES), *row] for number, row in enumerate(rows)]
+
+
+ROIS["borders"] = on_borders()
+# Corners the wrong way round, by less than a pixel, by one and by more: v1 and legacy take them, aligned refuses them.
+REVERSED = [[0.0, 30.0, 20.0, 29.5, 40.0], [1.0, 30.0, 20.0, 29.0, 19.0], [2.0, 60.0, 50.0, 13.0, 7.0]]
 
 
 def pyramid(levels: int = 4, channels: int = CHANNELS, dtype: torch.dtype = torch.float64) -> list[Tensor]:
@@ -56,15 +88,15 @@ def random_regions(count: int) -> Tensor:
     return torch.cat([image, corners.flatten(1)], dim=1)
 
 
-def roi_align(*modules: dict[str, Any] | None) -> dict[str, Any]:
+def roi_align(*modules: dict[str, Any] | None, rule: str = "aligned", sampling_ratio: int = 2) -> dict[str, Any]:
     """Returns the pooling's config, at a size that the modules take."""
     square = any(module and module["type"] in ("RoIAttention", "GeneralizedAttention") for module in modules)
-    return {"type": "RoIAlign", "output_size": SQUARE if square else OBLONG, "sampling_ratio": 2}
+    return {**RULES[rule], "output_size": SQUARE if square else OBLONG, "sampling_ratio": sampling_ratio}
 
 
 def plain(aggregation: type, levels: int = 4, channels: int = CHANNELS, **options: Any) -> Any:
     """Returns an extractor as it starts."""
-    align = roi_align(options.get("pre"), options.get("post"))
+    align = options.pop("roi_layer", None) or roi_align(options.get("pre"), options.get("post"))
     return aggregation(roi_layer=align, out_channels=channels, featmap_strides=STRIDES[:levels], **options)
 
 

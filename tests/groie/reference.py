@@ -35,21 +35,27 @@ def samples(start: float, end: float, bins: int, per_bin: int) -> Tensor:
 
 
 def roi_align(
-    feat: Tensor, rois: Tensor, size: tuple[int, int], stride: int, sampling_ratio: int = 2, aligned: bool = True
+    feat: Tensor, rois: Tensor, size: tuple[int, int], stride: int, sampling_ratio: int = 2, rule: str = "aligned"
 ) -> Tensor:
     """Returns (N, C, *size): in each bin the mean of sampling_ratio x sampling_ratio bilinear samples.
 
-    `aligned` puts cell 0's centre at half a stride. Without it the centre is at 0 and a RoI is at least one cell wide.
-    sampling_ratio=0 takes as many samples per bin as the bin has cells, rounded up.
+    "aligned" puts cell 0's centre at half a stride; the others at 0. "legacy" makes a RoI at least one cell wide. "v1"
+    is legacy on (x1, y1, x2 + 1, y2 + 1) in pixels of the image, but for a width of at least 0.
+    sampling_ratio=0 takes as many samples per bin as the bin has cells, rounded up; v1 at least one.
     """
     pooled = feat.new_zeros((len(rois), feat.shape[1], *size))
-    for n, (image, *corners) in enumerate(rois.tolist()):
-        left, top, right, bottom = (corner / stride - 0.5 * aligned for corner in corners)
-        if not aligned:
-            right, bottom = max(right, left + 1), max(bottom, top + 1)
+    for n, (image, x1, y1, x2, y2) in enumerate(rois.tolist()):
+        if rule == "v1":
+            x2, y2 = x2 + 1, y2 + 1
+        left, top, right, bottom = (corner / stride for corner in (x1, y1, x2, y2))
+        if rule == "aligned":
+            left, top, right, bottom = left - 0.5, top - 0.5, right - 0.5, bottom - 0.5
+        else:
+            least = {"legacy": 1, "v1": 0}[rule]
+            right, bottom = max(right, left + least), max(bottom, top + least)
         axes = []
         for start, end, bins, cells in zip((top, left), (bottom, right), size, feat.shape[2:], strict=True):
-            per_bin = sampling_ratio or math.ceil((end - start) / bins)
+            per_bin = sampling_ratio or max(math.ceil((end - start) / bins), int(rule == "v1"))
             weights = hat(samples(start, end, bins, per_bin), cells) if per_bin else feat.new_zeros((bins, cells))
             axes.append(weights.reshape(bins, -1, cells).mean(dim=1))
         pooled[n] = torch.einsum("hy,wx,cyx->chw", *axes, feat[int(image)])

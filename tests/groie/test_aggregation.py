@@ -1,6 +1,7 @@
 """The four aggregations against a slow, obvious reference: outputs and the gradients by every level and parameter."""
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from groie import AllLevels, ConcatLevels, RandomLevel, SingleLevel, SumLevels
+from groie import AllLevels, ConcatLevels, OneLevel, RandomLevel, SingleLevel, SumLevels, pooling
 from tests.groie import reference
 from tests.groie.inputs import (
+    AGGREGATIONS,
     ALL_LEVELS,
+    CHANNELS,
     MENU,
     ROIS,
+    RULES,
     STRIDES,
     assert_equal,
     build,
@@ -22,15 +26,18 @@ from tests.groie.inputs import (
     pyramid,
     random_regions,
     regions,
+    roi_align,
 )
 
 
-def all_levels(extractor: AllLevels, feats: list[Tensor], rois: Tensor, pre: str, post: str, relu: bool) -> Tensor:
+def all_levels(
+    extractor: AllLevels, feats: list[Tensor], rois: Tensor, pre: str, post: str, relu: bool, rule: str = "aligned"
+) -> Tensor:
     """Returns what the authors' code does, level by level (facts: pre, then ReLU, then aggregation, then post)."""
-    size = extractor.roi_layers[0].output_size
+    size, ratio = extractor.roi_layers[0].output_size, extractor.roi_layers[0].sampling_ratio
     levels = []
     for level, (feat, stride) in enumerate(zip(feats, STRIDES, strict=False)):
-        pooled = reference.roi_align(feat, rois, size, stride)
+        pooled = reference.roi_align(feat, rois, size, stride, ratio, rule)
         modules = extractor.pre_module
         x = reference.process(pre, modules[level] if isinstance(modules, torch.nn.ModuleList) else modules, pooled)
         levels.append(x * (x > 0) if relu else x)
@@ -107,6 +114,62 @@ def test_single_pools_each_roi_from_the_level_of_its_size(pre: str) -> None:
     out = extractor(feats, rois)
     assert_equal(out, expected)
     assert_equal(gradients(out, feats, extractor), gradients(expected, feats, extractor))
+
+
+def one_level(extractor: OneLevel, feats: list[Tensor], rois: Tensor, levels: list[int], rule: str) -> Tensor:
+    """Returns each RoI pooled from its level."""
+    size, ratio = extractor.roi_layers[0].output_size, extractor.roi_layers[0].sampling_ratio
+    pooled = [
+        reference.roi_align(feats[level], rois[[n]], size, STRIDES[level], ratio, rule)
+        for n, level in enumerate(levels)
+    ]
+    return reference.process("conv3", extractor.pre_module, torch.cat(pooled))
+
+
+def level_by_size(x1: float, y1: float, x2: float, y2: float, finest: float, rule: str) -> int:
+    """FPN's rule: level k from 2^k to 2^(k+1) times finest_scale, by sqrt(w h), which v1 counted a pixel larger."""
+    one = rule == "v1"
+    size = math.sqrt((x2 - x1 + one) * (y2 - y1 + one))
+    return sum(size >= finest * 2**k for k in (1, 2, 3))
+
+
+@pytest.mark.parametrize("path", ["its own", "level by level"])
+@pytest.mark.parametrize("sampling_ratio", [0, 1, 2, 3])
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_every_aggregation_pools_by_every_rule(
+    aggregation: type, rule: str, sampling_ratio: int, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RoIs on every border, of no width, below a cell of each stride and as large as the image, on either path."""
+    if path == "level by level":
+        monkeypatch.setattr(pooling, "fits", lambda *_: False)
+    feats, rois = pyramid(channels=CHANNELS), regions("borders")
+    options: dict[str, Any] = {"roi_layer": roi_align(rule=rule, sampling_ratio=sampling_ratio), "pre": MENU["conv3"]}
+    if aggregation is SingleLevel:
+        options["finest_scale"] = 4.0
+    extractor = build(aggregation, **options).eval()
+    if issubclass(aggregation, AllLevels):
+        expected = all_levels(extractor, feats, rois, "conv3", "none", relu=True, rule=rule)
+    else:
+        if aggregation is SingleLevel:
+            levels = [level_by_size(*corners, finest=4.0, rule=rule) for _, *corners in rois.tolist()]
+        else:
+            levels = build(RandomLevel).eval().map_roi_levels(rois, 4).tolist()
+        assert set(levels) == {0, 1, 2, 3}
+        expected = one_level(extractor, feats, rois, levels, rule)
+    out = extractor(feats, rois)
+    assert_equal(out, expected)
+    assert_equal(gradients(out, feats, extractor), gradients(expected, feats, extractor))
+
+
+def test_level_rule_of_v1_is_a_pixel_larger() -> None:
+    """RoIs whose level differs by that pixel alone: 19.5 pixels a side are 20.5 for v1, and 20 begin level 1."""
+    rois = torch.tensor(
+        [[0.0, 0, 0, 19.5, 19.5], [0.0, 0, 0, 18.5, 18.5], [0.0, 0, 0, 39.5, 39.5]], dtype=torch.float64
+    )
+    for rule, expected in (("v1", [1, 0, 2]), ("legacy", [0, 0, 1]), ("aligned", [0, 0, 1])):
+        extractor = build(SingleLevel, roi_layer=roi_align(rule=rule), finest_scale=10)
+        assert extractor.map_roi_levels(rois, 4).tolist() == expected
 
 
 def draws(extractor: RandomLevel, calls: int) -> list[list[int]]:

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from mmcv.ops import RoIAlign
 from mmdet.models.roi_heads.roi_extractors import GenericRoIExtractor, SingleRoIExtractor
 from torch import Tensor, nn
 
 from groie import ConcatLevels, OneLevel, RandomLevel, SingleLevel, SumLevels, cost
-from tests.groie.inputs import AGGREGATIONS, HEIGHT, MENU, STRIDES, WIDTH, random_regions
+from tests.groie.inputs import AGGREGATIONS, HEIGHT, MENU, RULES, STRIDES, WIDTH, random_regions
 
 ROOT = Path(__file__).parents[2]
 CELLS, RATIO, COUNT = 6, 3, 11  # cells a side, samples a cell and side, RoIs: no two alike
@@ -24,8 +23,15 @@ OPTIONS = MENU | {
 ROIS = random_regions(COUNT)
 
 
-def build(aggregation: type, channels: int, sampling_ratio: int = RATIO, cells: int = CELLS, **options: Any) -> Any:
-    align = dict(type="RoIAlign", output_size=cells, sampling_ratio=sampling_ratio)
+def build(
+    aggregation: type,
+    channels: int,
+    sampling_ratio: int = RATIO,
+    cells: int = CELLS,
+    rule: str = "aligned",
+    **options: Any,
+) -> Any:
+    align = {**RULES[rule], "output_size": cells, "sampling_ratio": sampling_ratio}
     return aggregation(roi_layer=align, out_channels=channels, featmap_strides=STRIDES, **options)
 
 
@@ -114,18 +120,19 @@ def interpolate(pixels: Tensor, y: float, x: float, weight: float, cell: list[fl
     return steps
 
 
-@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("ratio", [0, 1, 3])
-def test_interpolation_is_an_obvious_loop(ratio: int, aligned: bool) -> None:
+def test_interpolation_is_an_obvious_loop(ratio: int, rule: str) -> None:
     """The same loop gives RoIAlign's values, so it counts what RoIAlign does."""
-    layer = RoIAlign((2, 3), spatial_scale=0.25, sampling_ratio=ratio, aligned=aligned)
+    roi_layer = {**RULES[rule], "output_size": (2, 3), "sampling_ratio": ratio}
+    layer = SumLevels(roi_layer, 8, [4]).roi_layers[0]
     feat = torch.randn(1, 2, 12, 12, dtype=torch.float64)
-    rois = torch.tensor([[0, 4, 8, 31, 25], [0, 3, 5, 30, 41], [0, 20, 20, 21, 22]], dtype=torch.float64)
-    steps, result = 0, torch.zeros(3, 2, 2, 3, dtype=torch.float64)
-    for n, (left, top, right, bottom) in enumerate((rois[:, 1:] / 4 - 0.5 * aligned).tolist()):
-        width, height = right - left, bottom - top
-        if not aligned:
-            width, height = max(width, 1), max(height, 1)
+    rois = torch.tensor([[0, 4, 8, 31, 25], [0, 3, 5, 30, 41], [0, 20, 20, 21, 22], [0, 9, 20, 11, 20]]).double()
+    steps, result = 0, torch.zeros(len(rois), 2, 2, 3, dtype=torch.float64)
+    shift, further, least = {"v1": (0, 1, 0), "legacy": (0, 0, 1), "aligned": (0.5, 0, 0)}[rule]
+    for n, (x1, y1, x2, y2) in enumerate(rois[:, 1:].tolist()):
+        left, top = x1 / 4 - shift, y1 / 4 - shift
+        width, height = max((x2 + further - x1) / 4, least), max((y2 + further - y1) / 4, least)
         down, across = (ratio, ratio) if ratio else (math.ceil(height / 2), math.ceil(width / 3))
         for row, column in itertools.product(range(2), range(3)):
             cell = [0.0, 0.0]
@@ -138,12 +145,13 @@ def test_interpolation_is_an_obvious_loop(ratio: int, aligned: bool) -> None:
     assert cost.interpolation(layer, rois, channels=2) == steps
 
 
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("ratio", [2, 0])
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
-def test_counted_without_memory_is_counted_with(aggregation: Any, ratio: int) -> None:
+def test_counted_without_memory_is_counted_with(aggregation: Any, ratio: int, rule: str) -> None:
     """What really runs on real features costs the same, and gives what it gives without being counted."""
     modules = dict(pre=OPTIONS["conv3"], post=OPTIONS["nonlocal"])
-    extractor = build(aggregation, 8, ratio, **modules).eval()
+    extractor = build(aggregation, 8, ratio, rule=rule, **modules).eval()
     feats = [torch.randn(1, 8, HEIGHT // stride, WIDTH // stride) for stride in STRIDES]
     rois = random_regions(20).float()
     rois[:, 0] = 0

@@ -1,6 +1,7 @@
 """What the extractor promises: gradients reach everything, also without RoIs; a wrong call ends in one sentence."""
 
 import itertools
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,6 +189,28 @@ def test_layout_in_memory_does_not_matter(aggregation: type) -> None:
     assert_equal(extractor(feats, strided_rois), expected)
 
 
+ON_ONE_LEVEL = [[0.0, 13.0, 7.0, 21.0, 19.0], [2.0, 90.0, 20.0, 99.0, 27.0], [0.0, 5.0, 60.0, 30.0, 80.0]]
+
+
+@pytest.mark.parametrize("rois", [ON_ONE_LEVEL, []], ids=["on one level", "none"])
+@pytest.mark.parametrize(("pre", "post"), [("conv3", "none"), ("none", "conv3"), ("nonlocal", "attention")])
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_weights_in_channels_last_train_a_step(aggregation: type, pre: str, post: str, rois: list) -> None:
+    """MMDetection's extractor views its parameters as flat where a level gets no RoI; a head views the features so."""
+    feats = pyramid(dtype=torch.float32)
+    given = torch.tensor(rois).reshape(-1, 5)
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(1)
+        extractor = build(aggregation, **pair(pre, post)).float().to(memory_format=layout).eval()
+        out = extractor([feat.to(memory_format=layout) for feat in feats], given)
+        out.view(len(given), math.prod(out.shape[1:])).square().sum().backward()
+        found.append([out, _gradients_of_all(extractor, feats)])
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
+    if aggregation is SingleLevel and rois:
+        assert not any(found[1][1][f"feats[{level}]"].any() for level in (1, 2, 3))
+
+
 def test_no_rois_leave_frozen_parameters_alone() -> None:
     extractor, feats = plain(SumLevels, **pair("conv3", "attention")), pyramid(dtype=torch.float32)
     extractor.pre_module.requires_grad_(False)
@@ -248,11 +271,19 @@ def _off(out: Tensor, exact: Tensor) -> float:
     return ((out.double() - exact).norm() / exact.norm()).nan_to_num().item()
 
 
-def _gradient_sizes(extractor: nn.Module, feats: list[Tensor]) -> dict[str, float]:
-    """Returns the largest element of every gradient; fails where one is missing or not finite."""
+def _gradients_of_all(extractor: nn.Module, feats: list[Tensor]) -> dict[str, Tensor]:
+    """Returns and takes away the gradient of every level and parameter; fails where one is missing."""
     leaves = {f"feats[{level}]": feat for level, feat in enumerate(feats)} | dict(extractor.named_parameters())
     missing = [name for name, leaf in leaves.items() if leaf.grad is None]
     assert not missing, f"no gradient for {missing}"
-    sizes = {name: leaf.grad.abs().max().item() for name, leaf in leaves.items() if leaf.grad is not None}
+    found = {name: leaf.grad.clone() for name, leaf in leaves.items() if leaf.grad is not None}
+    for leaf in leaves.values():
+        leaf.grad = None
+    return found
+
+
+def _gradient_sizes(extractor: nn.Module, feats: list[Tensor]) -> dict[str, float]:
+    """Returns the largest element of every gradient; fails where one is missing or not finite."""
+    sizes = {name: grad.abs().max().item() for name, grad in _gradients_of_all(extractor, feats).items()}
     assert all(size < float("inf") for size in sizes.values()), sizes
     return sizes

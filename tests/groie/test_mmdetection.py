@@ -11,10 +11,9 @@ import torch
 from mmdet.models.roi_heads.roi_extractors import GenericRoIExtractor, SingleRoIExtractor
 from mmdet.registry import MODELS
 
-from groie import ConcatLevels, RandomLevel, SingleLevel, SumLevels
+from groie import ConcatLevels, RandomLevel, RoIAlignV1, SingleLevel, SumLevels
 from tests.groie.inputs import (
     AGGREGATIONS,
-    ALL_LEVELS,
     CHANNELS,
     STRIDES,
     assert_equal,
@@ -102,6 +101,7 @@ def test_concat_equals_generic_roi_extractor_that_reduces_in_its_post_processing
 @pytest.mark.parametrize("case", ["none", "one", "many", "random"])
 @pytest.mark.parametrize(("finest_scale", "dtype"), [(5, torch.float64), (5, torch.float32), (56, torch.float32)])
 def test_single_is_single_roi_extractor_to_the_last_bit(case: str, finest_scale: int, dtype: torch.dtype) -> None:
+    """Where the recipe is MMDetection's own."""
     theirs = SingleRoIExtractor(roi_align(), CHANNELS, STRIDES, finest_scale=finest_scale)
     ours = plain(SingleLevel, finest_scale=finest_scale)
     assert isinstance(ours, SingleRoIExtractor)
@@ -136,9 +136,9 @@ def test_scale_factor_enlarges_the_roi_after_its_level_is_chosen(aggregation: ty
     assert matches == [0] or aggregation is RandomLevel
 
 
-@pytest.mark.parametrize("aggregation", ALL_LEVELS)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_scale_factor_is_honoured_with_one_level(aggregation: type) -> None:
-    """MMDetection's classes, and so `OneLevel`, leave it out there."""
+    """MMDetection's classes leave it out there."""
     extractor, feats = build(aggregation, levels=1), pyramid(1)
     rois = torch.tensor([[0.0, 10.0, 10.0, 28.0, 28.0]], dtype=torch.float64)
     enlarged = torch.tensor([[0.0, 1.0, 1.0, 37.0, 37.0]], dtype=torch.float64)
@@ -146,14 +146,14 @@ def test_scale_factor_is_honoured_with_one_level(aggregation: type) -> None:
 
 
 def test_names_do_not_shadow_mmdetections() -> None:
-    for cls in (GenericRoIExtractor, SingleRoIExtractor, *AGGREGATIONS):
+    for cls in (GenericRoIExtractor, SingleRoIExtractor, RoIAlignV1, *AGGREGATIONS):
         assert MODELS.get(cls.__name__) is cls
 
 
-EXTRACTORS = {
-    "SumLevels": "pre=dict(type='RoIConv', kernel_size=5), post=dict(type='RoIAttention', num_heads=6)",
-    "ConcatLevels": "pre=dict(type='RoINonLocal'), pre_shared=False",
-    "SingleLevel": "post=dict(type='RoINonLocal')",
+EXTRACTORS = {  # modules, and what the config says of the pooling beside MMDetection's own
+    "SumLevels": ("pre=dict(type='RoIConv', kernel_size=5), post=dict(type='RoIAttention', num_heads=6)", "RoIAlignV1"),
+    "ConcatLevels": ("pre=dict(type='RoINonLocal'), pre_shared=False", "RoIAlign"),
+    "SingleLevel": ("post=dict(type='RoINonLocal')", "RoIAlignV1"),
 }
 
 CONFIG = """
@@ -164,7 +164,8 @@ model = dict(
     neck=dict(in_channels=[64, 128, 256, 512], out_channels=16),
     rpn_head=dict(in_channels=16, feat_channels=16),
     roi_head=dict(
-        bbox_roi_extractor=dict(type="{name}", {modules}, out_channels=16, roi_layer=dict(sampling_ratio=2)),
+        bbox_roi_extractor=dict(
+            type="{name}", {modules}, out_channels=16, roi_layer=dict(type="{layer}", sampling_ratio=2)),
         bbox_head=dict(in_channels=16, fc_out_channels=32, num_classes=3)))
 """
 
@@ -185,6 +186,8 @@ sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.tensor([0, 2]))
 batch = dict(inputs=[torch.randint(0, 255, (3, 96, 128))], data_samples=[sample])
 told = {}
 for path in sys.argv[1:]:
+    config = Config.fromfile(path)
+    config.dump(path)  # as a trial's detector.py and MMEngine's checkpoints have it
     model = MODELS.build(Config.fromfile(path).model)
     model.init_weights()
     data = model.data_preprocessor(batch, training=True)
@@ -196,6 +199,7 @@ for path in sys.argv[1:]:
     told[type(extractor).__name__] = dict(
         loss=float(losses["loss_cls"]),
         detections=list(found.bboxes.shape),
+        layers=sorted({type(layer).__name__ for layer in extractor.roi_layers}),
         without_gradient=[name for name, parameter in extractor.named_parameters() if parameter.grad is None],
         strangers=[name for name in sys.modules if name.split(".")[0] in ("hydra", "omegaconf", "experiments")])
 print(json.dumps(told))
@@ -206,8 +210,9 @@ print(json.dumps(told))
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a program of MMDetection alone says about a detector of each config."""
     folder = tmp_path_factory.mktemp("plain_mmdetection")
-    for name, modules in EXTRACTORS.items():
-        (folder / f"{name}.py").write_text(CONFIG.replace("{name}", name).replace("{modules}", modules))
+    for name, (modules, layer) in EXTRACTORS.items():
+        text = CONFIG.replace("{name}", name).replace("{modules}", modules).replace("{layer}", layer)
+        (folder / f"{name}.py").write_text(text)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM, *(str(folder / f"{name}.py") for name in EXTRACTORS)],
         capture_output=True,
@@ -224,6 +229,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_plain_mmdetection_config_trains_and_detects(extractor: str, told: dict[str, Any]) -> None:
     """`custom_imports` is enough: neither Hydra nor the experiments are loaded."""
     result = told[extractor]
+    assert result["layers"] == [EXTRACTORS[extractor][1]]
     assert 0 < result["loss"] < 10
     assert result["detections"][1] == 4
     assert result["without_gradient"] == []

@@ -20,7 +20,9 @@ from tests.groie.inputs import (
     MENU,
     OBLONG,
     ONE_LEVEL,
+    REVERSED,
     ROIS,
+    RULES,
     STRIDES,
     WIDTH,
     assert_equal,
@@ -52,9 +54,14 @@ def rois_of(case: str) -> Tensor:
     return torch.tensor(AWKWARD, dtype=torch.float64) if case == "awkward" else regions(case)
 
 
-def layers(count: int = 4, **options: Any) -> list[RoIAlign]:
-    settings = {"sampling_ratio": 2, **options}
-    return [RoIAlign(OBLONG, spatial_scale=1 / stride, **settings) for stride in STRIDES[:count]]
+FIXED = [*(roi_align(rule=rule) for rule in RULES), roi_align(sampling_ratio=1), roi_align() | {"output_size": 7}]
+OTHER = [roi_align(sampling_ratio=0), roi_align(rule="v1", sampling_ratio=0), roi_align() | {"pool_mode": "max"}]
+
+
+def layers(rule: str = "aligned", sampling_ratio: int = 2, **options: Any) -> list[RoIAlign]:
+    """Returns the pooling layers of a rule, one a level."""
+    roi_layer = roi_align(rule=rule, sampling_ratio=sampling_ratio) | options
+    return list(build(SumLevels, roi_layer=roi_layer).roi_layers)
 
 
 @contextmanager
@@ -74,22 +81,22 @@ def operator_calls(monkeypatch: pytest.MonkeyPatch) -> list[RoIAlign]:
 
 
 class TestChoice:
-    @pytest.mark.parametrize("options", [{}, {"aligned": False}, {"sampling_ratio": 1}, {"output_size": 7}])
+    @pytest.mark.parametrize("roi_layer", FIXED)
     @pytest.mark.parametrize("aggregation", ALL_LEVELS)
     def test_one_pass_where_the_number_of_samples_is_fixed(
-        self, aggregation: type, options: dict, operator_calls: list
+        self, aggregation: type, roi_layer: dict, operator_calls: list
     ) -> None:
-        extractor = aggregation(roi_align() | options, CHANNELS, STRIDES)
+        extractor = aggregation(roi_layer, CHANNELS, STRIDES)
         for dtype in (torch.float64, torch.float32, torch.half, torch.bfloat16):
             extractor.to(dtype)(pyramid(dtype=dtype), regions())
         assert operator_calls == []
 
-    @pytest.mark.parametrize("options", [{"sampling_ratio": 0}, {"pool_mode": "max"}])
+    @pytest.mark.parametrize("roi_layer", OTHER)
     @pytest.mark.parametrize("aggregation", ALL_LEVELS)
     def test_level_by_level_where_it_is_another_function(
-        self, aggregation: type, options: dict, operator_calls: list
+        self, aggregation: type, roi_layer: dict, operator_calls: list
     ) -> None:
-        extractor = aggregation(roi_align() | options, CHANNELS, STRIDES).double()
+        extractor = aggregation(roi_layer, CHANNELS, STRIDES).double()
         extractor(pyramid(), regions())
         assert operator_calls == list(extractor.roi_layers)
 
@@ -112,11 +119,13 @@ class TestChoice:
 
 
 class TestPooled:
-    @pytest.mark.parametrize(("sampling_ratio", "aligned"), [(2, True), (2, False), (1, True), (3, False)])
+    @pytest.mark.parametrize(
+        ("sampling_ratio", "rule"), [(2, "aligned"), (2, "legacy"), (1, "aligned"), (3, "legacy"), (2, "v1"), (3, "v1")]
+    )
     @pytest.mark.parametrize("case", [*(case for case in ROIS if case != "none"), "random", "awkward"])
-    def test_is_mmcvs_operator(self, case: str, sampling_ratio: int, aligned: bool) -> None:
+    def test_is_the_layers_operator(self, case: str, sampling_ratio: int, rule: str) -> None:
         feats, rois = pyramid(), rois_of(case)
-        align = layers(sampling_ratio=sampling_ratio, aligned=aligned)
+        align = layers(rule, sampling_ratio=sampling_ratio)
         each = torch.stack([layer(feat, rois) for layer, feat in zip(align, feats, strict=True)])
         weight = torch.randn_like(each)
         for ours, theirs, by in (
@@ -128,7 +137,7 @@ class TestPooled:
                 assert_equal(one, other)
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.half, torch.bfloat16])
-    def test_is_mmcvs_operator_in_float32_for_levels_of_any_type(self, dtype: torch.dtype) -> None:
+    def test_is_the_layers_operator_in_float32_for_levels_of_any_type(self, dtype: torch.dtype) -> None:
         feats, rois, align = pyramid(dtype=dtype), random_regions(40).float(), layers()
         out = pooling.pooled(align, feats, rois)
         assert out.dtype == torch.float32
@@ -186,10 +195,17 @@ class TestPooled:
         with pytest.raises(ValueError, match=r"RoI 1 is \[.*give an image of the batch \(0 to 2\) and x1 <= x2"):
             build(SumLevels)(pyramid(), rois)
 
-    def test_corners_the_wrong_way_round_are_a_cell_where_mmcv_takes_them(self) -> None:
-        feats, rois, align = pyramid(), torch.tensor([[0.0, 60, 50, 13, 7]], dtype=torch.float64), layers(aligned=False)
+    @pytest.mark.parametrize("rule", ["v1", "legacy"])
+    def test_corners_the_wrong_way_round_are_what_the_layer_makes_of_them(self, rule: str) -> None:
+        feats, rois, align = pyramid(), torch.tensor(REVERSED, dtype=torch.float64), layers(rule)
         expected = torch.stack([layer(feat, rois) for layer, feat in zip(align, feats, strict=True)])
         assert_equal(pooling.pooled(align, feats, rois), expected)
+
+    @pytest.mark.parametrize("rule", RULES)
+    def test_roi_of_no_numbers_is_refused(self, rule: str) -> None:
+        rois = torch.tensor([[0.0, 1, 1, 5, 5], [0.0, 1, float("nan"), 5, 5]], dtype=torch.float64)
+        with pytest.raises(ValueError, match=r"RoI 1 is \[.*nan.*give an image of the batch"):
+            pooling.pooled(layers(rule), pyramid(), rois)
 
 
 def same_on_both_paths(
@@ -285,18 +301,18 @@ def test_sum_of_relus_is_torchs(dtype: torch.dtype) -> None:
 
 
 COMPILED = [
-    (SumLevels, "none", "none", False),
-    (SumLevels, "conv3", "attention", False),
-    (SumLevels, "conv3", "attention", True),
-    (SumLevels, "attention", "nonlocal", False),
-    (ConcatLevels, "nonlocal", "conv3", False),
+    (SumLevels, "none", "none", {}),
+    (SumLevels, "conv3", "attention", {}),
+    (SumLevels, "conv3", "attention", {"checkpoint": True}),
+    (SumLevels, "attention", "nonlocal", {}),
+    (ConcatLevels, "nonlocal", "conv3", {"roi_layer": roi_align(rule="v1")}),
 ]
 
 
-@pytest.mark.parametrize(("aggregation", "pre", "post", "recompute"), COMPILED)
-def test_compiles_into_one_graph(aggregation: type, pre: str, post: str, recompute: bool) -> None:
+@pytest.mark.parametrize(("aggregation", "pre", "post", "options"), COMPILED)
+def test_compiles_into_one_graph(aggregation: type, pre: str, post: str, options: dict[str, Any]) -> None:
     torch._dynamo.reset()
-    extractor = build(aggregation, **pair(pre, post), checkpoint=recompute)
+    extractor = build(aggregation, **pair(pre, post), **options)
     compiled = torch.compile(extractor, fullgraph=True, backend="aot_eager")
     feats = pyramid()
     for count in (12, 30):
