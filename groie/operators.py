@@ -104,7 +104,9 @@ def _align(
     if level.device.type == "cpu":
         from groie import pooling  # which imports mmcv's operators
 
-        return pooling.of_level(level, rois, pooling.Grid(*size, sampling_ratio, aligned), scale)
+        return pooling.of_level(
+            level, rois, pooling.Grid(*size, sampling_ratio, "aligned" if aligned else "legacy"), scale
+        )
     if level.device.type == "meta":  # shapes only
         return level.new_empty(len(rois), level.shape[1], *size) + level.sum()
     return torchvision_ops().roi_align(level, rois, size, scale, sampling_ratio, aligned)
@@ -113,7 +115,7 @@ def _align(
 def _require_average(pool_mode: int) -> None:
     if pool_mode != AVERAGE:
         raise MissingOperatorError(
-            "RoIAlign with pool_mode='max' needs a compiled mmcv; use pool_mode='avg' or install mmcv with its operators"
+            "RoIAlign's pool_mode='max' needs a compiled mmcv; use pool_mode='avg', or install mmcv with its operators"
         )
 
 

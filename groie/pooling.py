@@ -6,25 +6,15 @@ sorted by pixel. Both walk along rows in memory, use all threads and add in an o
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmcv.ops import RoIAlign
 from torch import Tensor
 from torch.nn import functional
 
-from groie.roi_align import RoIAlignV1, extent, rule_of
-
-AXIS_TAPS = 2  # pixels on each axis that a bilinear sample is made of
-
-
-class Grid(NamedTuple):
-    """The cells of a pooled RoI and how each is sampled."""
-
-    rows: int
-    columns: int
-    ratio: int  # samples per cell and side; 0: as many as the cell has pixels, rounded up
-    rule: str  # v1, legacy or aligned
+from groie.roi_align import RoIAlignV1, rule_of
+from groie.taps import AXIS_TAPS, Grid, Table, table_of, transposed
 
 
 def fits(layers: Iterable[Any], feats: Iterable[Tensor]) -> bool:
@@ -63,7 +53,9 @@ def summed(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor) ->
 
 
 def of_level(feat: Tensor, rois: Tensor, grid: Grid, scale: float) -> Tensor:
-    """Returns RoI features (N, C, h, w) of one level."""
+    """Returns RoI features (N, C, h, w) of one level; N may be 0."""
+    if len(rois) == 0:
+        return feat.new_zeros(0, feat.shape[1], grid.rows, grid.columns) + feat.sum() * 0
     return _Pool.apply(rois, grid, [scale], False, feat)
 
 
@@ -109,7 +101,7 @@ class _Pool(torch.autograd.Function):
         for level, scale, count in zip(levels, scales, counts, strict=True):
             part = level.permute(0, 2, 3, 1)
             rows[start : start + count].view(part.shape).copy_(part)
-            table = _table(rois, level.shape, scale, grid)
+            table = table_of(rois, level.shape, scale, grid)
             tables.append(table._replace(pixel=table.pixel + start))
             start += count
         if grid.ratio:  # as many taps a cell everywhere: one operation
@@ -135,7 +127,7 @@ class _Pool(torch.autograd.Function):
                 grads.append(None)
                 continue
             images, width, height, across = shape
-            rows = _bags(part, _transposed(_table(rois, shape, scale, ctx.grid), images * height * across))
+            rows = _bags(part, transposed(table_of(rois, shape, scale, ctx.grid), images * height * across))
             if channels_first:
                 found = rows.new_empty(shape, dtype=dtype)
                 for image, of_image in zip(found.view(images, width, -1), rows.chunk(images), strict=True):
@@ -146,88 +138,7 @@ class _Pool(torch.autograd.Function):
         return (None, None, None, None, *grads)
 
 
-class Table(NamedTuple):
-    """Which rows are added up to which bag: taps `starts[i]` to `starts[i + 1]` make bag i."""
-
-    pixel: Tensor  # (taps,) int32, the row
-    weight: Tensor  # (taps,)
-    starts: Tensor  # (bags + 1,) int32
-
-
 def _bags(rows: Tensor, table: Table) -> Tensor:
     return functional.embedding_bag(
         table.pixel, rows, table.starts, mode="sum", per_sample_weights=table.weight, include_last_offset=True
     )
-
-
-def _transposed(table: Table, count: int) -> Table:
-    """Returns the table of the gradient: row i of `count` is made of the cells that it is part of."""
-    pixels, order = table.pixel.sort(stable=True)
-    starts = torch.searchsorted(pixels, torch.arange(count + 1, dtype=pixels.dtype), out_int32=True)
-    cell = torch.arange(len(table.starts) - 1, dtype=torch.int32).repeat_interleave(table.starts.diff())
-    return Table(cell[order], table.weight[order], starts)
-
-
-def _table(rois: Tensor, shape: Sequence[int], scale: float, grid: Grid) -> Table:
-    """Returns the pixels of each cell and their weights: RoI by RoI, row by row."""
-    _, _, height, width = shape
-    image, left, top, right, bottom = rois.unbind(1)
-    y_axis = _Axis(top, bottom, height, grid.rows, scale, grid)
-    x_axis = _Axis(left, right, width, grid.columns, scale, grid)
-    base = image.int()[:, None, None] * height
-    cells = grid.rows * grid.columns
-    counts = y_axis.taps * x_axis.taps
-    starts = functional.pad(counts.repeat_interleave(cells).cumsum(0), (1, 0)).int()
-    if grid.ratio:
-        return Table(*_taps(base, width, y_axis.of(), x_axis.of()), starts)
-    pixel = torch.empty(int(starts[-1]), dtype=torch.int32)
-    weight = rois.new_empty(len(pixel))
-    pairs, group = torch.stack([y_axis.samples, x_axis.samples], dim=1).unique(dim=0, return_inverse=True)
-    for number in range(len(pairs)):
-        which = (group == number).nonzero().squeeze(1)
-        index, share = _taps(base[which], width, y_axis.of(which), x_axis.of(which))
-        first = starts[:-1].view(-1, cells)[which].flatten()[:, None]
-        place = first + torch.arange(len(index) // len(first), dtype=torch.int32)
-        pixel[place.flatten()], weight[place.flatten()] = index, share
-    return Table(pixel, weight, starts)
-
-
-def _taps(base: Tensor, across: int, of_y: tuple[Tensor, Tensor], of_x: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Returns the flat pixels and weights of RoIs that have as many taps a cell, from those of both axes."""
-    (y, share_y), (x, share_x) = of_y, of_x
-    row = (base + y) * across
-    index = row[:, :, None, :, None] + x[:, None, :, None, :]
-    weight = share_y[:, :, None, :, None] * share_x[:, None, :, None, :]
-    return index.flatten(), weight.flatten()
-
-
-class _Axis:
-    """One axis of RoIs on a level: where their samples lie and which pixels those are made of.
-
-    The steps are mmcv's, in its order, so that samples fall on the same side of every border.
-    """
-
-    def __init__(self, low: Tensor, high: Tensor, pixels: int, bins: int, scale: float, grid: Grid) -> None:
-        self.pixels, self.bins = pixels, bins
-        self.start, self.length = extent(grid.rule, low, high, scale)
-        if grid.ratio:
-            samples = torch.full_like(self.start, grid.ratio)
-        else:  # as many as the bin has cells, rounded up; mmcv takes none where a RoI has no extent
-            samples = (self.length / bins).ceil().clamp(min=1 if grid.rule == "v1" else 0)
-        self.samples = samples.int()  # (N,) of each bin
-        self.taps = AXIS_TAPS * self.samples
-
-    def of(self, which: Tensor | slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """Returns the pixels of each bin and their weights, (n, bins, taps), of RoIs with as many samples a bin."""
-        start, count = self.start[which][:, None, None], int(self.samples[which][0])
-        step = self.length[which][:, None, None] / self.bins
-        number = torch.arange(self.bins, dtype=start.dtype)[:, None]
-        part = torch.arange(count, dtype=start.dtype) + 0.5
-        at = start + number * step + part * step / max(count, 1)  # (n, bins, samples)
-        inside = (at >= -1) & (at <= self.pixels)
-        at = torch.where(inside, at, 0).clamp(0, self.pixels - 1)
-        before = at.floor()
-        share = torch.stack([1 - (at - before), at - before], dim=-1) * (inside.to(at.dtype) / max(count, 1))[..., None]
-        first = before.int()
-        pixel = torch.stack([first, (first + 1).clamp(max=self.pixels - 1)], dim=-1)
-        return pixel.flatten(2), share.flatten(2)
