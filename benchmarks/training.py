@@ -1,7 +1,7 @@
 """What a training step of Faster R-CNN takes at the paper's size, next to MMDetection's own extractors in its place.
 
-Random images and boxes, one batch again and again: loading is not in it. Both alternate, the median counts. On a GPU the
-peer's RoIAlign is torchvision's.
+Random images and boxes, one batch again and again: loading is not in it. Both alternate, the median counts. On a GPU
+the peer's RoIAlign is torchvision's.
 """
 
 import copy

@@ -1,8 +1,8 @@
 """What MMDetection needs of mmcv's compiled operators, without a compiler: NMS and average RoIAlign.
 
-mmcv looks for compiled operators in its module `mmcv._ext`, which a plain wheel of mmcv lacks. Importing this module puts
-a module in that place where there is none: on a CPU its operators are ours, on a GPU torchvision's. A compiled mmcv is
-left alone. So `groie` must be imported before `mmcv.ops` or `mmdet.models`.
+mmcv looks for compiled operators in its module `mmcv._ext`, which a plain wheel of mmcv lacks. Importing this module
+puts a module in that place where there is none: on a CPU its operators are ours, on a GPU torchvision's. A compiled
+mmcv is left alone. So `groie` must be imported before `mmcv.ops` or `mmdet.models`.
 """
 
 import importlib.metadata
