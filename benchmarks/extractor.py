@@ -40,7 +40,7 @@ def figures(rois: int = 512, repeats: int = 5) -> Iterator[Figure]:
         steps = [_step(extractor, (feats, boxes), [*feats, *extractor.parameters()], grad) for extractor in pair]
         if name == FULL:
             steps += _convolutions(pair[0].pre_module.conv, rois * len(STRIDES))
-        seconds = [statistics.median(times) for times in _alternated(steps, repeats, device)]
+        seconds = [statistics.median(times) for times in alternated(steps, repeats, device)]
         yield Figure(label, *seconds[:2])
         if name == FULL:
             yield Figure(f"{label}: all (ours) and its convolution alone", seconds[0], min(seconds[2:]))
@@ -102,7 +102,7 @@ def _step(module: nn.Module, inputs: tuple, leaves: Sequence[Tensor], grad: Tens
     return step
 
 
-def _alternated(steps: Sequence[Step], repeats: int, device: torch.device) -> list[list[float]]:
+def alternated(steps: Sequence[Step], repeats: int, device: torch.device) -> list[list[float]]:
     """Returns each step's seconds in `repeats` rounds, after one that warms up."""
     times: list[list[float]] = [[] for _ in steps]
     for _ in range(repeats + 1):

@@ -5,6 +5,7 @@ Importing this package registers them, so a plain MMDetection config needs only
 MMDetection's or `dict(type="RoIAlignV1", output_size=7, sampling_ratio=2)`.
 """
 
+import groie.operators  # isort: skip # noqa: F401 (before whatever imports mmcv.ops)
 from groie.aggregation import ConcatLevels, RandomLevel, SingleLevel, SumLevels
 from groie.attention import RoIAttention
 from groie.extractor import AllLevels, OneLevel

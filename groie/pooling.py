@@ -13,20 +13,18 @@ from mmcv.ops import RoIAlign
 from torch import Tensor
 from torch.nn import functional
 
-from groie.roi_align import RoIAlignV1, extent, rule_of
-
-AXIS_TAPS = 2  # pixels on each axis that a bilinear sample is made of
+from groie.roi_align import RoIAlignV1, rule_of
+from groie.taps import AXIS_TAPS, Grid, Table, table_of, transposed
 
 
 def fits(layers: Iterable[Any], feats: Iterable[Tensor]) -> bool:
-    """Returns whether `pooled` computes what the layers would: averages of a fixed number of samples, on a CPU.
+    """Returns whether `pooled` computes what the layers would: averages, on a CPU.
 
     A layer that somebody hooked must run itself.
     """
     return all(feat.device.type == "cpu" for feat in feats) and all(
         type(layer) in (RoIAlign, RoIAlignV1)
         and layer.pool_mode == "avg"
-        and layer.sampling_ratio > 0
         and not layer.use_torchvision
         and not (layer._forward_hooks or layer._forward_pre_hooks)
         for layer in layers
@@ -54,6 +52,13 @@ def summed(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor) ->
     return _cells(layers, feats, rois, True)
 
 
+def of_level(feat: Tensor, rois: Tensor, grid: Grid, scale: float) -> Tensor:
+    """Returns RoI features (N, C, h, w) of one level; N may be 0."""
+    if len(rois) == 0:
+        return feat.new_zeros(0, feat.shape[1], grid.rows, grid.columns) + feat.sum() * 0
+    return _Pool.apply(rois, grid, [scale], False, feat)
+
+
 def _check(layer: RoIAlign, feat: Tensor, rois: Tensor) -> None:
     """Refuses what mmcv's operator refuses, and images on which it would read other memory."""
     if torch.compiler.is_compiling():  # a look at values would break the graph
@@ -73,18 +78,18 @@ def _check(layer: RoIAlign, feat: Tensor, rois: Tensor) -> None:
 def _cells(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor, add: bool) -> Tensor:
     layer = layers[0]
     scales = [level.spatial_scale for level in layers]
-    grid = (*layer.output_size, layer.sampling_ratio, rule_of(layer))
+    grid = Grid(*layer.output_size, layer.sampling_ratio, rule_of(layer))
     return _Pool.apply(rois, grid, scales, add, *feats)
 
 
 class _Pool(torch.autograd.Function):
     """RoI features of each level in turn, (levels * N, C, h, w), or their sum, (N, C, h, w).
 
-    Only the RoIs are kept for the backward pass, which makes its tables anew: they are made in no time.
+    Only the RoIs are kept for the backward pass, which makes its tables again: that takes little time.
     """
 
     @staticmethod
-    def forward(ctx: Any, rois: Tensor, grid: tuple, scales: list[float], add: bool, *levels: Tensor) -> Tensor:
+    def forward(ctx: Any, rois: Tensor, grid: Grid, scales: list[float], add: bool, *levels: Tensor) -> Tensor:
         ctx.save_for_backward(rois)
         ctx.grid, ctx.scales, ctx.add = grid, scales, add
         ctx.likes = [(level.shape, level.dtype, level.is_contiguous()) for level in levels]
@@ -96,12 +101,18 @@ class _Pool(torch.autograd.Function):
         for level, scale, count in zip(levels, scales, counts, strict=True):
             part = level.permute(0, 2, 3, 1)
             rows[start : start + count].view(part.shape).copy_(part)
-            index, weight = _taps(rois, level.shape, scale, grid)
-            tables.append((index + start, weight))
+            table = table_of(rois, level.shape, scale, grid)
+            tables.append(table._replace(pixel=table.pixel + start))
             start += count
-        indices, weights = (torch.cat(parts, dim=1 if add else 0) for parts in zip(*tables, strict=True))
-        cells = functional.embedding_bag(indices, rows, mode="sum", per_sample_weights=weights)
-        return cells.view(-1, *grid[:2], width).permute(0, 3, 1, 2)
+        if grid.ratio:  # as many taps a cell everywhere: one operation
+            taps = (AXIS_TAPS * grid.ratio) ** 2
+            parts = [(table.pixel.view(-1, taps), table.weight.view(-1, taps)) for table in tables]
+            index, weight = (torch.cat(part, dim=1 if add else 0) for part in zip(*parts, strict=True))
+            cells = functional.embedding_bag(index, rows, mode="sum", per_sample_weights=weight)
+        else:
+            each = [_bags(rows, table) for table in tables]
+            cells = sum(each[1:], each[0]) if add else torch.cat(each)
+        return cells.view(-1, grid.rows, grid.columns, width).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -116,7 +127,7 @@ class _Pool(torch.autograd.Function):
                 grads.append(None)
                 continue
             images, width, height, across = shape
-            rows = _spread(part, *_taps(rois, shape, scale, ctx.grid), images * height * across)
+            rows = _bags(part, transposed(table_of(rois, shape, scale, ctx.grid), images * height * across))
             if channels_first:
                 found = rows.new_empty(shape, dtype=dtype)
                 for image, of_image in zip(found.view(images, width, -1), rows.chunk(images), strict=True):
@@ -127,44 +138,7 @@ class _Pool(torch.autograd.Function):
         return (None, None, None, None, *grads)
 
 
-def _spread(cells: Tensor, index: Tensor, weight: Tensor, count: int) -> Tensor:
-    """Returns `count` rows, the bag's transpose: row i is the sum of weight * cell over all taps of index i."""
-    pixels, order = index.flatten().sort(stable=True)
-    starts = torch.searchsorted(pixels, torch.arange(count + 1, dtype=pixels.dtype), out_int32=True)
-    cell = (order // index.shape[1]).int()
-    weights = weight.flatten()[order]
+def _bags(rows: Tensor, table: Table) -> Tensor:
     return functional.embedding_bag(
-        cell, cells, starts, mode="sum", per_sample_weights=weights, include_last_offset=True
+        table.pixel, rows, table.starts, mode="sum", per_sample_weights=table.weight, include_last_offset=True
     )
-
-
-def _taps(rois: Tensor, shape: Sequence[int], scale: float, grid: tuple) -> tuple[Tensor, Tensor]:
-    """Returns the pixels of each cell and their weights, (N * h * w, taps): image by image, row by row."""
-    rows, columns, ratio, rule = grid
-    _, _, height, width = shape
-    image, left, top, right, bottom = rois.unbind(1)
-    y, of_y = _axis_taps(height, rows, ratio, *extent(rule, top, bottom, scale))
-    x, of_x = _axis_taps(width, columns, ratio, *extent(rule, left, right, scale))
-    y = (image.int()[:, None, None] * height + y) * width
-    taps = (AXIS_TAPS * ratio) ** 2
-    index = y[:, :, None, :, None] + x[:, None, :, None, :]
-    weight = of_y[:, :, None, :, None] * of_x[:, None, :, None, :]
-    return index.view(-1, taps), weight.view(-1, taps)
-
-
-def _axis_taps(pixels: int, bins: int, ratio: int, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the pixels that each bin of an axis is made of and their weights, (N, bins, taps).
-
-    The steps are mmcv's, in its order, so that samples fall on the same side of every border.
-    """
-    step = length[:, None, None] / bins
-    number = torch.arange(bins, dtype=start.dtype)[:, None]
-    part = torch.arange(ratio, dtype=start.dtype) + 0.5
-    at = start[:, None, None] + number * step + part * step / ratio  # (N, bins, samples)
-    inside = (at >= -1) & (at <= pixels)
-    at = torch.where(inside, at, 0).clamp(0, pixels - 1)
-    before = at.floor()
-    share = torch.stack([1 - (at - before), at - before], dim=-1) * (inside.to(at.dtype) / ratio)[..., None]
-    first = before.int()
-    pixel = torch.stack([first, (first + 1).clamp(max=pixels - 1)], dim=-1)
-    return pixel.flatten(2), share.flatten(2)

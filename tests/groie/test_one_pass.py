@@ -54,8 +54,14 @@ def rois_of(case: str) -> Tensor:
     return torch.tensor(AWKWARD, dtype=torch.float64) if case == "awkward" else regions(case)
 
 
-FIXED = [*(roi_align(rule=rule) for rule in RULES), roi_align(sampling_ratio=1), roi_align() | {"output_size": 7}]
-OTHER = [roi_align(sampling_ratio=0), roi_align(rule="v1", sampling_ratio=0), roi_align() | {"pool_mode": "max"}]
+SAMPLINGS = [(2, "aligned"), (2, "legacy"), (1, "aligned"), (3, "legacy"), (2, "v1"), (3, "v1")]
+SAMPLINGS += [(0, rule) for rule in RULES]
+AVERAGES = [
+    *(roi_align(rule=rule, sampling_ratio=ratio) for rule in RULES for ratio in (0, 2)),
+    roi_align(sampling_ratio=1),
+    roi_align() | {"output_size": 7},
+]
+OTHER = [roi_align() | {"pool_mode": "max"}]
 
 
 def layers(rule: str = "aligned", sampling_ratio: int = 2, **options: Any) -> list[RoIAlign]:
@@ -81,9 +87,9 @@ def operator_calls(monkeypatch: pytest.MonkeyPatch) -> list[RoIAlign]:
 
 
 class TestChoice:
-    @pytest.mark.parametrize("roi_layer", FIXED)
+    @pytest.mark.parametrize("roi_layer", AVERAGES)
     @pytest.mark.parametrize("aggregation", ALL_LEVELS)
-    def test_one_pass_where_the_number_of_samples_is_fixed(
+    def test_one_pass_where_samples_are_averaged(
         self, aggregation: type, roi_layer: dict, operator_calls: list
     ) -> None:
         extractor = aggregation(roi_layer, CHANNELS, STRIDES)
@@ -119,11 +125,17 @@ class TestChoice:
 
 
 class TestPooled:
-    @pytest.mark.parametrize(
-        ("sampling_ratio", "rule"), [(2, "aligned"), (2, "legacy"), (1, "aligned"), (3, "legacy"), (2, "v1"), (3, "v1")]
-    )
-    @pytest.mark.parametrize("case", [*(case for case in ROIS if case != "none"), "random", "awkward"])
+    @pytest.mark.parametrize(("sampling_ratio", "rule"), SAMPLINGS)
+    @pytest.mark.parametrize("case", [*(case for case in ROIS if case != "none"), "random"])
     def test_is_the_layers_operator(self, case: str, sampling_ratio: int, rule: str) -> None:
+        self.check(case, sampling_ratio, rule)
+
+    @pytest.mark.parametrize(("sampling_ratio", "rule"), [one for one in SAMPLINGS if one[0]])
+    def test_is_the_layers_operator_for_huge_regions(self, sampling_ratio: int, rule: str) -> None:
+        """Not where the ratio is adaptive: a RoI of a million pixels would take more samples than there is memory for."""
+        self.check("awkward", sampling_ratio, rule)
+
+    def check(self, case: str, sampling_ratio: int, rule: str) -> None:
         feats, rois = pyramid(), rois_of(case)
         align = layers(rule, sampling_ratio=sampling_ratio)
         each = torch.stack([layer(feat, rois) for layer, feat in zip(align, feats, strict=True)])
