@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from mistakes import own_data, present
 from omegaconf.errors import OmegaConfBaseException
-from traces import write_attempt, write_journal
+from traces import describe, write_attempt, write_journal
 
 from experiments import names
 from experiments.errors import UserError
