@@ -196,15 +196,14 @@ class OneLevel(SingleRoIExtractor):
         for number, (layer, level) in enumerate(zip(self.roi_layers, levels, strict=True)):
             (here,) = (chosen == number).nonzero(as_tuple=True)
             if len(here):
-                pooled[here] = layer(level, rois[here])
+                pooled[here] = pooling.by_layer(layer, level, rois[here])
             else:  # a zero gradient, so that distributed training does not wait for one that never comes
                 pooled += level[:0].sum()
         return pooled
 
     def _processed(self, pooled: Tensor) -> Tensor:
-        return self.post_module(
-            self.pre_module(pooled).contiguous()
-        ).contiguous()  # as heads and own modules may view it
+        # contiguous, as heads and somebody's own modules may view them
+        return self.post_module(self.pre_module(pooled).contiguous()).contiguous()
 
 
 def some_levels(featmap_strides: Sequence[int]) -> list[int]:

@@ -52,6 +52,11 @@ def summed(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor) ->
     return _cells(layers, feats, rois, True)
 
 
+def by_layer(layer: Any, feat: Tensor, rois: Tensor) -> Tensor:
+    """Returns RoI features (N, C, h, w) of one level: by the one pass where it fits, else by the layer itself."""
+    return pooled([layer], [feat], rois)[0] if fits([layer], [feat]) else layer(feat, rois)
+
+
 def of_level(feat: Tensor, rois: Tensor, grid: Grid, scale: float) -> Tensor:
     """Returns RoI features (N, C, h, w) of one level; N may be 0."""
     if len(rois) == 0:

@@ -132,7 +132,7 @@ class TestPooled:
 
     @pytest.mark.parametrize(("sampling_ratio", "rule"), [one for one in SAMPLINGS if one[0]])
     def test_is_the_layers_operator_for_huge_regions(self, sampling_ratio: int, rule: str) -> None:
-        """Not where the ratio is adaptive: a RoI of a million pixels would take more samples than there is memory for."""
+        """Not where the ratio is adaptive: a RoI of a million pixels would take more samples than memory holds."""
         self.check("awkward", sampling_ratio, rule)
 
     def check(self, case: str, sampling_ratio: int, rule: str) -> None:
