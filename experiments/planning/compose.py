@@ -65,8 +65,8 @@ class Composer:
         typed.options(options)
         if options not in self.references:
             self.unset[options] = self._compose(options)
+            option_files.check(self.unset[options], options)
             self.references[options] = resolve(self.unset[options])
-            option_files.check(self.references[options], options)
         checks.additions(overrides, self.references[options])
         seeds = [item for item in overrides if key_of(item) == "seed"]
         variant = self._variant(options, tuple(item for item in overrides if item not in seeds))

@@ -1,6 +1,6 @@
 """What is refused of an option's file: a key left out that is read, and one that nothing reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -12,26 +12,27 @@ from experiments.errors import ARGUMENTS, CONF, UserError, unknown
 NEEDED = ("name", "type")  # where the other keys are a class's arguments
 
 
-def check(config: dict[str, Any], options: Sequence[str]) -> None:
+def check(config: Mapping[str, Any], options: Sequence[str]) -> None:
     """Raises UserError where a group has not the keys of its default option.
 
     Args:
-        config: resolved, with nothing but options chosen.
+        config: composed, with nothing but options chosen; it need not be resolved, which a lacking key may prevent.
         options: what was typed to choose them.
     """
     chosen = {key_of(option): option.partition("=")[2] for option in options}
     for group, default in _defaults().items():
         content = config.get(group)
         where = f"{group}={chosen.get(group, default)}"
-        if not isinstance(content, dict):
+        if not isinstance(content, Mapping):
             raise UserError(f"{where} has no keys; every {group} needs {', '.join(_keys(group, default))}")
         if group == "dataset":
             default = content.get("kind", default)
         needed = NEEDED if group in ARGUMENTS else _keys(group, default)  # none for a kind of data that there is not
+        present = [str(key) for key in content]
         for key in needed:
-            if key not in content:
+            if key not in present:
                 raise UserError(f"{where} lacks {key}; write it into conf/{group}/, as in conf/{group}/{default}.yaml")
-        for key in content:
+        for key in present:
             if group not in ARGUMENTS and needed and key not in needed:
                 raise unknown(f"{where}: key", key, needed)
 

@@ -48,7 +48,7 @@ def test_any_two_colours_are_far_apart_to_readers_of_each_sight() -> None:
 def test_no_two_variants_look_alike_and_those_of_a_table_differ_twice(sweep: str) -> None:
     found = study(sweep, seeds=(0,))
     chosen = looks.of(found.parts)
-    assert len(set(chosen.values())) == len(chosen) == {"paper": 21, "fidelity": 18}[sweep]
+    assert len(set(chosen.values())) == len(chosen) == {"paper": 21, "fidelity": 21}[sweep]
     for part in found.parts:
         own = {variant: chosen[variant] for variant in part.lines["variant_id"]}
         for one, other in itertools.combinations(own.values(), 2):

@@ -108,6 +108,14 @@ def test_training_costs_about_what_a_real_step_does(overrides: tuple[str, ...]) 
     assert 0.95 < counted / a_step(model(*overrides), 160) < 1.25
 
 
+def test_head_that_is_unknown_trains_as_narrow_as_the_fpn() -> None:
+    """Mask Scoring R-CNN's, which is made for 256 channels: a real step, losses and gradients."""
+    base = "architecture.base=ms_rcnn/ms-rcnn_r50_fpn_1x_coco.py"
+    counted = cost.training_gmacs(model("architecture=mask_rcnn", base), 160, 160)
+    assert counted is not None
+    assert 0.95 < counted / a_step(model("architecture=mask_rcnn", base), 160) < 1.4
+
+
 def test_semantic_branch_is_counted() -> None:
     """HTC's, which conf/ leaves out: it costs parameters and multiply-adds, and its RoIs are pooled too."""
     plain = ("architecture=htc", "profile=coco", "aggregation=single")

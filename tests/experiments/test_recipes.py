@@ -7,12 +7,14 @@ import harness
 import mmdet
 import pytest
 from hydra import compose, initialize_config_dir
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.hub import get_config
 
 from experiments.paths import TrialPaths
 from experiments.planning.compose import resolve
 from experiments.training import build
+from groie.roi_align import rule_of
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURES = sorted(path.stem for path in (ROOT / "conf" / "architecture").glob("*.yaml"))
@@ -53,7 +55,7 @@ def test_upstream_is_mmdetection_as_shipped(tmp_path: Path, architecture: str) -
     for place in (key for key in shipped.model.roi_head if key.endswith("roi_extractor")):
         theirs, mine = shipped.model.roi_head[place], ours.model.roi_head[place]
         assert mine.type == "SingleLevel"
-        assert {**theirs.roi_layer, "aligned": True} == mine.roi_layer  # aligned is RoIAlign's default
+        assert mine.roi_layer == {**theirs.roi_layer, "aligned": True}  # its default
         assert (mine.out_channels, mine.featmap_strides) == (theirs.out_channels, theirs.featmap_strides)
         assert mine.finest_scale == 56
 
@@ -65,14 +67,19 @@ def base(architecture: str) -> str:
 
 @pytest.mark.parametrize("architecture", ["faster_rcnn", "mask_rcnn"])
 def test_paper_is_mmdetections_legacy_config(tmp_path: Path, architecture: str) -> None:
-    """MMDetection ships v1's recipe for these two."""
+    """MMDetection ships v1's recipe for these two, with mmcv's legacy RoIAlign for v1's own."""
     # In a folder with a dot in its name, which MMEngine's look-up refuses.
     name = architecture.replace("_", "-") + "_r50_fpn_1x_coco_v1.py"
     legacy = Config.fromfile(Path(mmdet.__file__).parent / ".mim" / "configs" / "legacy_1.x" / name)
-    ours = built(tmp_path, f"architecture={architecture}", "recipe=paper", "aggregation=single")
+    overrides = (f"architecture={architecture}", "recipe=paper", "aggregation=single")
+    ours = built(tmp_path, *overrides)
     assert differences(ours.model, legacy.model) == {}
+    by_rule = built(tmp_path, *overrides, "recipe.roi_align=legacy").model.roi_head
     for place in (key for key in legacy.model.roi_head if key.endswith("roi_extractor")):
-        assert ours.model.roi_head[place].roi_layer == legacy.model.roi_head[place].roi_layer
+        theirs = legacy.model.roi_head[place].roi_layer
+        assert by_rule[place].roi_layer == theirs
+        size = theirs.output_size
+        assert ours.model.roi_head[place].roi_layer == dict(type="RoIAlignV1", output_size=size, sampling_ratio=2)
     assert ours.optim_wrapper.clip_grad == {"max_norm": 35, "norm_type": 2}
     assert ours.optim_wrapper.optimizer.lr == pytest.approx(0.015)
     assert ours.param_scheduler[0].start_factor == pytest.approx(1 / 3)
@@ -95,7 +102,8 @@ KEYS = {
     "pre_shared=false": "bbox_roi_extractor.pre_shared",
     "attention_vertical_query=own": "bbox_roi_extractor.post.vertical_query",
     "sampling_ratio=0": "bbox_roi_extractor.roi_layer.sampling_ratio",
-    "aligned=true": "bbox_roi_extractor.roi_layer.aligned",
+    "roi_align=legacy": "bbox_roi_extractor.roi_layer",
+    "roi_align=aligned": "bbox_roi_extractor.roi_layer",
     "boxes=null": "rpn_head.anchor_generator",
     "box_loss=null": "loss_bbox",
     "proposals=null": "rpn_proposal.max_per_img",
@@ -113,6 +121,18 @@ def test_each_key_alone_changes_its_own_place(tmp_path: Path, override: str) -> 
     assert any(KEYS[override] in key for key in changed)
     allowed = ("anchor_generator", "bbox_coder") if override == "boxes=null" else (KEYS[override],)
     assert all(any(part in key for part in allowed) for key in changed), changed
+
+
+@pytest.mark.parametrize("aggregation", ["single", "random", "sum", "concat"])
+@pytest.mark.parametrize(("recipe", "rule"), [("paper", "v1"), ("text", "v1"), ("upstream", "aligned")])
+def test_every_aggregation_pools_by_the_recipes_rule(tmp_path: Path, recipe: str, rule: str, aggregation: str) -> None:
+    """Built from the trial's detector.py, which names it, as MMDetection's own tools build it."""
+    cfg = built(tmp_path, "architecture=mask_rcnn", f"recipe={recipe}", f"aggregation={aggregation}")
+    cfg.dump(tmp_path / "detector.py")
+    heads = Config.fromfile(tmp_path / "detector.py").model.roi_head
+    for place in ("bbox_roi_extractor", "mask_roi_extractor"):
+        layers = MODELS.build(heads[place]).roi_layers
+        assert [rule_of(layer) for layer in layers] == [rule] * 4
 
 
 def test_proposals_follow_the_profile(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Builds parts of detectors without memory, and says in one line what keeps a part from being built or run."""
+
+import copy
+import traceback
+from typing import Any
+
+from experiments.errors import UserError
+
+
+def build(wanted: Any, choice: str) -> Any:
+    """Returns what a config describes, without memory, for test; UserError with what its constructors say.
+
+    Args:
+        wanted: config of a module that MMDetection's registry builds.
+        choice: what to type to get it, for the error.
+    """
+    import torch
+    from mmdet.registry import MODELS
+    from mmengine.registry import DefaultScope
+
+    import groie  # noqa: F401  (registers the modules)
+
+    def on(device: str) -> Any:
+        with torch.device(device), DefaultScope.overwrite_default_scope("mmdet"):
+            return MODELS.build(copy.deepcopy(wanted)).to("meta").eval()  # MMDetection writes into it
+
+    try:
+        try:
+            return on("meta")
+        except Exception as error:
+            if not needs_memory(error):
+                raise
+            return on("cpu")
+    except Exception as error:
+        raise UserError(f"{choice} cannot be built: {told(error)}") from error
+
+
+def needs_memory(error: Exception) -> bool:
+    """Returns whether an error is an operator's that does not run on the meta device, which is no mistake."""
+    return "meta" in str(error).lower()
+
+
+def place(error: Exception) -> list[tuple[str, int | None]]:
+    """Returns the lines of code that led to an error."""
+    return [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+
+
+def told(error: BaseException) -> str:
+    """Returns the message of the first cause, in one line: MMEngine's registry wraps each error in its own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    line = " ".join(text.split()).partition(". Please check whether")[0]  # the registry's long advice
+    if not line:  # an assertion that says nothing but what it asserts
+        line = traceback.extract_tb(error.__traceback__)[-1].line or "no reason given"
+    return line if isinstance(error, ValueError | RuntimeError) else f"{type(error).__name__}: {line}"
