@@ -75,7 +75,8 @@ def find(part: Part, wanted: str, study: Study) -> Trials:
 def _trials(study: Study, trials: Mapping[str, str]) -> Trials:
     lacking = [trial for trial in trials.values() if trial not in study.matches]
     if lacking:
-        raise AnalysisError(f"{lacking[0]} kept no matches to compare; do it again with rerun=true")
+        remedy = study.run_of(lacking[0]).without_matches
+        raise AnalysisError(f"{lacking[0]} kept no matches to compare; {remedy}")
     return {seed: study.matches[trial] for seed, trial in trials.items()}
 
 

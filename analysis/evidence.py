@@ -15,6 +15,7 @@ from experiments.matches import Matches
 
 DRAWS = 1000
 ALPHA = 0.05
+SHOWN = 3  # trials that lack their matches, named in a note
 OF_BOTH = (
     "Intervals (95 %) hold for other seeds and other images of the same kind: images are drawn with replacement, the "
     f"same for all rows, {DRAWS} times; rows are compared seed by seed, and what training again changes beside is "
@@ -28,7 +29,7 @@ OF_TWINS = "same: the baseline's AP to the last bit for every seed, so that ther
 OF_DROPPED = "n: seeds; in parentheses those that the baseline has too, over which the difference is."
 OF_SEEDS = (
     "Intervals (95 %) are Student's, over seeds alone, those of differences with noise pooled over the table's rows: "
-    "not all trials kept their detections. p is corrected for all these rows (Holm)."
+    "not all trials have their matches. p is corrected for all these rows (Holm)."
 )
 
 
@@ -105,10 +106,10 @@ def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evi
         return None
     labels = {line["variant_id"]: line["label"] for _, line in part.lines.iterrows() if line["variant_id"]}
     baselines = {variant: other for variant, other in _baselines(part).items() if variant in values and other in values}
-    matches = _matches(study, part, iou_type, values)
+    matches, lacking = _matches(study, part, iou_type, values)
     noise = stats.noise(_together(values, baselines))
     lines: list[Line] = []
-    if matches is None:
+    if lacking:
         lines = [_across_seeds(variant, labels, values, baselines, noise) for variant in values]
     else:
         for baseline in dict.fromkeys(baselines.get(variant, variant) for variant in values):
@@ -128,7 +129,7 @@ def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evi
     order = {variant: place for place, variant in enumerate(labels)}
     lines = _corrected(sorted(lines, key=lambda line: order[line.variant_id]))
     seeds = max((line.common for line in lines), default=0) or max(line.seeds for line in lines)
-    return Evidence(METRICS[name], tuple(lines), seeds, _detectable(lines, noise), _note(lines, matches is not None))
+    return Evidence(METRICS[name], tuple(lines), seeds, _detectable(lines, noise), _note(lines, _told(study, lacking)))
 
 
 def _together(values: dict[str, dict[str, float]], baselines: dict[str, str]) -> list[dict[str, dict[str, float]]]:
@@ -143,12 +144,20 @@ def _together(values: dict[str, dict[str, float]], baselines: dict[str, str]) ->
     return list(groups.values())
 
 
-def _note(lines: list[Line], drawn: bool) -> str:
+def _told(study: Study, lacking: list[str]) -> str:
+    """Returns which trials lack their matches, and what to do about it."""
+    if not lacking:
+        return ""
+    shown = ", ".join([*lacking[:SHOWN], *(["..."] if len(lacking) > SHOWN else [])])
+    return f"{len(lacking)} lack them ({shown}); of the first: {study.run_of(lacking[0]).without_matches}."
+
+
+def _note(lines: list[Line], lacking: str) -> str:
     """Returns how to read the lines."""
     compared = [line for line in lines if line.baseline]
-    notes = [OF_BOTH if drawn else OF_SEEDS]
+    notes = [OF_SEEDS, lacking] if lacking else [OF_BOTH]
     if min(line.seeds for line in lines) == 1 or any(line.common == 1 for line in compared):
-        notes.append(OF_ONE if drawn else "")
+        notes.append("" if lacking else OF_ONE)
     if any(line.twin for line in lines):
         notes.append(OF_TWINS)
     if any(line.common < line.seeds for line in compared):
@@ -196,16 +205,18 @@ def _baselines(part: Part) -> dict[str, str]:
 
 def _matches(
     study: Study, part: Part, iou_type: str, values: dict[str, dict[str, float]]
-) -> dict[str, dict[str, Matches]] | None:
-    """Returns the matches of the trials that have values; None where one of them has none."""
+) -> tuple[dict[str, dict[str, Matches]], list[str]]:
+    """Returns the matches of the trials that have values, and the ids of those without any."""
     found: dict[str, dict[str, Matches]] = {}
+    lacking = []
     for line in part.lines.itertuples():
         if line.seed in values.get(line.variant_id, {}):
             decided = study.matches.get(line.trial_id, {}).get(iou_type)
             if decided is None:
-                return None
-            found.setdefault(line.variant_id, {})[line.seed] = decided
-    return found
+                lacking.append(line.trial_id)
+            else:
+                found.setdefault(line.variant_id, {})[line.seed] = decided
+    return found, list(dict.fromkeys(lacking))
 
 
 def _across_seeds(

@@ -34,6 +34,14 @@ class Run:
         """Returns what to type after `python run.py` to get its trial again; nothing where that is not recorded."""
         return shlex.split(self.tags.get(names.OVERRIDES, ""))
 
+    @property
+    def without_matches(self) -> str:
+        """Returns what to do about matches that a finished trial lacks."""
+        why = self.tags.get(names.UNMATCHED)
+        if not why:  # of an earlier version, or without its detections
+            return "do it again with rerun=true"
+        return f"{why}: `{shlex.join(['python', 'run.py', *self.overrides])}` makes matches.npz, without training"
+
     def as_dict(self) -> dict[str, Any]:
         """Returns what is true of it in any place, for JSON; `Run(**...)` is its inverse."""
         return {name: value for name, value in asdict(self).items() if name != "artifacts"}

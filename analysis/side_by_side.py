@@ -161,9 +161,7 @@ def _trial(client: "MlflowClient", run: Run) -> Trial:
     label = f"{run.tags.get(names.VARIANT, run.tags[names.TRIAL_ID])}, seed {run.params.get(names.SEED, '?')}"
     kept = {artifact.path for artifact in client.list_artifacts(run.run_id)}
     if lacking := {MATCHES, DETECTIONS} - kept:
-        raise AnalysisError(
-            f"the run of {run.tags[names.TRIAL_ID]} has no {min(lacking)}; do the trial again with rerun=true"
-        )
+        raise AnalysisError(f"the run of {run.tags[names.TRIAL_ID]} has no {min(lacking)}; {run.without_matches}")
     with tempfile.TemporaryDirectory() as folder:
         try:
             decided = matches.load(Path(client.download_artifacts(run.run_id, MATCHES, folder)))

@@ -70,6 +70,11 @@ class Study:
     matches: dict[str, dict[str, Matches]]
     surroundings: list[dict[str, Any]]
 
+    def run_of(self, trial_id: str) -> Run:
+        """Returns a trial's run: the latest FINISHED one, else the latest started."""
+        trials = self.trials.set_index(names.TRIAL_ID)
+        return next(run for run in self.runs if run.run_id == trials.loc[trial_id, "run_id"])
+
     @property
     def declaration(self) -> Declaration | None:
         return declarations.of_sweep(self.sweep)

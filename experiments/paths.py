@@ -151,8 +151,8 @@ class TrialPaths:
 
     @property
     def matching_lock(self) -> Path:
-        """Held by whoever makes matches and errors; beside the folder, which may be put aside."""
-        return self.root.with_name(f".{self.root.name}.lock")
+        """Held by whoever makes matches and errors."""
+        return self.work / "matching.lock"
 
     @property
     def cost(self) -> Path:

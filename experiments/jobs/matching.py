@@ -37,6 +37,7 @@ def is_due(paths: TrialPaths) -> bool:
 def make(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
     """Makes the matches and errors of a finished trial and brings them to MLflow; says so where that fails."""
     title = wording.title(json.loads(paths.description.read_text()))
+    paths.work.mkdir(exist_ok=True)  # an imported trial has none
     try:
         with FileLock(paths.matching_lock, timeout=0):
             reason = _try(paths, config, launch) if is_due(paths) else None

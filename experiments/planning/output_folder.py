@@ -51,6 +51,7 @@ def accept(folder: Path) -> None:
 def put_aside(outputs: OutputPaths, trial: TrialPaths) -> None:
     """Moves the folder of a trial that is done again to those replaced; UserError while something is made in it."""
     outputs.replaced.mkdir(exist_ok=True)
+    trial.work.mkdir(exist_ok=True)
     moment = datetime.now(UTC).strftime("%Y-%m-%d_%H-%M-%S.%f")
     try:
         with FileLock(trial.matching_lock, timeout=0):

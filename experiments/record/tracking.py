@@ -88,15 +88,18 @@ class Run:
         self.tags: dict[str, str] = {}  # as the store has them
 
     def update(self) -> None:
-        """Brings the run up to date; a second time in a row changes nothing. Raises what the store raises."""
+        """Brings the run up to date; a second time in a row changes nothing.
+
+        Raises what the store raises, and ShortenedError where a finished trial lacks records of its epochs.
+        """
         description = json.loads(self.paths.description.read_text())
         tried = attempts.every(self.paths.root)
         attempt = tried[-1] if tried else None
-        if not self.run_id:
-            self._find_or_create(description, tried)
         ended = attempt is not None and not attempt.alive
         if ended:
             whole.restore(self.paths)  # before anything of it is delivered
+        if not self.run_id:
+            self._find_or_create(description, tried)
         unmatched = (whole.of(self.paths).matches or "") if ended else ""
         settled = self._settled(attempt, unmatched) if attempt and ended else ""
         anew = settled != self.tags[names.SETTLED]

@@ -65,6 +65,17 @@ def test_a_row_without_matches_is_told(rivals: Recorder, capsys: pytest.CaptureF
     assert "older-s0 kept no matches to compare; do it again with rerun=true" in capsys.readouterr().err
 
 
+def test_matches_that_can_still_be_made_are_not_trained_for(
+    rivals: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = rivals.run("late", 0, points=box([0.1], 0.1), sweeps=("later",))
+    rivals.client.set_tag(late, names.UNMATCHED, "ValueError: x")
+    rivals.client.set_tag(late, names.OVERRIDES, "pre=none '+a=b c'")
+    assert compared(rivals, "late", "late", "--sweep", "later") == 2
+    remedy = "ValueError: x: `python run.py pre=none '+a=b c'` makes matches.npz, without training"
+    assert capsys.readouterr().err == f"error: late-s0 kept no matches to compare; {remedy}\n"
+
+
 def test_two_folders_are_compared_row_by_row(
     rivals: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

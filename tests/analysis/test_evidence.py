@@ -85,7 +85,9 @@ def test_without_detections_intervals_are_over_seeds_alone(of_paper: Study) -> N
     assert summed.difference is not None
     assert summed.difference.estimate == pytest.approx(0.46 - 0.40, abs=1e-12)  # seed 0, which both have
     assert summed.significant is None
-    assert found.note == evidence.OF_SEEDS
+    three = "faster_rcnn_single-s0, faster_rcnn_single-s1, faster_rcnn_sum-s0"
+    lacking = f"3 lack them ({three}); of the first: do it again with rerun=true."
+    assert found.note == f"{evidence.OF_SEEDS} {lacking}"
 
 
 def test_each_row_stands_beside_its_own_baseline(of_paper: Study) -> None:
