@@ -119,7 +119,7 @@ def _serialise(node: object, parts: list[str]) -> None:
     elif isinstance(node, ast.AST):
         parts.append(f"{type(node).__name__}(")
         for field, value in ast.iter_fields(node):
-            kept = [one for one in value if not _is_nothing(one)] if isinstance(value, list) else value
+            kept = [one for one in value if not _is_nothing(one, node)] if isinstance(value, list) else value
             if kept is not None and kept != []:
                 parts.append(f"{field}=")
                 _serialise(kept, parts)
@@ -132,8 +132,9 @@ def _serialise(node: object, parts: list[str]) -> None:
         parts.append(f"{node!r};")
 
 
-def _is_nothing(node: object) -> bool:
-    """Returns whether a statement does nothing: `pass`, and text that stands alone, as docstrings do."""
-    return isinstance(node, ast.Pass) or (
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-    )
+def _is_nothing(node: object, within: ast.AST) -> bool:
+    """Returns whether a part does nothing: `pass`, text that stands alone as docstrings do, "" within an f-string."""
+    if isinstance(within, ast.JoinedStr):
+        return isinstance(node, ast.Constant) and node.value == ""
+    alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return alone or isinstance(node, ast.Pass)

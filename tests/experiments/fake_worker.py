@@ -58,6 +58,12 @@ def go_on() -> None:
     end("KILLED", f"stopped as asked after epoch {complete()}")
 
 
+def note_sources() -> None:
+    path = folder / "sources" / f"{attempt:04d}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"after": complete(), "files": {}}))
+
+
 # As long as torchrun takes to end its ranks.
 signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit(1)))
 word, _, until = fate().partition(" until attempt ")  # "silent until attempt 2" finishes in its second
@@ -65,6 +71,7 @@ if until and attempt >= int(until):
     word = "finish"
 with (folder / "began").open("a") as file:  # for tests: one line an attempt
     file.write(f"{attempt}\n")
+note_sources()
 if word == "finish":
     finish()
 elif word == "forget":  # the first epoch's line is lost while the second runs

@@ -59,5 +59,5 @@ def write_provenance(
     for place, content in (("provenance", known), ("sources", {"after": after, "files": files or {}})):
         if place == "provenance" or after is not None:
             path = folder / place / f"{number:04d}.json"
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(content))
