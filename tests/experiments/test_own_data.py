@@ -59,7 +59,7 @@ def drawn(folder: Path, split: str, images: int) -> dict[str, Any]:
 
 
 def pycocotools(content: dict[str, Any], found: list[dict[str, Any]], iou_type: str) -> np.ndarray:
-    """AP, AP50, AP75, APs, APm and APl on a file's content; annotations are numbered from 1."""
+    """AP, AP50, AP75, APs, APm and APl on a file's content, its annotations numbered from 1 for pycocotools."""
     truth = COCO()
     numbered = [{**one, "id": number} for number, one in enumerate(content["annotations"], 1)]
     truth.dataset = {**content, "info": {}, "annotations": numbered}
