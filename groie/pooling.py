@@ -83,7 +83,8 @@ def _check(layer: RoIAlign, feat: Tensor, rois: Tensor) -> None:
 def _cells(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor, add: bool) -> Tensor:
     layer = layers[0]
     scales = [level.spatial_scale for level in layers]
-    grid = Grid(*layer.output_size, layer.sampling_ratio, rule_of(layer))
+    rows, columns = layer.output_size
+    grid = Grid(rows, columns, layer.sampling_ratio, rule_of(layer))
     return _Pool.apply(rois, grid, scales, add, *feats)
 
 
