@@ -79,7 +79,9 @@ def _skeleton(config: Settings) -> Any:
     """Returns the config of a detector with plain extractors, for data of CLASSES."""
     try:
         model = unplaced(config, CLASSES).model
-    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # of a config that is no two-stage detector's, or of a module that it names
         base = config["architecture"]["base"]
         raise UserError(
             f"{_choice(config, WHOLE)} cannot be made of architecture.base={base}; give one of MMDetection's configs "

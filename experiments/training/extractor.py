@@ -74,9 +74,9 @@ def class_of(key: str, name: Any) -> Any:
     """Returns the class of a name in MMDetection's registry or of a full path; UserError, with the key, for none."""
     module, _, last = str(name).rpartition(".")
     try:
-        if module:  # MMEngine would say nothing of why it cannot be imported
-            import_module(module)
         found = MODELS.get(str(name))
+        if found is None and module:
+            import_module(module)  # MMEngine says nothing of why it cannot be imported
     except Exception as error:  # of the module that is imported, whatever it is
         raise UserError(f"{key}={name} cannot be imported: {type(error).__name__}: {error}") from error
     if inspect.isclass(found):
