@@ -6,6 +6,7 @@ trial's state, and the same command makes what is lacking, without training.
 
 import contextlib
 import json
+import math
 import signal
 import socket
 import subprocess
@@ -77,6 +78,7 @@ def _supervise(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str |
     assert attempt is not None
     ranks.end_leftovers(paths, attempt.number)  # of a command that was shot
     claim = attempts.Claim(paths.root, attempt)
+    claim.beaten = -math.inf  # an old attempt was not touched for long
     patience = config["resources"]["patience"]
     with paths.log.open("ab") as log:
         log.write(f"--- matches of attempt {attempt.number} on {socket.gethostname()}\n".encode())

@@ -111,6 +111,81 @@ def test_two_checkpoints_and_the_best_are_kept(paths: TrialPaths) -> None:
     assert torch.load(paths.work / checkpoints.BEST)["meta"]["epoch"] == 2
 
 
+def test_checkpoints_that_were_passed_over_cost_no_later_epoch(paths: TrialPaths) -> None:
+    """Both of a trial are torn, so that it begins from scratch: they do not push out the new ones."""
+    paths.work.mkdir()
+    for number in (4, 5):
+        (paths.work / f"epoch_{number}.pth").write_text("torn")
+        (paths.work / f"epoch_{number}.sha256").write_text("of the whole")
+    assert checkpoints.newest(paths.work) is None
+    hook, runner = hooks.TrialHook(str(paths.root), 0), FakeRunner()
+    for number in (1, 2):
+        epoch(hook, runner, [1.0])
+        assert checkpoints.newest(paths.work) == paths.work / f"epoch_{number}.pth"
+    assert {path.name for path in paths.work.glob("epoch_*")} == {
+        f"epoch_{number}.{kind}" for number in (1, 2) for kind in ("pth", "sha256")
+    }
+
+
+def evaluated(paths: TrialPaths, content: str) -> None:
+    """What an evaluation leaves."""
+    paths.work.mkdir(exist_ok=True)
+    for file in paths.evaluated:
+        paths.fresh(file).write_text(content)
+
+
+def test_what_an_evaluation_keeps_is_of_the_last_epoch_recorded(
+    paths: TrialPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of one that was evaluated and then not saved."""
+    hook, runner = hooks.TrialHook(str(paths.root), 0), FakeRunner()
+    evaluated(paths, "first")
+    epoch(hook, runner, [1.0])
+    assert [file.read_text() for file in paths.evaluated] == ["first", "first"]
+    evaluated(paths, "second")
+    monkeypatch.setattr(checkpoints, "save", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        epoch(hook, runner, [1.0])
+    assert list(journal.complete_epochs(paths.journal)) == [1]
+    assert [file.read_text() for file in paths.evaluated] == ["first", "first"]
+
+
+def test_stop_between_saving_and_recording_loses_nothing_that_was_evaluated(
+    paths: TrialPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it comes: before the files are the trial's, between the two, or after both."""
+    for stop in range(3):
+        here = TrialPaths(paths.root / str(stop))
+        here.root.mkdir()
+        hook, runner = hooks.TrialHook(str(here.root), 0), FakeRunner()
+        evaluated(here, "kept")
+        with monkeypatch.context() as patch:
+            patch.setattr(hook, "_record", lambda record: None)
+            epoch(hook, runner, [1.0])
+        for file in here.evaluated[:stop]:
+            here.fresh(file).replace(file)
+        again = hooks.TrialHook(str(here.root), 0)
+        again.after_load_checkpoint(runner, {"meta": {"records": hook.records}})
+        again.before_train(runner)
+        assert list(journal.complete_epochs(here.journal)) == [1]
+        assert [file.read_text() for file in here.evaluated] == ["kept", "kept"]
+
+
+def test_epoch_that_is_repeated_stays_as_it_was_recorded(paths: TrialPaths) -> None:
+    """Its checkpoint was torn. On a GPU the second time differs in the last bits: all keep the first."""
+    first, runner = hooks.TrialHook(str(paths.root), 0), FakeRunner()
+    evaluated(paths, "first")
+    epoch(first, runner, [1.0], precision=0.25)
+    again = hooks.TrialHook(str(paths.root), 0)
+    evaluated(paths, "second")
+    epoch(again, FakeRunner(), [1.0], precision=0.26)
+    (record,) = journal.complete_epochs(paths.journal).values()
+    assert record["metrics"]["bbox/AP"] == 0.25
+    assert [file.read_text() for file in paths.evaluated] == ["first", "first"]
+    assert torch.load(paths.work / "epoch_1.pth")["meta"]["records"] == [record]
+    assert checkpoints.records(paths.work / "epoch_1.pth") == [record]
+
+
 def test_stop_file_ends_the_training_after_the_epoch(paths: TrialPaths) -> None:
     hook, runner = hooks.TrialHook(str(paths.root), 0), FakeRunner()
     epoch(hook, runner, [1.0])

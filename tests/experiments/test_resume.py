@@ -17,14 +17,17 @@ import harness
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import Command, Preloaded
 from hydra import compose, initialize_config_dir
 
+from experiments.data import datasets
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
 from experiments.planning import plan
 from experiments.planning.sweep import Request
 from experiments.record import journal
+from experiments.training import decisions
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -173,6 +176,32 @@ def test_killed_at_any_step_of_an_epochs_end(
     assert bench.start(paths, (step, epoch)).wait().code == -signal.SIGKILL
     assert not paths.ending.exists()
     assert_same(bench.finish(paths), reference)
+
+
+def test_kill_after_an_evaluation_leaves_what_the_last_record_is_about(bench: Bench) -> None:
+    """The last epoch was evaluated and is not saved: detections are still those of the one before it."""
+    paths = bench.fresh("killed while saving the last", *VARIANTS["default"])
+    assert bench.start(paths, ("within the checkpoint", EPOCHS)).wait().code == -signal.SIGKILL
+    complete = journal.complete_epochs(paths.journal)
+    assert list(complete) == list(range(1, EPOCHS))
+    annotations = datasets.locate(yaml.safe_load(paths.config.read_text()))["val"].annotations
+    decisions.keep(paths, str(annotations), complete[EPOCHS - 1]["metrics"])  # raises where AP is another
+
+
+@pytest.mark.parametrize("step", ["before the record", "within the record"])
+def test_matches_after_a_kill_are_those_of_an_undisturbed_trial(
+    bench: Bench, uninterrupted: Callable[[str], TrialPaths], step: str
+) -> None:
+    """Of the last epoch, between its checkpoint and its record."""
+    reference = uninterrupted("mask_rcnn")
+    paths = bench.fresh(f"killed {step}, then matched", *VARIANTS["mask_rcnn"])
+    assert bench.start(paths, (step, EPOCHS)).wait().code == -signal.SIGKILL
+    assert_same(bench.finish(paths), reference)
+    for one in (paths, reference):
+        decisions.make(one)
+    assert paths.matches.read_bytes() == reference.matches.read_bytes()
+    assert metrics(paths) == metrics(reference)
+    assert {name for name, step, _ in metrics(paths) if step == EPOCHS} > {"bbox_errors/Cls", "segm_errors/Miss"}
 
 
 @pytest.mark.parametrize("variant", ["random", "mask_rcnn"])
