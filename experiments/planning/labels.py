@@ -1,12 +1,15 @@
 """What a variant is called: what its configuration has other than config.yaml and the chosen options would give."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from experiments import names
 from experiments.errors import CONF
@@ -68,10 +71,13 @@ class Labels:
         if same in options and self._is_named(config, group, same, profile):
             return same
 
-        def distance(option: str) -> tuple[bool, int]:
-            own = self._content(group, option, profile)
-            differing = list(self._differing(config, (group,), own, config[group]))
-            return not self._is_named(config, group, option, profile), len(differing)
+        def distance(option: str) -> tuple[bool, float]:
+            try:
+                own = self._content(group, option, profile)
+                differing = list(self._differing(config, (group,), own, config[group]))
+                return not self._is_named(config, group, option, profile), len(differing)
+            except (HydraException, OmegaConfBaseException, YAMLError, LookupError, TypeError):
+                return True, math.inf  # a file that nobody has asked for
 
         return min(["", *options], key=distance)
 

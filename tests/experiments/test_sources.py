@@ -96,8 +96,13 @@ def test_no_two_files_of_the_project_mean_the_same() -> None:
 LOADING = """
 import json, sys
 import groie, experiments.training.build, experiments.record.sources as sources
-import analysis.formats, mine.blocks, alone
-print(json.dumps(sources.loaded()))
+import analysis.formats, experiments.display, mine.blocks, alone
+from pathlib import Path
+from experiments.paths import TrialPaths
+paths = TrialPaths(Path(sys.argv[1]))
+display = {"type": "experiments.display.TrialDisplay"}
+chosen = {"pre": {"type": "mine.blocks.Block"}, "post": [display], "x": {"type": 3}}
+sources.note(paths, 2, 5, chosen)
 """
 
 
@@ -116,19 +121,21 @@ def users(tmp_path: Path) -> Path:
 def test_a_training_counts_what_it_has_loaded_that_can_matter(users: Path) -> None:
     """The project's own code for detectors and data, and all of the user's own; nothing installed, nothing unused."""
     path = os.pathsep.join((str(harness.ROOT), str(users)))
-    done = subprocess.run(
-        [sys.executable, "-c", LOADING],
+    subprocess.run(
+        [sys.executable, "-c", LOADING, str(users)],
         env={**harness.environment(), "PYTHONPATH": path},
         cwd=users.parent,
-        capture_output=True,
-        text=True,
         check=True,
     )
-    found = json.loads(done.stdout.splitlines()[-1])
+    noted = json.loads((users / "sources" / "0002.json").read_text())
+    found = noted["files"]
+    assert noted["after"] == 5
     own = {name for name in found if not name.startswith(("groie/", "experiments/training/", "experiments/data/"))}
-    assert own == {"mine/__init__.py", "mine/blocks.py", "mine/helper.py", "alone.py"}
+    in_the_way = "experiments/display.py"  # of the project itself, but a module that the variant names
+    assert own == {"mine/__init__.py", "mine/blocks.py", "mine/helper.py", "alone.py", in_the_way}
     assert {"groie/extractor.py", "experiments/training/detector.py", "experiments/data/datasets.py"} <= set(found)
     assert all((harness.ROOT / name).is_file() for name in set(found) - own)
+    assert not any(name.startswith(("analysis/", "experiments/record/")) for name in found)
     assert found["mine/helper.py"] == meaning(users, "SIDE = 3")
 
 
