@@ -1,7 +1,7 @@
 """Which source files a trial's process has loaded that can change its result, and a hash of what each means.
 
-By these a result is told from one that other code would give. Values in conf/ need no such hash: they are part of a
-trial's id, and another value makes another trial. Drawn images have a version of their own (`data.shapes_cache`).
+By these it can be seen whether other code trained a result. Values in conf/ need no such hash: they are part of a trial's
+id, and another value makes another trial. Drawn images have a version (`data.shapes_cache`), which is part of it too.
 """
 
 import ast
@@ -59,21 +59,21 @@ def loaded(named: Set[str] = frozenset()) -> dict[str, str]:
     found = {}
     for name, module in sorted(sys.modules.items()):
         path = Path(getattr(module, "__file__", None) or "").resolve()
-        if path.is_file() and (told := _name(name, module, path, name in named)):
-            found[told] = meaning(path)
+        if path.is_file() and (known := _name(name, module, path, name in named)):
+            found[known] = meaning(path)
     return dict(sorted(found.items()))
 
 
 def _name(name: str, module: ModuleType, path: Path, named: bool) -> str | None:
     if path.is_relative_to(ROOT) and not set(INSTALLED) & set(path.parts):
-        told = path.relative_to(ROOT).as_posix()
-        return told if named or _within(told, COUNTED) or not _within(told, NOT_COUNTED) else None
+        place = path.relative_to(ROOT).as_posix()
+        return place if named or _within(place, COUNTED) or not _within(place, NOT_COUNTED) else None
     if set(INSTALLED) & set(path.parts) or path.is_relative_to(_python()):
         return None
     depth = name.count(".") + hasattr(module, "__path__")
     origin = path.parents[min(depth, len(path.parents) - 1)]  # the folder that it was imported from
-    told = path.relative_to(origin).as_posix()
-    return told if _find(told) == path and not any(origin.glob("*.dist-info")) else None
+    place = path.relative_to(origin).as_posix()
+    return place if _find(place) == path and not any(origin.glob("*.dist-info")) else None
 
 
 def _within(path: str, folders: tuple[str, ...]) -> bool:
@@ -90,9 +90,9 @@ def changed(recorded: Mapping[str, str]) -> str:
     now = {name: meaning(path) if (path := _find(name)) else None for name in recorded}
     others = [name for name, found in now.items() if found not in (None, recorded[name])]
     gone = [name for name, found in now.items() if found is None]
-    told = [f"{_listed(others)} {'has' if len(others) == 1 else 'have'} changed since"] if others else []
-    told += [f"{_listed(gone)} {'is' if len(gone) == 1 else 'are'} gone"] if gone else []
-    return ", ".join(told)
+    parts = [f"{_listed(others)} {'has' if len(others) == 1 else 'have'} changed since"] if others else []
+    parts += [f"{_listed(gone)} {'is' if len(gone) == 1 else 'are'} gone"] if gone else []
+    return ", ".join(parts)
 
 
 def _listed(names: list[str], most: int = 3) -> str:

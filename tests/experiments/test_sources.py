@@ -89,8 +89,8 @@ def test_meaning_is_the_same_in_every_python(tmp_path: Path) -> None:
 def test_no_two_files_of_the_project_mean_the_same() -> None:
     """But those that say nothing."""
     files = [path for folder in ("groie", "experiments") for path in (harness.ROOT / folder).rglob("*.py")]
-    told = [sources.meaning(path) for path in files if path.name != "__init__.py"]
-    assert len(told) == len(set(told)) > 40
+    hashes = [sources.meaning(path) for path in files if path.name != "__init__.py"]
+    assert len(hashes) == len(set(hashes)) > 40
 
 
 LOADING = """
@@ -139,7 +139,7 @@ def test_a_training_counts_what_it_has_loaded_that_can_matter(users: Path) -> No
     assert found["mine/helper.py"] == meaning(users, "SIDE = 3")
 
 
-def test_what_has_changed_since_is_told(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_changed_since_is_listed(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user's own file is looked for where Python would import it from; nothing is imported for it."""
     monkeypatch.syspath_prepend(str(users))
     files = ("mine/__init__.py", "mine/blocks.py", "mine/helper.py", "alone.py", "groie/extractor.py")
