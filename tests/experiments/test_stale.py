@@ -1,4 +1,4 @@
-"""A result that other code trained is marked in the plan and trained again when asked for; a trial that resumes says so."""
+"""What other code trained is marked in the plan and trained again when asked for; a trial that resumes says so."""
 
 import json
 import shutil
