@@ -1,7 +1,7 @@
 """Which source files a trial's process has loaded that can change its result, and a hash of what each means.
 
-By these it can be seen whether other code trained a result. Values in conf/ need no such hash: they are part of a trial's id,
-and another value makes another trial. Drawn images have a version (`data.shapes_cache`), which is part of it too.
+By these it can be seen whether other code trained a result. Values in conf/ need no such hash: they are part of a
+trial's id, and another value makes another trial. So is the version of drawn images (`data.shapes_cache`).
 """
 
 import ast
