@@ -75,16 +75,16 @@ def runs_frame(runs: list[Run], sweep: str) -> pd.DataFrame:
 
 
 def _places(runs: list[Run], sweep: str) -> dict[str, tuple[int, ...]]:
-    """Returns where each variant stands among those that were asked for; one that is not told of, last.
+    """Returns where each variant stands among those that were asked for; one that no run places, last.
 
     Where no run says so, as earlier versions left them, it is where its values stand in what was typed.
     """
     tag, typed = names.PLACE + names.sweep_key(sweep), _choices(sweep)
-    told = any(tag in run.tags for run in runs)
+    placed = any(tag in run.tags for run in runs)
     found: dict[str, tuple[int, ...]] = {}
     for run in runs:
         variant = run.tags.get(names.VARIANT_ID, "")
-        place = (int(run.tags.get(tag, len(runs))),) if told else _place(run, typed)
+        place = (int(run.tags.get(tag, len(runs))),) if placed else _place(run, typed)
         found[variant] = min(place, found.get(variant, place))
     return found
 

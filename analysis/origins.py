@@ -65,9 +65,9 @@ def sentences(lines: pd.DataFrame) -> tuple[str, ...]:
 
 def _rows(served: pd.DataFrame, wanted: list[str]) -> str:
     """Returns the rows that trials belong to, with their seeds where these are not all of the row's."""
-    told = []
+    found = []
     for label, of_row in served.groupby("label", sort=False):
         own = of_row.loc[of_row[names.TRIAL_ID].isin(wanted)]
         seeds = "" if len(own) == len(of_row) else f", seed{'s' * (len(own) > 1)} {', '.join(own[names.SEED])}"
-        told += [f"{label}{seeds}"] if len(own) else []
-    return "; ".join(told) if len(told) <= MOST else f"{len(told)} rows"
+        found += [f"{label}{seeds}"] if len(own) else []
+    return "; ".join(found) if len(found) <= MOST else f"{len(found)} rows"

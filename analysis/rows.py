@@ -104,5 +104,5 @@ def _labels(served: pd.DataFrame) -> pd.Series:
 def _settings(trial: pd.Series) -> dict[str, str]:
     """Returns the choices that a trial is known by: its factors, then what its variant's text says beyond them."""
     factors = {name: f"{name}={trial[name]}" for name in names.FACTORS}
-    told = {word.partition("=")[0]: word for word in words(trial[names.VARIANT]) if "=" in word}
-    return {**factors, **{key: word for key, word in told.items() if key not in factors}}
+    more = {word.partition("=")[0]: word for word in words(trial[names.VARIANT]) if "=" in word}
+    return {**factors, **{key: word for key, word in more.items() if key not in factors}}

@@ -34,8 +34,8 @@ def caption(sweep: str, lines: pd.DataFrame, declaration: Declaration | None) ->
 def source(lines: pd.DataFrame) -> str:
     """Returns which commits the trials ran: "12 trials at commit 1f2e3d4c5b6a"."""
     trials = rows.recorded(lines)
-    told = {commit for tag in trials[names.COMMIT] for commit in origins.commits(tag)}
-    commits = [commit or "not recorded" for commit in sorted(told)]
+    found = {commit for tag in trials[names.COMMIT] for commit in origins.commits(tag)}
+    commits = [commit or "not recorded" for commit in sorted(found)]
     count = f"{len(trials)} trial{'s' * (len(trials) != 1)}"
     return f"{count} at commit{'s' * (len(commits) > 1)} {', '.join(commits)}" if len(trials) else ""
 

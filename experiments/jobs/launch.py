@@ -126,8 +126,8 @@ def _mend(paths: TrialPaths) -> None:
 
 def _note_provenance(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
     gathered = {**provenance.gather(), "data": datasets.facts(config)}
-    if told := origin.crossing(trained := origin.trained(paths), gathered["source"]):
-        console.print(f"{paths.root.name}: goes on after epoch {trained[-1].last}{told}", markup=False)
+    if crossing := origin.crossing(trained := origin.trained(paths), gathered["source"]):
+        console.print(f"{paths.root.name}: resumes after epoch {trained[-1].last}{crossing}", markup=False)
     path = paths.provenance(attempt)
     path.parent.mkdir(exist_ok=True)
     if gathered["source"]["difference"]:

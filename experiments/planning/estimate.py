@@ -139,16 +139,16 @@ def _text(content: dict[str, Any]) -> str:
     return json.dumps(content, sort_keys=True)
 
 
-def estimate(trial: Trial, done: Sequence[Measured], anew: bool = False) -> Estimate:
+def estimate(trial: Trial, done: Sequence[Measured], again: bool = False) -> Estimate:
     """Returns what the rest of a trial takes: by its own variant's epochs, else by those of alike ones.
 
     Args:
         trial: that is to run.
         done: what was measured in its output folder.
-        anew: whether all its epochs are trained, though some are there.
+        again: whether all its epochs are trained, though some are there.
     """
     epochs = trial.config["schedule"]["epochs"]
-    left = epochs if anew else epochs - len(journal.complete_epochs(trial.paths.journal))
+    left = epochs if again else epochs - len(journal.complete_epochs(trial.paths.journal))
     whole, less = drivers(trial.config)
     alike = {
         "the same variant": [one for one in done if one.variant_id == trial.variant_id],
@@ -188,6 +188,6 @@ def _images(config: dict[str, Any]) -> tuple[int, int] | None:
     """Returns how many images of a trial's data are trained on and evaluated; None where nothing tells."""
     try:
         train, val = datasets.training_images(config), datasets.validation_images(config)
-    except UserError:  # which is told when the data are read
+    except UserError:  # which the check of the data reports
         return None
     return (train, val) if train and val else None

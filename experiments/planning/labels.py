@@ -1,12 +1,15 @@
 """What a variant is called: what its configuration has other than config.yaml and the chosen options would give."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from experiments import names
 from experiments.errors import CONF
@@ -47,17 +50,17 @@ class Labels:
         chosen: list[str] = []
         modules = [config[group]["name"] for group in ("architecture", "aggregation")]
         for group in names.FACTORS:
-            told = group in SHOWN_BY_NAME and self._gives(config, (group, "name"), reference[group]["name"])
-            if told and group in ("pre", "post") and config[group]["name"] != "none":
+            named = group in SHOWN_BY_NAME and self._gives(config, (group, "name"), reference[group]["name"])
+            if named and group in ("pre", "post") and config[group]["name"] != "none":
                 modules.append(f"{group}={config[group]['name']}")
-            elif not told:
+            elif not named:
                 chosen.append(options[group])
         keys = (*names.FACTORS, *sorted(kept.keys() - {*names.FACTORS, "seed", "versions"}))
         values = [word for key in keys for word in self._differing(config, (key,), reference.get(key), kept[key])]
         return [*modules, *filter(None, chosen), *values]
 
     def _option(self, config: dict[str, Any], group: str, profile: tuple[str, ...]) -> str:
-        """Returns the option that a group's content is told by, as it is typed; "" for the implied one.
+        """Returns the option that a group's content is compared with, as it is typed; "" for the implied one.
 
         The one of its name, the implied one first; where none has the name, that which the fewest values differ from.
         """
@@ -68,10 +71,13 @@ class Labels:
         if same in options and self._is_named(config, group, same, profile):
             return same
 
-        def distance(option: str) -> tuple[bool, int]:
-            own = self._content(group, option, profile)
-            differing = list(self._differing(config, (group,), own, config[group]))
-            return not self._is_named(config, group, option, profile), len(differing)
+        def distance(option: str) -> tuple[bool, float]:
+            try:
+                own = self._content(group, option, profile)
+                differing = list(self._differing(config, (group,), own, config[group]))
+                return not self._is_named(config, group, option, profile), len(differing)
+            except (HydraException, OmegaConfBaseException, YAMLError, LookupError, TypeError):
+                return True, math.inf  # a file that nobody has asked for
 
         return min(["", *options], key=distance)
 
@@ -87,10 +93,10 @@ class Labels:
         """Yields an override for each part of `value` that is not what the reference, not resolved, gives there."""
         key = ".".join(path)
         if isinstance(reference, dict) and isinstance(value, dict):
-            told = _told_by_name(path, reference) if self._gives(config, (*path, "name"), reference.get("name")) else ()
+            named = _in_name(path, reference) if self._gives(config, (*path, "name"), reference.get("name")) else ()
             for part, expected in reference.items():
                 if part in value:
-                    if part not in told:
+                    if part not in named:
                         yield from self._differing(config, (*path, part), expected, value[part])
                 elif f"{key}.{part}" != "dataset.root":
                     yield f"~{key}.{part}"
@@ -137,7 +143,7 @@ def _resolved(around: dict[str, Any], path: Path, value: Any) -> Any:
         return None
 
 
-def _told_by_name(path: Path, reference: dict[str, Any]) -> list[str]:
+def _in_name(path: Path, reference: dict[str, Any]) -> list[str]:
     """Returns the keys that a module's name is made of, as `conv${.kernel_size}` is."""
     return re.findall(r"\$\{\.(\w+)\}", str(reference.get("name"))) if path[0] in SHOWN_BY_NAME else []
 

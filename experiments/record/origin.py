@@ -1,6 +1,6 @@
 """Which source trained which epochs of a trial: commits, and files as its training had loaded them.
 
-Attempts may run on different sources. A result of several is told as such wherever it is shown.
+Attempts may run on different sources. Wherever such a result is shown, it says so.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from experiments import names
 from experiments.paths import TrialPaths
 from experiments.record import journal, provenance, sources
 
-MOST = 20  # commits that are told of one trial
+MOST = 20  # commits that are named of one trial
 TAG = 4000  # characters of a tag; MLflow takes 5000 or more
 
 
@@ -105,8 +105,8 @@ def commits(found: Sequence[Part]) -> str:
     """Returns the commits: "1f2e3d4c5b6a", of several "1f2e3d4c5b6a (epochs 1-2), 3c4d5e6f7a8b (epochs 3-4)"."""
     if len(found) == 1:
         return found[0].commit
-    told = [f"{one.commit} ({one.epochs})" if one.epochs else one.commit for one in found]
-    return ", ".join(told if len(told) <= MOST else [*told[: MOST - 1], "...", told[-1]])
+    named = [f"{one.commit} ({one.epochs})" if one.epochs else one.commit for one in found]
+    return ", ".join(named if len(named) <= MOST else [*named[: MOST - 1], "...", named[-1]])
 
 
 def _files(found: Sequence[Part]) -> dict[str, str]:

@@ -38,7 +38,7 @@ def warnings(trial: Progress) -> list[str]:
     then = _provenance(trial)
     now = provenance.gather()
     trained = origin.trained(trial.paths)
-    found = [told] if (told := origin.changed(trained)) else []
+    found = [changed] if (changed := origin.changed(trained)) else []
     if trial.paths.imported.exists():
         file = json.loads(trial.paths.imported.read_text())["file"]
         found.append(f"it was imported from {file}: read its overrides and difference before you use them")

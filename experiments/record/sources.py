@@ -1,7 +1,7 @@
 """Which source files a trial's process has loaded that can change its result, and a hash of what each means.
 
-By these a result is told from one that other code would give. Values in conf/ need no such hash: they are part of a
-trial's id, and another value makes another trial. Drawn images have a version of their own (`data.shapes_cache`).
+By these it can be seen whether other code trained a result. Values in conf/ need no such hash: they are part of a
+trial's id, and another value makes another trial. So is the version of drawn images (`data.shapes_cache`).
 """
 
 import ast
@@ -9,11 +9,12 @@ import hashlib
 import json
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from experiments import files
 from experiments.paths import TrialPaths
@@ -24,36 +25,55 @@ NOT_COUNTED = ("analysis", "benchmarks", "experiments", "hydra_plugins", "setup"
 INSTALLED = ("site-packages", "dist-packages")
 
 
-def note(paths: TrialPaths, attempt: int, after: int) -> None:
-    """Writes down what this process has loaded, and after how many complete epochs it begins."""
+def note(paths: TrialPaths, attempt: int, after: int, config: Any) -> None:
+    """Writes down what this process has loaded, and after how many complete epochs it begins.
+
+    Args:
+        paths: of the trial.
+        attempt: its number.
+        after: complete epochs.
+        config: the trial's resolved configuration.
+    """
     path = paths.sources(attempt)
     path.parent.mkdir(exist_ok=True)
-    files.write(path, json.dumps({"after": after, "files": loaded()}, indent=1))
+    named = {kind.rpartition(".")[0] for kind in _types(config)}
+    files.write(path, json.dumps({"after": after, "files": loaded(named)}, indent=1))
 
 
-def loaded() -> dict[str, str]:
+def _types(config: Any) -> Iterator[str]:
+    """Yields every `type: ...` of a configuration."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            yield from (value,) if key == "type" and isinstance(value, str) else _types(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _types(value)
+
+
+def loaded(named: Set[str] = frozenset()) -> dict[str, str]:
     """Returns the files that can change a result, by the name that `_find` knows them by, with their `meaning`.
 
-    Of this repository those in `COUNTED`; of all others those that are neither Python's nor installed.
+    Of this repository those in `COUNTED` and the modules that are `named`; of all others those that are neither
+    Python's nor installed.
     """
     found = {}
     for name, module in sorted(sys.modules.items()):
         path = Path(getattr(module, "__file__", None) or "").resolve()
-        if path.is_file() and (told := _name(name, module, path)):
-            found[told] = meaning(path)
+        if path.is_file() and (known := _name(name, module, path, name in named)):
+            found[known] = meaning(path)
     return dict(sorted(found.items()))
 
 
-def _name(name: str, module: ModuleType, path: Path) -> str | None:
+def _name(name: str, module: ModuleType, path: Path, named: bool) -> str | None:
     if path.is_relative_to(ROOT) and not set(INSTALLED) & set(path.parts):
-        told = path.relative_to(ROOT).as_posix()
-        return told if _within(told, COUNTED) or not _within(told, NOT_COUNTED) else None
+        place = path.relative_to(ROOT).as_posix()
+        return place if named or _within(place, COUNTED) or not _within(place, NOT_COUNTED) else None
     if set(INSTALLED) & set(path.parts) or path.is_relative_to(_python()):
         return None
     depth = name.count(".") + hasattr(module, "__path__")
     origin = path.parents[min(depth, len(path.parents) - 1)]  # the folder that it was imported from
-    told = path.relative_to(origin).as_posix()
-    return told if _find(told) == path and not any(origin.glob("*.dist-info")) else None
+    place = path.relative_to(origin).as_posix()
+    return place if _find(place) == path and not any(origin.glob("*.dist-info")) else None
 
 
 def _within(path: str, folders: tuple[str, ...]) -> bool:
@@ -70,9 +90,9 @@ def changed(recorded: Mapping[str, str]) -> str:
     now = {name: meaning(path) if (path := _find(name)) else None for name in recorded}
     others = [name for name, found in now.items() if found not in (None, recorded[name])]
     gone = [name for name, found in now.items() if found is None]
-    told = [f"{_listed(others)} {'has' if len(others) == 1 else 'have'} changed since"] if others else []
-    told += [f"{_listed(gone)} {'is' if len(gone) == 1 else 'are'} gone"] if gone else []
-    return ", ".join(told)
+    parts = [f"{_listed(others)} {'has' if len(others) == 1 else 'have'} changed since"] if others else []
+    parts += [f"{_listed(gone)} {'is' if len(gone) == 1 else 'are'} gone"] if gone else []
+    return ", ".join(parts)
 
 
 def _listed(names: list[str], most: int = 3) -> str:

@@ -50,7 +50,7 @@ def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     import_modules_from_strings(**cfg.custom_imports)  # MMEngine does so only for configs read from a file
     runner = Runner.from_cfg(cfg)
     if int(os.environ["RANK"]) == 0:
-        sources.note(paths, attempt, checkpoints.epoch_of(checkpoint) if checkpoint else 0)
+        sources.note(paths, attempt, checkpoints.epoch_of(checkpoint) if checkpoint else 0, config)
     runner.train()
     if runner.epoch < runner.max_epochs:
         return {"status": names.KILLED, "reason": f"stopped as asked after epoch {runner.epoch}"}

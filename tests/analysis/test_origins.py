@@ -1,4 +1,4 @@
-"""Rows that other code trained than the newest are marked, and trials of several commits told, wherever they stand."""
+"""Rows that other code trained than the newest are marked, trials of several commits named, in all forms of a table."""
 
 import json
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ def test_row_that_loaded_another_version_than_the_newest_is_marked(of_table3: St
     assert labels(of_table3) == ["baseline", "conv 1x1", "conv 3x3", "conv 5x5 †", "non-local", "attention"]
 
 
-def test_one_seed_of_a_row_is_told(of_table3: Study) -> None:
+def test_one_seed_of_a_row_is_named(of_table3: Study) -> None:
     for run in of_table3.runs:
         load(run, {SUM: "new", CONV: "new"})
     load(runs_of(of_table3, "pre=attention")[0], {SUM: "new", CONV: "old"})
@@ -99,7 +99,7 @@ def test_many_rows_are_counted(of_table3: Study) -> None:
     assert sentence.endswith(f"{SUM} (26 rows).")
 
 
-def test_several_commits_are_told(of_table3: Study) -> None:
+def test_several_commits_are_named(of_table3: Study) -> None:
     runs_of(of_table3, "pre=conv3")[1].tags[names.COMMIT] = TOLD
     assert origins.sentences(of_table3.whole.lines) == (f"conv 3x3, seed 1, ran on several commits: {TOLD}.",)
     assert provenance.of(of_table3)["commit"] == f"{BEGAN}, {WENT_ON}"

@@ -141,7 +141,7 @@ def test_a_subset_of_coco_foretells_coco(tmp_path: Path, cost: Callable[..., tup
     assert cost(*paper, "dataset.name=mine") == (None, UNKNOWN)  # nothing tells how many
 
 
-def test_several_measured_are_told_with_their_counts(
+def test_several_measured_are_shown_with_their_counts(
     tmp_path: Path, cost: Callable[..., tuple[float | None, str]]
 ) -> None:
     for count in (16, 40):
@@ -183,7 +183,7 @@ def test_trial_that_is_done_again_needs_all_its_epochs(tmp_path: Path) -> None:
     assert (entry.runs, entry.cost.device_hours) == (True, pytest.approx(2 * 36 / 3600))
 
 
-def told(planned: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> str:
+def printed(planned: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> str:
     console = Console(width=1000)
     monkeypatch.setattr(shown, "console", console)
     with console.capture() as captured:
@@ -195,15 +195,15 @@ def told(planned: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_plan_says_what_is_known_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sum of some is "at least"; what nothing tells is "?", with what would."""
     train(make(f"output_dir={tmp_path}", "seed=1").trials[0])
-    text = told(make(f"output_dir={tmp_path}", "architecture=faster_rcnn,mask_rcnn"), monkeypatch)
+    text = printed(make(f"output_dir={tmp_path}", "architecture=faster_rcnn,mask_rcnn"), monkeypatch)
     hours = truth(4, 400, 100) / 3600
     assert text.splitlines()[0].endswith(f": 2 rows, 2 unique trials, 2 to run, at least {hours:.2g} device-hours")
     assert "calibrate=true" in text
     assert "resources.gmacs_per_second" in text
-    whole = told(make(f"output_dir={tmp_path}", "pre=none,conv3"), monkeypatch)
+    whole = printed(make(f"output_dir={tmp_path}", "pre=none,conv3"), monkeypatch)
     assert f"2 to run, about {2 * hours:.2g} device-hours" in whole
     assert "calibrate=true" not in whole
-    nothing = told(make(f"output_dir={tmp_path}", "architecture=mask_rcnn"), monkeypatch)
+    nothing = printed(make(f"output_dir={tmp_path}", "architecture=mask_rcnn"), monkeypatch)
     assert nothing.splitlines()[0].endswith("1 to run")
     assert "│ ? │" in " ".join(nothing.split())
     assert "calibrate=true" in nothing

@@ -74,7 +74,13 @@ def test_the_files_that_are_forged_below_are_good(
         *("../evil", "/etc/evil", "trials/../../evil", "T/../../../evil", "..", "", "C:\\evil", "\\evil"),
         *("T/..\\evil", "T/config.yaml/", "T/work/epoch_1.pth", "T/work/best.pth", "T/stop", "T/ending.json"),
         *("T/imported.json", "T/evil.py", "T/Config.yaml", "T/ config.yaml", "T/config.yaml\n"),
-        *("T/attempts/1.json", "T/attempts/00001.json", "T/attempts/../x.json", "T/provenance/0001.sh"),
+        *(
+            "T/attempts/1.json",
+            "T/attempts/00001.json",
+            "T/attempts/../x.json",
+            "T/provenance/0001.sh",
+            "T/sources/1.json",
+        ),
         *("T/sub/config.yaml", "mlflow.db", "store.lock", ".groie-ablation", "plans/../x.json", "plans/.x.json"),
         *("plans/x.txt", "plans/a/x.json", "artifacts/x", "trials/x/config.yaml", "trials/.x-s0-0123456789/record"),
         *("trials/x-s0-012345678/record", "trials/x-s0-012345678g/record", "trials/..-s0-0123456789/record"),
@@ -222,7 +228,7 @@ NO_JSON: list[tuple[bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize("name", ["trial.json", "attempts/0001.json", "provenance/0001.json", "cost.json"])
+@pytest.mark.parametrize("name", ["trial.json", "attempts/0001.json", "sources/0001.json", "cost.json"])
 @pytest.mark.parametrize(("content", "reason"), NO_JSON, ids=range(len(NO_JSON)))
 def test_no_json(good: Files, refused: Refused, tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     forged.write(tmp_path / "study.zip", good, add(f"T/{name}", content))
@@ -261,6 +267,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
         change(DESCRIPTION, sweeps={"sweep.x": "x", "planned.x": "2026-01-01"}),
         "planned at no time of the world",
     ),
+    "no place": (change(DESCRIPTION, sweeps={"sweep.x": "x", "place.x": "-1"}), "a variant has no place in its sweep"),
     "other values": (replace("T/config.yaml", "epochs: 2", "epochs: 3"), "config.yaml: it gives another trial_id"),
     "no group": (replace("T/config.yaml", "post:\n", "past:\n"), "config.yaml: 'post'"),
     "no mapping": (add("T/config.yaml", b"[1, 2]"), "config.yaml: "),
@@ -295,6 +302,9 @@ EDITS: dict[str, tuple[Edit, str]] = {
         change("T/provenance/0001.json", machine={"host": "x", "gpus": [f"{n}" * 40 for n in range(1000)]}),
         "provenance/0001.json: a text is too long for MLflow",
     ),
+    "path": (change("T/sources/0001.json", files={"../x.py": "0" * 10}), "String should match pattern"),
+    "hash": (change("T/sources/0001.json", files={"groie/x.py": "x"}), "sources/0001.json: files.groie/x.py: String"),
+    "epochs before": (change("T/sources/0001.json", after=-1), "sources/0001.json: after: Input should be greater"),
     "line": (append("T/journal.jsonl", b"{"), "journal.jsonl: "),
     "empty line": (append("T/journal.jsonl", b""), "journal.jsonl: "),
     "list": (append("T/journal.jsonl", [1]), "journal.jsonl: line 3: Input should be"),

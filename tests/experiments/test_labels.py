@@ -2,11 +2,14 @@
 
 import json
 import random
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import harness
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
@@ -16,6 +19,7 @@ from test_plan import random_overrides
 from experiments import names
 from experiments.declared import key_of, words
 from experiments.errors import UserError
+from experiments.planning import labels as labels_module
 from experiments.planning.compose import Composer
 from experiments.planning.labels import Labels, shown
 from experiments.planning.trial import is_about_the_work, variant_of
@@ -107,6 +111,26 @@ def split(typed: str) -> list[str]:
 def test_text_follows_from_the_configuration(composer: Composer, labels: Labels, text: str, typed: str) -> None:
     config = composer(split(typed))
     assert Labels(composer)(config) == labels(config) == text
+
+
+def test_an_option_that_cannot_be_composed_is_no_trouble_to_others(
+    composer: Composer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A file in the middle of an edit, where all options of a group are looked at."""
+    shutil.copytree(harness.ROOT / "conf", tmp_path / "conf", symlinks=True)
+    (tmp_path / "conf" / "pre" / "half.yaml").write_text("name: [")
+    monkeypatch.setattr(labels_module, "CONF", tmp_path / "conf")
+    read: list[str] = []
+
+    class Reading(Composer):
+        def content(self, options: tuple[str, ...]) -> dict[str, Any]:
+            for group, _, name in (option.partition("=") for option in options):
+                read.append(f"{group}={yaml.safe_load((tmp_path / 'conf' / group / f'{name}.yaml').read_text())}")
+            return super().content(options)
+
+    labels = Labels(Reading(composer.compose))
+    assert labels(composer(["pre=conv", "pre.kernel_size=7"])) == "faster_rcnn sum pre=conv7"
+    assert len(set(read)) == len(harness.options()["pre"])  # all but the half one
 
 
 def test_ways_to_type_a_variant_are_one_variant(composer: Composer) -> None:

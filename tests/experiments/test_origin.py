@@ -1,4 +1,4 @@
-"""Which source trained which epochs, from what attempts left: told of several, and of one alone when it is one."""
+"""Which source trained which epochs, from what attempts left; one source is named without epochs."""
 
 import json
 from pathlib import Path
@@ -70,7 +70,7 @@ COMMITS: dict[str, tuple[int, list[dict[str, Any]], str]] = {
 
 
 @pytest.mark.parametrize("case", COMMITS)
-def test_commits_are_told_with_their_epochs(tmp_path: Path, case: str) -> None:
+def test_commits_are_named_with_their_epochs(tmp_path: Path, case: str) -> None:
     epochs, attempts, expected = COMMITS[case]
     paths = trial(tmp_path, epochs, *attempts)
     assert origin.commits(origin.parts(paths)) == expected
@@ -116,9 +116,9 @@ def test_a_tag_holds_however_many_files(tmp_path: Path, count: int) -> None:
 
 def test_a_tag_holds_however_many_commits(tmp_path: Path) -> None:
     attempts = [{"commit": f"{number:040x}", "after": number} for number in range(300)]
-    told = origin.commits(origin.parts(trial(tmp_path, 300, *attempts)))
-    assert len(told) < 1000
-    assert told.endswith(f", ..., {299:040x} (epoch 300)".replace(f"{299:040x}", f"{299:040x}"[:12]))
+    text = origin.commits(origin.parts(trial(tmp_path, 300, *attempts)))
+    assert len(text) < 1000
+    assert text.endswith(f", ..., {299:040x} (epoch 300)".replace(f"{299:040x}", f"{299:040x}"[:12]))
 
 
 def crossing(paths: TrialPaths, commit: str | None, difference: str = "") -> str:
@@ -126,7 +126,7 @@ def crossing(paths: TrialPaths, commit: str | None, difference: str = "") -> str
     return origin.crossing(origin.trained(paths), now)
 
 
-def test_going_on_elsewhere_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_going_on_elsewhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     meaning = sources.meaning(sources.ROOT / FILE)
     paths = trial(tmp_path, 2, {"after": 0, "files": {FILE: meaning}})
     assert crossing(paths, COMMIT) == ""

@@ -89,15 +89,20 @@ def test_meaning_is_the_same_in_every_python(tmp_path: Path) -> None:
 def test_no_two_files_of_the_project_mean_the_same() -> None:
     """But those that say nothing."""
     files = [path for folder in ("groie", "experiments") for path in (harness.ROOT / folder).rglob("*.py")]
-    told = [sources.meaning(path) for path in files if path.name != "__init__.py"]
-    assert len(told) == len(set(told)) > 40
+    hashes = [sources.meaning(path) for path in files if path.name != "__init__.py"]
+    assert len(hashes) == len(set(hashes)) > 40
 
 
 LOADING = """
 import json, sys
 import groie, experiments.training.build, experiments.record.sources as sources
-import analysis.formats, mine.blocks, alone
-print(json.dumps(sources.loaded()))
+import analysis.formats, experiments.display, mine.blocks, alone
+from pathlib import Path
+from experiments.paths import TrialPaths
+paths = TrialPaths(Path(sys.argv[1]))
+display = {"type": "experiments.display.TrialDisplay"}
+chosen = {"pre": {"type": "mine.blocks.Block"}, "post": [display], "x": {"type": 3}}
+sources.note(paths, 2, 5, chosen)
 """
 
 
@@ -116,23 +121,25 @@ def users(tmp_path: Path) -> Path:
 def test_a_training_counts_what_it_has_loaded_that_can_matter(users: Path) -> None:
     """The project's own code for detectors and data, and all of the user's own; nothing installed, nothing unused."""
     path = os.pathsep.join((str(harness.ROOT), str(users)))
-    done = subprocess.run(
-        [sys.executable, "-c", LOADING],
+    subprocess.run(
+        [sys.executable, "-c", LOADING, str(users)],
         env={**harness.environment(), "PYTHONPATH": path},
         cwd=users.parent,
-        capture_output=True,
-        text=True,
         check=True,
     )
-    found = json.loads(done.stdout.splitlines()[-1])
+    noted = json.loads((users / "sources" / "0002.json").read_text())
+    found = noted["files"]
+    assert noted["after"] == 5
     own = {name for name in found if not name.startswith(("groie/", "experiments/training/", "experiments/data/"))}
-    assert own == {"mine/__init__.py", "mine/blocks.py", "mine/helper.py", "alone.py"}
+    in_the_way = "experiments/display.py"  # of the project itself, but a module that the variant names
+    assert own == {"mine/__init__.py", "mine/blocks.py", "mine/helper.py", "alone.py", in_the_way}
     assert {"groie/extractor.py", "experiments/training/detector.py", "experiments/data/datasets.py"} <= set(found)
     assert all((harness.ROOT / name).is_file() for name in set(found) - own)
+    assert not any(name.startswith(("analysis/", "experiments/record/")) for name in found)
     assert found["mine/helper.py"] == meaning(users, "SIDE = 3")
 
 
-def test_what_has_changed_since_is_told(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_changed_since_is_listed(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user's own file is looked for where Python would import it from; nothing is imported for it."""
     monkeypatch.syspath_prepend(str(users))
     files = ("mine/__init__.py", "mine/blocks.py", "mine/helper.py", "alone.py", "groie/extractor.py")

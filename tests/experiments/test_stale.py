@@ -1,4 +1,4 @@
-"""A result that other code trained: marked in the plan, trained again when asked for, told where its trial goes on."""
+"""What other code trained is marked in the plan and trained again when asked for; a trial that resumes says so."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ import pytest
 from conftest import Fake, Preloaded, Swept, wait_for
 from hydra import initialize_config_dir
 from mistakes import refusal
-from test_estimate import told
+from test_estimate import printed
 from test_plan import make
 from traces import COMMIT, describe, write_attempt, write_journal, write_provenance
 
@@ -57,7 +57,7 @@ STOPPED = {"status": "KILLED", "reason": "x"}
 MEMORY = {"status": "FAILED", "reason": "OutOfMemoryError: x", "transient": True}
 ERROR = {"status": "FAILED", "reason": "ValueError: x"}
 GOES_ON = f"goes on after epoch 1; {CHANGED}; rerun=stale begins it again"
-# What a trial is found with and what is typed; whether it runs and begins anew, whether it is stale, and why.
+# What a trial is found with and what is typed; whether it runs and begins with epoch 1, whether it is stale, and why.
 CASES: dict[str, tuple[dict[str, Any], str, tuple[bool, bool, bool, str]]] = {
     "finished": ({}, "rerun=false", (False, False, True, f"stale, {CHANGED}; rerun=stale trains it again")),
     "finished, stale": ({}, "rerun=stale", (True, True, True, f"done again: {CHANGED}")),
@@ -92,7 +92,7 @@ def test_what_trained_nothing_is_not_stale(tmp_path: Path) -> None:
     assert decide(asked(tmp_path)) == Decision(True, "starts anew")
 
 
-def test_another_commit_is_told_where_a_trial_goes_on(tmp_path: Path) -> None:
+def test_the_plan_says_where_a_trial_resumes_at_another_commit(tmp_path: Path) -> None:
     folder = trained(asked(tmp_path), {}, epochs=1, **STOPPED)
     write_provenance(folder, 1, commit="f" * 40, after=0)
     assert decide(asked(tmp_path)).why == f"goes on after epoch 1 at commit {COMMIT[:12]} what commit {'f' * 12} began"
@@ -113,7 +113,7 @@ def test_plan_counts_what_is_stale_and_counts_all_epochs_of_what_is_done_again(
         typed = (*harness.TINY, f"output_dir={tmp_path}", "pre=none,conv3")
         trained(make(*typed).trials[1], {FILE: "0" * 10, "groie/gone.py": "1" * 10})
         planned, again = make(*typed), make(*typed, "rerun=stale")
-    text = told(planned, monkeypatch)
+    text = printed(planned, monkeypatch)
     assert ": 2 rows, 2 unique trials, 1 to run, 1 stale" in text.splitlines()[0]
     assert f"finished: stale, {CHANGED}, groie/gone.py is gone; rerun=stale trains it again" in text
     written = json.loads(plan.write(planned).read_text())["trials"]
@@ -143,7 +143,7 @@ def test_rerun_stale_trains_again_what_is_stale_and_no_more(fake: Fake) -> None:
     assert fake.planned(1) == ("finished", False, "")
 
 
-def test_resuming_on_another_source_is_told_when_it_starts_and_ever_after(
+def test_resuming_on_another_source_is_said_when_it_starts_and_ever_after(
     fake: Fake, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In a line, in the run's tag, and by `reproduce`, which says how to get the same again."""
@@ -162,7 +162,7 @@ def test_resuming_on_another_source_is_told_when_it_starts_and_ever_after(
     assert again.code == 0, again.stderr
     sentence = f"goes on after epoch 1 at commit {now} what commit {'f' * 12}-dirty began"
     assert fake.planned(1)[2] == sentence
-    assert f"{fake.folder(1).name}: {sentence}" in again.stdout.splitlines()
+    assert f"{fake.folder(1).name}: {sentence.replace('goes on', 'resumes')}" in again.stdout.splitlines()
     (run,) = fake.runs(1)
     commits = f"{'f' * 12}-dirty (epoch 1), {now} (epoch 2)"
     assert run.data.tags[names.COMMIT] == commits
@@ -207,7 +207,7 @@ def planned(*more):
     with initialize_config_dir(str(tree / "conf"), version_base="1.3"):
         return plan.make(sweep.requests(arguments), lambda overrides: compose("config", overrides))
 
-def told(*more):
+def printed(*more):
     print(json.dumps([[entry.trial.variant, entry.runs, entry.why] for entry in planned(*more).entries]))
 
 loaded = {"groie/extractor.py", "groie/squeeze.py"}
@@ -218,16 +218,16 @@ for trial, files in zip(planned().trials, ({"groie/extractor.py"}, loaded)):
     assert loaded <= set(known)  # planning has built the module
     write_provenance(folder, 1, after=0, files={name: known[name] for name in files})
     write_journal(folder, *[(1.0, 1.0)] * trial.config["schedule"]["epochs"])
-told()
+printed()
 (tree / "groie" / "unrelated.py").write_text("ONE = 1")
 module.write_text(module.read_text().replace("Scales each channel", "Multiplies each channel"))
-told()
+printed()
 module.write_text(module.read_text().replace("nn.Sigmoid()", "nn.Tanh()"))
-told()
-told("rerun=stale")
+printed()
+printed("rerun=stale")
 option = tree / "conf" / "pre" / "squeeze.yaml"
 option.write_text(option.read_text().replace("ratio: 4", "ratio: 8"))
-told()
+printed()
 """
 
 
