@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 # Modules with WHAT is measured, the PEER's name, and figures().
-NAMES = ("extractor", "bootstrap", "evaluation", "overhead", "study")
+NAMES = ("extractor", "bootstrap", "evaluation", "annotations", "overhead", "study")
 
 
 def main() -> None:
