@@ -21,7 +21,7 @@ def keep(paths: TrialPaths, annotations: str) -> dict[str, float]:
 
     Args:
         paths: of the trial.
-        annotations: path of the validation set's annotation file.
+        annotations: path of the validation set's annotation file, in the normal form.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells its progress
         truth = COCO(annotations)

@@ -62,7 +62,7 @@ class ExactCocoMetric(CocoMetric):
     """MMDetection's COCO metric without its rounding to three decimals, under the project's metric names.
 
     Args:
-        ann_file: of the validation set.
+        ann_file: of the validation set, in the normal form (`experiments.data.normal_form`).
         folder: of the trial; keeps the last evaluation's detections and the figures by class.
     """
 
