@@ -9,7 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 # Modules with WHAT is measured, the PEER's name, and figures().
+<<<<<<< HEAD
 NAMES = ("extractor", "training", "bootstrap", "evaluation", "overhead", "study")
+=======
+NAMES = ("extractor", "bootstrap", "evaluation", "annotations", "overhead", "study")
+>>>>>>> data
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
-"""A made validation set as large as COCO's val2017, and detections on it."""
+"""Made sets as large as COCO's: val2017 and detections on it, and the annotation file of train2017."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,7 +86,26 @@ def with_masks(truth: dict[str, Any], records: list[dict[str, Any]]) -> tuple[di
     return {**truth, "annotations": objects}, found
 
 
-def _ellipse(box: list[float]) -> list[float]:
+def write_train_set(rng: np.random.Generator, file: Path, images: int, objects: int) -> None:
+    """Writes an annotation file with a mask for each object, its numbers and fields as long as COCO's are."""
+    truth = validation_set(rng, images, objects)
+    for image in truth["images"]:
+        name = f"{image['id']:012d}.jpg"
+        urls = dict.fromkeys(("coco_url", "flickr_url"), f"http://images.cocodataset.org/train2017/{name}")
+        image |= {"file_name": name, "license": 3, "date_captured": "2013-11-14 11:18:45", **urls}
+    corners = rng.integers(6, 48, objects).tolist()
+    for one, count in zip(truth["annotations"], corners, strict=True):
+        one["bbox"] = [round(value, 2) for value in one["bbox"]]
+        if one["iscrowd"]:
+            runs = rng.integers(1, 40, 400).tolist()
+            one["segmentation"] = {"counts": [*runs, SIDE * SIDE - sum(runs)], "size": [SIDE, SIDE]}
+        else:
+            one["segmentation"] = [[round(value, 2) for value in _ellipse(one["bbox"], count)]]
+    with file.open("w") as target:
+        json.dump(truth, target)
+
+
+def _ellipse(box: list[float], corners: int = CORNERS) -> list[float]:
     x, y, width, height = box
-    turn = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
+    turn = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     return np.stack([x + width * (1 + np.cos(turn)) / 2, y + height * (1 + np.sin(turn)) / 2], axis=1).ravel().tolist()

@@ -103,7 +103,8 @@ def check(file: Path, split: str, masks: bool, folder: Path) -> Checked:
 def _judged(file: Path, content: bytes, split: str, masks: bool) -> Judged:
     long = len(content) >= LONG
     if long:
-        console.print(f"checking {file.name} ({len(content) / 1e6:,.0f} MB), once", markup=False)
+        use = "masks" if masks else "boxes"
+        console.print(f"checking {file.name} for its {use} ({len(content) / 1e6:,.0f} MB), once", markup=False)
     try:
         records = coco_records.read(content, MaskedRecords if masks else Records)
         shown = long and console.is_terminal

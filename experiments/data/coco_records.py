@@ -99,7 +99,7 @@ def read(content: bytes, kind: type[File]) -> File:
 
 
 def short(value: object) -> str:
-    """Returns the beginning of a value as JSON has it."""
+    """Returns the beginning of a value as JSON has it, in letters that every terminal shows."""
     text = json.dumps(value, default=str)
     return text if len(text) <= 40 else f"{text[:37]}..."
 

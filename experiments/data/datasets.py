@@ -15,6 +15,7 @@ from experiments.planning import output_folder
 
 SPLITS = ("train", "val")
 KINDS = ("shapes", "coco")
+SHOWN = 10  # classes that a sentence names
 COCO_TRAINABLE = 117_266  # images of COCO 2017's train set that MMDetection trains on
 COCO_VALIDATION = 5_000
 
@@ -184,9 +185,10 @@ def _require_same_classes(name: str, found: dict[str, Checked]) -> None:
     classes = [set(one.contents.classes) for one in found.values()]
     if len(classes) == 2 and classes[0] != classes[1]:
         only = sorted(classes[0] ^ classes[1])
+        some = f"{', '.join(only[:SHOWN])}{f' and {len(only) - SHOWN} more' if len(only) > SHOWN else ''}"
         train, val = (one.file for one in found.values())
         raise UserError(
-            f"dataset={name} has other classes in {train} than in {val} ({', '.join(only)} in one of them only); "
+            f"dataset={name} has other classes in {train} than in {val} ({some} in one of them only); "
             "both need the same"
         )
 

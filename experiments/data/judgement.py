@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from experiments.data import coco_masks
-from experiments.data.coco_records import Annotation, Category, FlawError, Image, MaskedAnnotation, Records
+from experiments.data.coco_records import Annotation, Category, FlawError, Image, MaskedAnnotation, Records, short
 
 LEAST_SIDE = 32  # pixels: MMDetection trains on no image with a shorter side (filter_cfg of its COCO configs)
 MOST_PIXELS = 2**31 - 1  # of an image: pycocotools counts them with 32 bits
@@ -199,7 +199,7 @@ def _require_names(categories: Sequence[Category]) -> None:
         raise FlawError(f"it has {len(categories)} categories; {MOST_CLASSES} at most can be told apart")
     for name, count in Counter(str(kind.name) for kind in categories).items():
         if count > 1:
-            raise FlawError(f"{count} categories are called {name}; each needs another name")
+            raise FlawError(f"{count} categories are called {short(name)}; each needs another name")
 
 
 def _require_few(found: Judged, total: int) -> None:

@@ -43,7 +43,10 @@ FLAWS: dict[str, tuple[Callable[[Content], Any], list[str]]] = {
     "image id twice": (lambda file: file["images"][1].update(id=1), ["images[1]", "id 1", "once"]),
     "annotation id twice": (changed(id=10), ["annotations[1]", "id 10", "once"]),
     "category id twice": (lambda file: file["categories"][1].update(id=1), ["categories[1]", "id 1", "once"]),
-    "two classes of one name": (lambda file: file["categories"][1].update(name="cat"), ["2 categories", "cat"]),
+    "two classes of one name": (
+        lambda file: file["categories"][1].update(name="cat"),
+        ['2 categories are called "cat"'],
+    ),
     "id in words": (lambda file: file["images"][0].update(id="1"), ["images[0]", '"1"', "whole number"]),
     "image of no width": (lambda file: file["images"][1].update(width=0), ["images[1] (id 2)", "width 0", "1 or more"]),
     "no path": (lambda file: file["images"][1].update(file_name=7), ["images[1] (id 2)", "file_name 7"]),
@@ -84,7 +87,11 @@ FLAWS: dict[str, tuple[Callable[[Content], Any], list[str]]] = {
     "name that is true": (lambda file: file["categories"][1].update(name=True), ["categories[1] (id 2)", "name true"]),
     "8 and '8'": (
         lambda file: [kind.update(name=name) for kind, name in zip(file["categories"], (8, "8"), strict=True)],
-        ["2 categories are called 8"],
+        ['2 categories are called "8"'],
+    ),
+    "two classes of one odd name": (
+        lambda file: [kind.update(name="\né") for kind in file["categories"]],
+        [r'2 categories are called "\n\u00e9"'],
     ),
     "too many classes": (
         lambda file: file["categories"].extend({"id": n, "name": n} for n in range(3, 2**15 + 3)),

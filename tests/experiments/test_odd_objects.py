@@ -1,6 +1,9 @@
 """Objects that are odd, ignored or without a mask: counted and named, left out by all alike, refused if many."""
 
+import contextlib
+import io
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +52,23 @@ def form(found: Checked) -> Content:
     return json.loads(found.normal_form.read_text())
 
 
-def mmdetections(file: Path) -> CocoDataset:
-    """MMDetection's own reading of a file, as its COCO configs filter training data."""
+@cache
+def filter_cfg() -> dict[str, Any]:
+    """How MMDetection's COCO configs filter training data."""
     cfg = get_config("mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py").train_dataloader.dataset
-    return CocoDataset(
-        ann_file=str(file),
-        data_prefix={"img": ""},
-        metainfo={"classes": ("cat", "dog")},
-        filter_cfg=cfg.filter_cfg,
-        pipeline=[],
-    )
+    return dict(cfg.filter_cfg)
+
+
+def mmdetections(file: Path, classes: tuple[str, ...] = ("cat", "dog")) -> CocoDataset:
+    """MMDetection's own reading of a file."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return CocoDataset(
+            ann_file=str(file),
+            data_prefix={"img": ""},
+            metainfo={"classes": classes},
+            filter_cfg=filter_cfg(),
+            pipeline=[],
+        )
 
 
 def instances(file: Path) -> list[dict[str, Any]]:
