@@ -9,11 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 # Modules with WHAT is measured, the PEER's name, and figures().
-<<<<<<< HEAD
-NAMES = ("extractor", "training", "bootstrap", "evaluation", "overhead", "study")
-=======
-NAMES = ("extractor", "bootstrap", "evaluation", "annotations", "overhead", "study")
->>>>>>> data
+NAMES = ("extractor", "training", "bootstrap", "evaluation", "annotations", "overhead", "study")
 
 
 def main() -> None:

@@ -42,16 +42,12 @@ def make(paths: TrialPaths) -> None:
 def keep(paths: TrialPaths, annotations: str, recorded: dict[str, float]) -> dict[str, float]:
     """Writes `matches.npz` of the detections that the trial keeps; returns `bbox_errors/Cls` ... for each IoU type.
 
-        Args:
-            paths: of the trial.
-    <<<<<<< HEAD
-            annotations: path of the validation set's annotation file.
-            recorded: the metrics of the trial's last epoch, among them `bbox/AP`.
+    Args:
+        paths: of the trial.
+        annotations: path of the validation set's annotation file, in the normal form.
+        recorded: the metrics of the trial's last epoch, among them `bbox/AP`.
 
-        Raises ValueError where the detections have another AP: they are not of that epoch, or not of these annotations.
-    =======
-            annotations: path of the validation set's annotation file, in the normal form.
-    >>>>>>> data
+    Raises ValueError where the detections have another AP: they are not of that epoch, or not of these annotations.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells its progress
         truth = COCO(annotations)

@@ -61,14 +61,9 @@ def by_class(evaluation: COCOeval) -> list[dict[str, Any]]:
 class ExactCocoMetric(CocoMetric):
     """MMDetection's COCO metric without its rounding to three decimals, under the project's metric names.
 
-        Args:
-    <<<<<<< HEAD
-            ann_file: of the validation set.
-            folder: of the trial; gets the detections and the figures by class, `TrialPaths.fresh` until they are recorded.
-    =======
-            ann_file: of the validation set, in the normal form (`experiments.data.normal_form`).
-            folder: of the trial; keeps the last evaluation's detections and the figures by class.
-    >>>>>>> data
+    Args:
+        ann_file: of the validation set, in the normal form (`experiments.data.normal_form`).
+        folder: of the trial; gets the detections and the figures by class, `TrialPaths.fresh` until they are recorded.
     """
 
     default_prefix = "coco"
