@@ -68,3 +68,10 @@ def test_commands_of_the_page(followed: Path) -> None:
 
 def test_its_arguments_can_be_set(followed: Path) -> None:
     assert planned(followed, "pre=squeeze", "pre.ratio=8") == ["faster_rcnn sum pre=squeeze pre.ratio=8"]
+
+
+def test_an_aggregation_takes_the_recipes_values_or_what_is_typed(followed: Path) -> None:
+    typed = "+aggregation.level_activation=none"
+    assert typed in PAGE.read_text()
+    assert planned(followed, "aggregation=max", typed) == [f"faster_rcnn max {typed}"]
+    assert planned(followed, "aggregation=max", "recipe=text") == ["faster_rcnn max recipe=text"]
