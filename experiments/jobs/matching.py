@@ -51,7 +51,8 @@ def make(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
         told = f"{title}: finished, but without matches.npz ({reason}); {remedy}; see {paths.log}"
         console.print(told, style="yellow", markup=False)
     if trouble:
-        console.print(f"{title}: MLflow's record is incomplete ({trouble})", style="yellow", markup=False)
+        told = f"{title}: MLflow did not get its matches ({trouble}); python -m experiments sync delivers them"
+        console.print(told, style="yellow", markup=False)
 
 
 def _try(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str | None:
