@@ -1,4 +1,4 @@
-"""What follows a trial's last epoch: its matches and errors are made, in a process of their own.
+"""What follows a trial's last epoch: its matches and errors are made, in a separate process.
 
 By then the trial is FINISHED. Whatever becomes of this process, a hang or a crash too, costs neither an epoch nor the
 trial's state, and the same command makes what is lacking, without training.
