@@ -84,8 +84,9 @@ def mistakes(
     values = frame(lines, runs)
     values = values.loc[(values["iou_type"] == iou_type) & values["value"].notna()]
     if values.empty:
-        kind = KINDS[iou_type]
-        raise AnalysisError(f"no finished trial of sweep {sweep!r} has recorded its {kind} errors; wait for one")
+        finished = set(lines.loc[lines["status"] == names.FINISHED, "run_id"])
+        remedy = next((run.without_matches for run in runs if run.run_id in finished), "wait for one")
+        raise AnalysisError(f"no finished trial of sweep {sweep!r} has recorded its {KINDS[iou_type]} errors; {remedy}")
     by_kind = {kind: dict(list(own.groupby("line")["value"])) for kind, own in values.groupby("kind")}
     labels = lines.drop_duplicates("line").set_index("line")["label"]
     shown = labels.loc[labels.index.isin(values["line"])]

@@ -21,7 +21,7 @@ VARIANT_ID = "variant_id"  # the same without the seed
 VARIANT = "variant"  # the variant as people read it: "sum pre=conv5 post=attention"
 OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial again, as a shell takes it
 RECORD = "record"  # of one folder of a trial: by this its run is found again
-SETTLED = "settled"  # attempt, its state, bytes of the journal that the run is in accord with; empty while one runs
+SETTLED = "settled"  # attempt, its state, bytes of the files that the run is in accord with; empty while one runs
 COMMIT = "commit"  # of the source, 12 digits; -dirty where files differed from it; of several, with the epochs of each
 CODE = "code"  # files that the training had loaded -> what each means (record.sources), JSON; of several sources, "a,b"
 HOST = "host"  # where that attempt ran

@@ -151,7 +151,7 @@ class TrialPaths:
 
     @property
     def matching_lock(self) -> Path:
-        """Held by whoever makes matches and errors."""
+        """Locked while a command makes matches and errors."""
         return self.work / "matching.lock"
 
     @property

@@ -110,7 +110,12 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
 
 
 def _sealed(paths: TrialPaths, finished: Outcome) -> tuple[Outcome, str | None]:
-    """Returns how a finished attempt ended, now that its journal was read, and by what the journal is known again."""
+    """Returns how a finished attempt ended, now that its journal was read, and by what the journal is known again.
+
+    Whatever has been made of other detections than its last ones counts no more.
+    """
+    for path in (paths.matches, paths.errors, paths.unmatched):
+        path.unlink(missing_ok=True)
     try:
         return finished, whole.seal(paths)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""What follows a trial's last epoch: its matches and errors are made, in a process of their own.
+"""What follows a trial's last epoch: its matches and errors are made, in a separate process.
 
 By then the trial is FINISHED. Whatever becomes of this process, a hang or a crash too, costs neither an epoch nor the
 trial's state, and the same command makes what is lacking, without training.
@@ -41,7 +41,7 @@ def make(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
     paths.work.mkdir(exist_ok=True)  # an imported trial has none
     try:
         with FileLock(paths.matching_lock, timeout=0):
-            reason = _try(paths, config, launch) if is_due(paths) else None
+            reason = _try(paths, config, launch, title) if is_due(paths) else None
     except Timeout:
         console.print(f"{title}: another command makes its matches; left to that one", markup=False)
         return
@@ -51,11 +51,13 @@ def make(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
         told = f"{title}: finished, but without matches.npz ({reason}); {remedy}; see {paths.log}"
         console.print(told, style="yellow", markup=False)
     if trouble:
-        console.print(f"{title}: MLflow's record is incomplete ({trouble})", style="yellow", markup=False)
+        told = f"{title}: MLflow did not get its matches ({trouble}); python -m experiments sync delivers them"
+        console.print(told, style="yellow", markup=False)
 
 
-def _try(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str | None:
+def _try(paths: TrialPaths, config: dict[str, Any], launch: Path, title: str) -> str | None:
     """Returns why the matches could not be made, None where they were."""
+    console.print(f"{title}: COCO's decision on each detection (matches.npz)", markup=False)
     paths.unmatched.unlink(missing_ok=True)
     try:
         whole.restore(paths)
@@ -104,7 +106,8 @@ def _supervise(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str |
         finally:
             ranks.end(process)
     if process.returncode < 0:
-        return f"its process was ended by {signal.Signals(-process.returncode).name}"
+        name = signal.Signals(-process.returncode).name
+        return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
     return "its process ended without telling why" if process.returncode else None
 
 

@@ -83,6 +83,27 @@ def append(name: str, line: object) -> Edit:
     return edit
 
 
+def shorten(name: str) -> Edit:
+    """Takes the last line out of a file."""
+
+    def edit(files: Files) -> None:
+        files[name] = b"".join(files[name].splitlines(keepends=True)[:-1])
+
+    return edit
+
+
+def as_earlier(files: Files) -> None:
+    """Makes of it what an earlier version exported: errors in the journal, and no digest of the journal."""
+    errors = json.loads(files.pop("T/errors.json"))["metrics"]
+    *lines, last = files["T/journal.jsonl"].splitlines()
+    record = json.loads(last)
+    record["metrics"] |= errors
+    files["T/journal.jsonl"] = b"\n".join([*lines, as_bytes(record), b""])
+    attempt = json.loads(files["T/attempts/0001.json"])
+    del attempt["journal"]
+    files["T/attempts/0001.json"] = as_bytes(attempt)
+
+
 def arrays(**found: np.ndarray) -> bytes:
     """Returns an npz file, with pickles where arrays hold objects."""
     content = io.BytesIO()

@@ -15,7 +15,7 @@ import transferred
 from conftest import Preloaded
 from forged import Edit, Files, add, append, change, remove, replace
 
-from experiments import detections
+from experiments import detections, names
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning import estimate
 from experiments.record import archive, forms, inspection, status, wording
@@ -200,6 +200,24 @@ def test_other_formats(good: Files, refused: Refused, tmp_path: Path) -> None:
     assert refused(tmp_path / "study.zip").endswith("it was made by no version of it")
 
 
+def test_an_earlier_format_is_read(
+    good: Files, output_folder: Callable[[], Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its errors reach MLflow once, as those of a new one do."""
+    forged.write(tmp_path / "old.zip", good, forged.as_earlier, format=1)
+    forged.write(tmp_path / "new.zip", good)
+    found = []
+    for name in ("old.zip", "new.zip"):
+        outputs = output_folder()
+        told = transferred.tell(capsys, "import", tmp_path / name, outputs=outputs)
+        assert (told[0], told[2]) == (0, "")
+        (run,) = harness.runs(outputs)
+        assert (run.info.status, run.data.tags[names.UNMATCHED]) == ("FINISHED", "")
+        found.append([point[:3] for point in harness.mlflow_metrics(outputs, run)])
+    assert found[0] == found[1]
+    assert ("bbox_errors/Cls", 2, 0.5) in found[0]
+
+
 def test_what_is_no_archive(good: Files, refused: Refused, tmp_path: Path) -> None:
     file = tmp_path / "study.zip"
     assert refused(file) == "is no file; give one that `python -m experiments export` wrote"
@@ -328,6 +346,18 @@ EDITS: dict[str, tuple[Edit, str]] = {
         append("T/journal.jsonl", {"time": 1, "epoch": 1, "iteration": 0, "iterations": 0}),
         "journal.jsonl: line 3: iterations: Input should be greater than or equal to 1",
     ),
+    "shortened": (forged.shorten("T/journal.jsonl"), "journal.jsonl: lacks epoch 2 of 2"),
+    "no journal": (remove("T/journal.jsonl"), "journal.jsonl: lacks epochs 1 to 2 of 2"),
+    "another value": (
+        replace("T/journal.jsonl", '"bbox/AP": 0.2', '"bbox/AP": 0.9'),
+        "was changed since the trial fin",
+    ),
+    "one epoch twice": (
+        append("T/journal.jsonl", {"time": 1, "step": 1, "metrics": {"bbox/AP": 0.9}}),
+        "journal.jsonl: line 3 is another record of epoch 1",
+    ),
+    "errors": (change("T/errors.json", metrics={"x": [1]}), "errors.json: metrics.x: Input should be a valid number"),
+    "unmatched": (add("T/unmatched.txt", b"a\x1b[2Jb"), "unmatched.txt: String should match pattern"),
     "cost": (change("T/cost.json", metrics={"x": [1]}), "cost.json: metrics.x: Input should be a valid number"),
     "classes": (add("T/by_class.json", b"{"), "by_class.json: "),
     "pickles": (

@@ -173,8 +173,8 @@ def again(
         ("crash", "its process was ended by SIGSEGV"),
         ("hang", "hung: no sign of life for 3 s (resources.patience)"),
         ("deaf hang", "hung: no sign of life for 3 s (resources.patience)"),
-        ("shot before the errors", "its process was ended by SIGKILL"),
-        ("shot before the matches", "its process was ended by SIGKILL"),
+        ("shot before the errors", "its process was ended by SIGKILL (out of memory?)"),
+        ("shot before the matches", "its process was ended by SIGKILL (out of memory?)"),
     ],
 )
 def test_whatever_becomes_of_the_process_the_same_command_makes_up_for_it(
