@@ -6,6 +6,7 @@ and what of the schedule says only how long and how to train. Epochs and images 
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -79,8 +80,14 @@ NONE = Estimate(None, "")
 
 
 def measured(outputs: OutputPaths) -> list[Measured]:
-    """Returns what each trial of the folder took that has completed an epoch, finished or not."""
-    found = (_measured(TrialPaths(folder)) for folder in sorted(outputs.trials.glob("*/")))
+    """Returns what each trial of the folder took that has completed an epoch, finished or not.
+
+    One whose configuration is none, as an earlier version or another hand may have left it, tells nothing.
+    """
+    found = []
+    for folder in sorted(outputs.trials.glob("*/")):
+        with suppress(LookupError, TypeError, AttributeError, yaml.YAMLError):
+            found.append(_measured(TrialPaths(folder)))
     return [one for one in found if one is not None]
 
 
@@ -120,7 +127,9 @@ def _validated(config: dict[str, Any], paths: TrialPaths, attempt: Attempt | Non
     if config["dataset"]["kind"] == "shapes":
         return datasets.validation_images(config)
     noted = paths.provenance(attempt.number) if attempt else paths.root / "nothing"
-    return json.loads(noted.read_text())["data"]["val"].get("images") if noted.exists() else None
+    known = json.loads(noted.read_text()) if noted.exists() else {}
+    images: int | None = known.get("data", {}).get("val", {}).get("images")
+    return images
 
 
 def drivers(config: dict[str, Any]) -> tuple[str, str]:

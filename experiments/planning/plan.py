@@ -202,7 +202,8 @@ def _membership(entry: Entry, asked: Sequence[str]) -> dict[str, str]:
         tags[names.SWEEP + key] = sweep
         if sweep in asked:
             tags[names.PLANNED + key] = now
-        tags[names.PLACE + key] = str(entry.places[sweep])
+        if sweep in entry.places:
+            tags[names.PLACE + key] = str(entry.places[sweep])
         if rows:
             tags[names.ROWS + key] = json.dumps(rows)
     return tags

@@ -173,6 +173,15 @@ def test_estimates_are_medians_of_device_seconds(tmp_path: Path, cost: Callable[
     assert cost(*tiny, "seed=2")[0] == pytest.approx(8 * 40)  # two epochs are done
 
 
+@pytest.mark.parametrize("content", ["of: no use\n", "[1, 2]", "a: [1", "", "schedule: {}\n"])
+def test_what_is_no_configuration_tells_nothing(
+    tmp_path: Path, cost: Callable[..., tuple[float | None, str]], content: str
+) -> None:
+    folder = train(asked(folder=tmp_path))
+    (folder / "config.yaml").write_text(content)
+    assert cost() == (None, UNKNOWN)
+
+
 @pytest.mark.usefixtures("planning")
 def test_trial_that_is_done_again_needs_all_its_epochs(tmp_path: Path) -> None:
     again = (*harness.TINY, f"output_dir={tmp_path}", "rerun=true")
