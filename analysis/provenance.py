@@ -14,9 +14,11 @@ def of(study: Study) -> dict[str, str]:
     tags = [run.tags for run in study.runs]
     versions = sorted({key for one in tags for key in one if key.startswith(names.VERSION)})
     machines = [one["machine"] for one in study.surroundings]
+    lacking = sorted({one[names.NOT_RECORDED] for one in tags if one.get(names.NOT_RECORDED)})
     again = [run for run in study.runs if _attempts(run.metrics) > 1]
     return {
         "commit": _every(one.get(names.COMMIT, "") for one in tags),
+        **({"not recorded": "; ".join(lacking)} if lacking else {}),
         "machines": "; ".join(sorted({_machine(one) for one in machines}))
         or _every(one.get(names.HOST, "") for one in tags),
         "GPUs": _every(one.get(names.GPU, "") for one in tags),

@@ -23,6 +23,7 @@ OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial 
 RECORD = "record"  # of one folder of a trial: by this its run is found again
 SETTLED = "settled"  # attempt, its state, bytes of the journal that the run is in accord with; empty while one runs
 COMMIT = "commit"  # of the source that the newest attempt ran, 12 digits; ends in -dirty where files differed from it
+NOT_RECORDED = "not_recorded"  # why that commit, or another part of its provenance, is not known; absent where all is
 HOST = "host"  # where that attempt ran
 GPU = "gpu"
 VERSION = "version."  # VERSION + a package -> its version

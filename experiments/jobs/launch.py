@@ -10,8 +10,7 @@ from typing import Any
 
 import yaml
 
-from experiments import files, names
-from experiments.data import datasets
+from experiments import names
 from experiments.display import TrialDisplay, console
 from experiments.jobs import attempts, helper, nodes, ranks, stopping
 from experiments.paths import TrialPaths
@@ -74,7 +73,7 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         journal.mend(paths.journal)
         paths.ending.unlink(missing_ok=True)
         claim.update(rendezvous=nodes.rendezvous(config))
-        _note_provenance(paths, config, claim.attempt.number)
+        provenance.note(paths, config, claim.attempt.number)
         courier = Courier(config, paths)
         display = TrialDisplay(description, config["schedule"]["epochs"])
         lacking = resources.lacking_space(config)
@@ -94,15 +93,6 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         if display:
             display.close(outcome.status, outcome.reason, trouble, paths.log)
     return outcome
-
-
-def _note_provenance(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
-    gathered = {**provenance.gather(), "data": datasets.facts(config)}
-    path = paths.provenance(attempt)
-    path.parent.mkdir(exist_ok=True)
-    if gathered["source"]["difference"]:
-        files.write(paths.difference(attempt), gathered["source"]["difference"])
-    files.write(path, json.dumps(gathered, indent=2))
 
 
 def _supervise(

@@ -15,7 +15,7 @@ from experiments.display import console
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.record import archive, forms, provenance, status
+from experiments.record import archive, forms, git, status
 from experiments.record.status import Progress
 
 LAST, ALL = "last", "all"  # in place of a sweep's name: the one planned last, whatever the folder has
@@ -37,7 +37,7 @@ def pack(outputs: OutputPaths, study: str, file: Path) -> None:
     ended = [one for one in trials if one.attempt is not None and one.state != names.RUNNING]
     if not ended:
         raise UserError(f"no trial of {name} in {outputs.root} has ended; wait, or cancel what runs")
-    manifest = archive.write(file, name, provenance.source()["commit"], _contents(outputs, name, ended))
+    manifest = archive.write(file, name, git.commit()[0], _contents(outputs, name, ended))
     size = sum(content.size for content in manifest.files.values()) / 2**20
     console.print(f"{len(ended)} trials of {name} are in {file} ({size:.1f} MiB unpacked)", markup=False)
     for one in trials:

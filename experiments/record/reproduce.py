@@ -20,8 +20,9 @@ def commands(trial: Progress) -> list[str]:
     overrides = [shlex.quote(item) for item in trial.description[names.OVERRIDES]]
     commit = known["source"]["commit"]
     lines = [f"git checkout {commit}"] if commit else []
-    if known["source"]["difference"]:
-        lines.append(f"git apply {shlex.quote(str(trial.paths.difference(trial.attempt.number)))}")
+    difference = trial.paths.difference(trial.attempt.number)
+    if difference.exists():
+        lines.append(f"git apply --whitespace=nowarn {shlex.quote(str(difference))}")
     return [*lines, "make setup", f".venv/bin/python run.py {' '.join(overrides)} output_dir=outputs/again"]
 
 
@@ -29,7 +30,7 @@ def warnings(trial: Progress) -> list[str]:
     """Returns a sentence for everything of today that differs from then."""
     then = _provenance(trial)
     now = provenance.gather()
-    found = []
+    found = [f"then: {sentence}" for sentence in then.get("lacking", ())]
     if trial.paths.imported.exists():
         origin = json.loads(trial.paths.imported.read_text())["file"]
         found.append(f"it was imported from {origin}: read its overrides and difference before you use them")
@@ -37,7 +38,8 @@ def warnings(trial: Progress) -> list[str]:
         found.append(f"the commit was {then['source']['commit']}, now it is {now['source']['commit']}")
     if then["source"]["untracked"]:
         found.append(f"files that git did not know lay in the tree: {', '.join(then['source']['untracked'])}")
-    if then["source"]["difference"] != now["source"]["difference"]:
+    kind = "difference_sha256" if "difference_sha256" in then["source"] else "difference"  # as it was recorded once
+    if then["source"][kind] != now["source"][kind]:
         found.append("files in the tree differ from those then")
     for name in sorted({*then["packages"], *now["packages"]}):
         versions = then["packages"].get(name), now["packages"].get(name)

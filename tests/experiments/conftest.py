@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,14 +85,21 @@ class Preloaded:
         fake_training: bool = False,
         torchrun: bool = False,
         ignored: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> Command:
         """Starts `python run.py ARGUMENTS`; if asked, signals are ignored and fake_worker.py replaces the training.
 
-        The fake is started by torchrun only where that is asked for, too.
+        The fake is started by torchrun only where that is asked for, too. More may be set in the environment.
         """
         worker = str(HERE / "fake_worker.py") if fake_training else None
         return self._begin(
-            program="run.py", cwd=str(cwd), arguments=arguments, ignored=ignored, worker=worker, torchrun=torchrun
+            program="run.py",
+            cwd=str(cwd),
+            arguments=arguments,
+            ignored=ignored,
+            worker=worker,
+            torchrun=torchrun,
+            environment=dict(environment or {}),
         )
 
     def start_rank(self, trial: Path, attempt: int, accident: tuple[str, int] | None = None) -> Command:
