@@ -16,7 +16,9 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from experiments.errors import report
+sys.path.insert(0, str(Path(__file__).parent))  # where Python itself puts it, but for PYTHONSAFEPATH
+
+from experiments.errors import report  # noqa: E402
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

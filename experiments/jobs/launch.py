@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import time
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         ranks.end_leftovers(paths, claim.attempt.number)
         journal.mend(paths.journal)
         paths.ending.unlink(missing_ok=True)
+        shutil.rmtree(paths.collected, ignore_errors=True)
         claim.update(rendezvous=nodes.rendezvous(config))
         provenance.note(paths, config, claim.attempt.number)
         courier = Courier(config, paths)

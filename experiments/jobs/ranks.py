@@ -4,12 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
-from experiments.jobs import nodes
+from experiments.jobs import environment, nodes, scratch
 from experiments.jobs.attempts import Attempt
 from experiments.paths import TrialPaths
 from experiments.planning import resources
@@ -26,7 +25,7 @@ def start(paths: TrialPaths, config: dict[str, Any], attempt: Attempt, log: IO[b
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env=_environment(config),
+        env=_environment(paths, config),
     )
 
 
@@ -39,17 +38,15 @@ def command(paths: TrialPaths, config: dict[str, Any], attempt: Attempt) -> list
     return [*DEAF, *torchrun, *nodes.meeting(config, attempt), *worker]
 
 
-def _environment(config: dict[str, Any]) -> dict[str, str]:
+def _environment(paths: TrialPaths, config: dict[str, Any]) -> dict[str, str]:
     # Threads that wait give their core away: on a shared CPU a spinning team takes several times as long.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": with_our_code()}
+    inherited = environment.with_our_code(environment.cleaned(os.environ))
+    chosen = {"OMP_WAIT_POLICY": "PASSIVE", **inherited}
+    if (folder := scratch.make(paths.root)) is not None:
+        chosen["TMPDIR"] = str(folder)
     if config["resources"]["gpus"] == 0:
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    return environment
-
-
-def with_our_code() -> str:
-    """Returns PYTHONPATH with this repository first: processes find it in whatever folder they start."""
-    return os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
+        chosen["CUDA_VISIBLE_DEVICES"] = ""
+    return chosen
 
 
 def end(process: subprocess.Popen) -> None:
@@ -64,7 +61,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 def end_leftovers(paths: TrialPaths, number: int) -> None:
-    """Kills what this machine still runs of attempts up to `number`: each rank has a session of its own."""
+    """Ends what this machine still has of attempts up to `number`: each rank has a session of its own."""
     for process in psutil.process_iter():
         try:
             arguments = process.cmdline()
@@ -74,3 +71,4 @@ def end_leftovers(paths: TrialPaths, number: int) -> None:
                 process.wait(GRACE_SECONDS)
         except psutil.Error:  # ended meanwhile, or not ours
             continue
+    scratch.remove(paths.root)
