@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 sys.path.insert(0, str(Path(__file__).parent))  # where Python itself puts it, but for PYTHONSAFEPATH
 
-from experiments.errors import report  # noqa: E402
+from experiments.errors import report
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

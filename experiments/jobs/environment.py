@@ -11,12 +11,15 @@ ROOT = Path(__file__).parents[2]
 STRAY = re.compile(
     "|".join(
         (
-            "PET_.*",  # torchrun takes options from here that are not given: PET_NNODES=2 has it wait for a second machine
-            # Which of a launcher's processes this one is; torchrun says it to each of its own.
+            # torchrun takes each option that it is not given from here: PET_NNODES=2 has it wait for a second machine.
+            "PET_.*",
+            # Which of another launcher's processes this one is. torchrun says it to each of ours.
             "TORCHELASTIC_.*|RANK|WORLD_SIZE|MASTER_(ADDR|PORT)|NODE_RANK|(LOCAL|GROUP|ROLE)_(RANK|WORLD_SIZE|NAME)",
-            "LOGLEVEL",  # torchrun's own too, which knows it in capitals alone and ends at all else
-            "MPLBACKEND",  # matplotlib fails at a notebook's, a module that only notebooks have; nothing is drawn on a screen
-            # A person's way of starting Python: where modules are looked for, without checks, to a prompt at the end.
+            # For torchrun too, which ends with a traceback where it is not in capitals.
+            "LOGLEVEL",
+            # A notebook's is a module that only notebooks have, and matplotlib fails without it. No window is opened.
+            "MPLBACKEND",
+            # How a person starts Python: what it imports first, without its checks, a prompt at the end.
             "PYTHON(SAFEPATH|OPTIMIZE|STARTUP|INSPECT)",
         )
     )

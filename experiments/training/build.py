@@ -25,7 +25,6 @@ def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPath
         ann_file=str(splits["val"].annotations),
         metric=config["architecture"]["iou_types"],
         folder=str(paths.root),
-        collect_dir=str(paths.collected),  # MMEngine's own choice is a folder where the command was typed
     )
     _set_schedule(cfg, config)
     cfg.default_hooks.checkpoint = None  # the trial's hook saves, after the evaluation and in one step

@@ -122,7 +122,8 @@ def start(
 ) -> Command:
     """Starts `python run.py ARGUMENTS` in a process group of its own, as a terminal does; by default without training.
 
-    `within` is a command that starts others, such as `srun`. `fates` says what becomes of each seed that does not train (see fake_worker.py).
+    `within` is a command that starts others, such as `srun`. `fates` says what becomes of each seed that does not train
+    (see fake_worker.py).
     """
     outputs.mkdir(exist_ok=True)
     if fates:
@@ -133,7 +134,7 @@ def start(
         process = subprocess.Popen(
             [*within, sys.executable, str(program), "-m", *harness.TINY, *arguments, f"output_dir={outputs}"],
             cwd=cwd,
-            env={**harness.environment(), **environment},
+            env={**harness.of_nobody(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

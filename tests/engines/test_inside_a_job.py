@@ -15,15 +15,14 @@ SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=30")
 def test_sweep_from_inside_a_step_gets_jobs_as_it_asks_for_them(
     cluster: Cluster, output_folder: Callable[[], Path], clean_up: list[Command]
 ) -> None:
-    """Slurm's own programs end where the memory of that job and of this are said in two ways."""
-    within = ("srun", "--ntasks=1", "--cpus-per-task=2", "--mem-per-cpu=100", "--job-name=outer")
-    mine = ("hydra.launcher.mem_gb=1", "hydra.launcher.cpus_per_task=1", "hydra.launcher.gres=null")
-    command = start(output_folder(), *SLURM, *mine, "resources.gpus=0", environment=cluster.environment, within=within)
+    """Not with the options of the step around the command, which Slurm's programs would read as theirs."""
+    within = ("srun", "--ntasks=1", "--gpus=2", "--overcommit", "--distribution=plane=4")
+    command = start(output_folder(), *SLURM, "resources.gpus=0", environment=cluster.environment, within=within)
     clean_up.append(command)
     assert command.wait().code == 0, command.text
     (job,) = command.trial(0).jobs
-    assert (job["SLURM_JOB_NAME"], job["SLURM_CPUS_PER_TASK"]) == ("groie", "1")
-    assert "SLURM_MEM_PER_CPU" not in job
+    assert job["CUDA_VISIBLE_DEVICES"].isdigit()
+    assert [key for key in ("SLURM_GPUS", "SLURM_OVERCOMMIT", "SLURM_DIST_PLANESIZE") if key in job] == []
     assert command.trial(0).statuses == ["FINISHED"]
 
 

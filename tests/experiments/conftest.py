@@ -71,7 +71,7 @@ class Preloaded:
             [sys.executable, str(HERE / "preloaded.py")],
             cwd=harness.ROOT,
             # The second as for the processes of a trial: it is read when torch is imported.
-            env={**harness.environment(), "PYTHONPATH": str(harness.ROOT), "OMP_WAIT_POLICY": "PASSIVE"},
+            env={**harness.of_nobody(), "PYTHONPATH": str(harness.ROOT), "OMP_WAIT_POLICY": "PASSIVE"},
             stdin=subprocess.PIPE,
             stdout=(folder / "server.log").open("w"),
             stderr=subprocess.STDOUT,
@@ -167,6 +167,14 @@ def swept(preloaded: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Swe
 def copied(swept: Swept, tmp_path: Path) -> Path:
     """A copy of the two trials' output folder, without the checkpoints."""
     return Path(shutil.copytree(swept.outputs, tmp_path / "outputs", ignore=shutil.ignore_patterns("work")))
+
+
+@pytest.fixture
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new folder for temporary files."""
+    folder = tmp_path_factory.mktemp("t")
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
 
 
 @dataclass

@@ -217,9 +217,9 @@ def test_segfault_of_a_rank_is_named(fake: Fake) -> None:
     assert f"FAILED: a process was ended by SIGSEGV; see {fake.folder(113) / 'log.txt'}" in failed.stdout
 
 
-def test_torchrun_that_was_shot_is_started_again(fake: Fake) -> None:
-    """Its rank, which outlives it, is ended first."""
-    command = fake.start({114: "go on until attempt 2"}, torchrun=True)
+def test_torchrun_that_was_shot_is_started_again(fake: Fake, temporary: Path) -> None:
+    """Its rank, which outlives it, is ended first; nothing of either is left where temporary files are."""
+    command = fake.start({114: "go on until attempt 2"}, torchrun=True, environment={"TMPDIR": str(temporary)})
     wait_for(lambda: fake.began(114))
     (rank,) = ranks_of(fake.folder(114))
     (torchrun,) = set(harness.processes_of(fake.folder(114))) - {rank}
@@ -228,20 +228,23 @@ def test_torchrun_that_was_shot_is_started_again(fake: Fake) -> None:
     assert command.wait().code == 0, command.stdout
     assert not Path(f"/proc/{rank}").exists()
     assert fake.attempts(114) == [("FAILED", "its processes ended without telling why"), ("FINISHED", None)]
+    assert harness.left_in(temporary) == []
     fake.assert_each_epoch_once(114)
 
 
-def test_command_that_was_shot_is_taken_over_at_once(fake: Fake) -> None:
-    """No process of the first is left, and MLflow's run goes on as if there had been one command."""
-    first = fake.start({115: "go on until attempt 2"}, torchrun=True)
+def test_command_that_was_shot_is_taken_over_at_once(fake: Fake, temporary: Path) -> None:
+    """No process of the first is left nor file of them, and MLflow's run goes on as if there had been one command."""
+    first = fake.start({115: "go on until attempt 2"}, torchrun=True, environment={"TMPDIR": str(temporary)})
     wait_for(lambda: fake.began(115))
     first.signal(signal.SIGKILL)
     assert first.wait().code == -signal.SIGKILL
     orphans = harness.processes_of(fake.folder(115))
     assert len(orphans) == 2  # torchrun and its rank
     assert fake.statuses(115) == [(115, "RUNNING")]
-    second = fake.run({115: "go on until attempt 2"})
+    assert harness.left_in(temporary) != []
+    second = fake.run({115: "go on until attempt 2"}, environment={"TMPDIR": str(temporary)})
     assert second.code == 0, second.stdout
+    assert harness.left_in(temporary) == []
     state, runs, why = fake.planned(115)
     assert (state, runs, why.rstrip("0123456789")) == ("interrupted", True, "goes on after epoch ")
     assert not any(Path(f"/proc/{process}").exists() for process in orphans)
