@@ -1,11 +1,9 @@
 """Runs one trial in processes of its own and sees it to its end: watches the journal, writes MLflow."""
 
 import json
-import re
 import shutil
-import signal
 import time
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ import yaml
 
 from experiments import names
 from experiments.display import TrialDisplay, console
-from experiments.jobs import attempts, helper, nodes, ranks, stopping
+from experiments.jobs import attempts, endings, helper, nodes, ranks, stopping
+from experiments.jobs.endings import Outcome
 from experiments.paths import TrialPaths
 from experiments.planning import resources
 from experiments.record import journal, provenance
@@ -22,15 +21,6 @@ from experiments.record.tracking import Courier
 from experiments.training import checkpoints
 
 POLL_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an attempt ended: MLflow's status word, the reason unless FINISHED, and whether it may not happen again."""
-
-    status: str
-    reason: str | None = None
-    transient: bool = False
 
 
 def run_trial(folder: Path, launch: Path) -> str:
@@ -82,13 +72,13 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         outcome = (
             Outcome(names.FAILED, lacking) if lacking else _supervise(claim, paths, config, launch, courier, display)
         )
+        outcome = endings.compared(outcome, claim.attempt, claim.before)
     except SystemExit:
         outcome = Outcome(names.KILLED, "ended by the cluster: cancelled, out of time, or pushed out by another job")
         raise
     finally:
         if not claim.lost:
-            told = {"status": outcome.status, "reason": outcome.reason, "transient": outcome.transient}
-            claim.update(**told, ended=time.time())
+            claim.update(**asdict(outcome), ended=time.time())
             if outcome.status == names.FINISHED:  # written down by now: the checkpoints may go
                 _keep(paths, config["resources"]["keep_checkpoints"])
         trouble = courier.close() if courier else None
@@ -122,7 +112,7 @@ def _supervise(
                 if claim.lost:
                     return Outcome(names.KILLED, "taken over by another process while this one slept")
                 if ended:
-                    return _told(paths)
+                    return endings.told(paths)
                 claim.beat()
                 wish = stopping.asked(paths.root, launch)
                 if wish == stopping.NOW:
@@ -138,22 +128,6 @@ def _supervise(
         finally:
             ranks.end(process)
             ranks.end_leftovers(paths, claim.attempt.number)
-
-
-def _told(paths: TrialPaths) -> Outcome:
-    """Returns how the trial's processes say that they ended, else what torchrun's summary says of signals."""
-    if paths.ending.exists():
-        return Outcome(**json.loads(paths.ending.read_text()))
-    last = paths.log.read_text(errors="replace").rpartition("--- attempt")[2]
-    signals = re.findall(r"Signal \d+ \((SIG\w+)\)", last)  # of a rank
-    signals += [signal.Signals(int(number)).name for number in re.findall(r"got signal: (\d+)", last)]  # torchrun's own
-    found = signals[-1] if signals else None
-    if found in ("SIGTERM", "SIGINT", "SIGHUP"):
-        return Outcome(names.KILLED, f"its processes were ended by {found} from outside")
-    if found:
-        memory = " (out of memory?)" if found == "SIGKILL" else ""
-        return Outcome(names.FAILED, f"a process was ended by {found}{memory}", True)
-    return Outcome(names.FAILED, "its processes ended without telling why", True)
 
 
 def _keep(paths: TrialPaths, kept: list[str]) -> None:

@@ -3,7 +3,6 @@
 Not a Hydra program: it knows the frozen configuration in its folder and nothing of the sweep.
 """
 
-import errno
 import json
 import os
 import sys
@@ -21,10 +20,7 @@ from experiments.data import datasets
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
 from experiments.record import journal
-from experiments.training import build, checkpoints, cost
-
-# What a machine or a network does to a program, as far as exceptions tell: it may not happen again.
-TRANSIENT = (torch.OutOfMemoryError, torch.distributed.DistError, ConnectionError, TimeoutError)
+from experiments.training import build, checkpoints, cost, failures
 
 
 def train(paths: TrialPaths) -> dict[str, Any]:
@@ -66,24 +62,13 @@ def _format_once() -> None:
     yapf_api.FormatCode = format_code
 
 
-def failure(error: BaseException, paths: TrialPaths) -> dict[str, Any]:
-    """Returns how an exception ended the trial."""
-    lines = str(error).strip().splitlines() or [""]
-    # A loading process sends its exception as text, the exception itself last.
-    loading = "in DataLoader worker process" in lines[0]
-    reason = lines[-1] if loading else f"{type(error).__name__}: {lines[0]}"
-    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-        return {"status": names.FAILED, "reason": f"no space left in {paths.root}", "transient": False}
-    return {"status": names.FAILED, "reason": reason, "transient": isinstance(error, TRANSIENT)}
-
-
 def main() -> None:
     paths = TrialPaths(Path(sys.argv[1]))
     attempts.end_with(paths.root, int(sys.argv[2]))
     try:
         ending = train(paths)
     except BaseException as error:
-        files.create(paths.ending, json.dumps(failure(error, paths)))  # the first rank to fail knows why
+        files.create(paths.ending, json.dumps(failures.failure(error, paths)))  # the first rank to fail knows why
         raise
     if int(os.environ["RANK"]) == 0:
         files.create(paths.ending, json.dumps(ending))

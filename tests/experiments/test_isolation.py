@@ -1,6 +1,7 @@
 """A trial that goes wrong: told truthfully, tried again where that may help, at no cost to others; no process stays."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ from typing import Any
 
 import harness
 import pytest
+import torch
 from conftest import Command, Fake, Preloaded, Swept, wait_for
 from mlflow.entities import Run
 
@@ -208,6 +210,61 @@ def test_what_does_not_pass_fails_after_the_last_attempt(fake: Fake) -> None:
     assert again.code == 0, again.stdout
     assert fake.planned(112) == ("failed", True, f"{reason}; goes on after epoch 2")
     fake.assert_each_epoch_once(112)
+
+
+def test_what_never_fits_is_not_tried_a_third_time(fake: Fake) -> None:
+    """Out of memory at one step in two attempts in a row. One more attempt where somebody asks for it."""
+    failed = fake.run({117: "memory at 7"})
+    assert failed.code == 1
+    reason = "OutOfMemoryError: CUDA out of memory"
+    (first, second) = harness.attempts(fake.folder(117))
+    assert (first["reason"], first["transient"], first["memory_at"]) == (reason, True, 7)
+    assert (second["transient"], second["memory_at"]) == (False, 7)
+    assert second["reason"].startswith(f"{reason}, at step 7 in two attempts in a row; it does not fit: ")
+    for setting in ("extractor.checkpoint=true", "resources.gpus", "schedule.batch_size", "profile.image_scale"):
+        assert setting in second["reason"]
+    again = fake.run({117: "memory at 7"})
+    assert (again.code, "0 to run" in again.stdout) == (1, True)
+    assert fake.planned(117) == ("failed", False, f"{second['reason']}; mend it and add retry.failed=true")
+    asked = fake.run({117: "memory at 7"}, "retry.failed=true")
+    assert (asked.code, len(harness.attempts(fake.folder(117)))) == (1, 3)
+    assert fake.run({117: "finish"}, "retry.failed=true").code == 0
+
+
+def test_what_may_fit_is_tried_again(fake: Fake) -> None:
+    """Where memory runs out at another step each time: somebody else takes some."""
+    failed = fake.run({118: "memory later"})
+    assert failed.code == 1
+    found = harness.attempts(fake.folder(118))
+    assert [(attempt["memory_at"], attempt["transient"]) for attempt in found] == [(1, True), (2, True), (3, True)]
+
+
+def test_data_loading_process_that_was_killed_is_no_mistake_of_the_code(
+    preloaded: Preloaded, output_folder: Callable[[], Path], swept: Swept, temporary: Path
+) -> None:
+    """As where memory is short and the system picks one. The same command ends as if nothing had happened."""
+    outputs = output_folder()
+    arguments = ("pre=conv1", "post=attention", *harness.TINY, f"output_dir={outputs}")
+    command = preloaded.start(*arguments, environment={"TMPDIR": str(temporary)})
+    wait_for(lambda: list(outputs.glob("trials/*/work/epoch_1.pth")) or not command.running())
+    (folder,) = outputs.glob("trials/*")
+    os.kill(ranks_of(folder)[1], signal.SIGKILL)  # its first process after the rank: loads what it trains on
+    assert command.wait().code == 0, command.stdout
+    first, second = harness.attempts(folder)
+    assert (first["status"], first["transient"]) == ("FAILED", True)
+    assert re.fullmatch(r"RuntimeError: DataLoader worker \(pid \d+\) is killed by signal: Killed\. ?", first["reason"])
+    assert (second["status"], second["reason"]) == ("FINISHED", None)
+    (run,) = harness.runs(outputs)
+    (twin,) = (one for one in harness.runs(swept.outputs) if one.data.params["pre"] == "conv1")
+    points = [harness.repeatable(harness.mlflow_metrics(*one)) for one in ((outputs, run), (swept.outputs, twin))]
+    assert points[0] == points[1]
+    weights = [
+        torch.load(place / "work" / "epoch_2.pth", weights_only=False)["state_dict"]
+        for place in (folder, harness.trial_folder(swept.outputs, twin))
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    assert harness.left_in(temporary) == []
 
 
 def test_segfault_of_a_rank_is_named(fake: Fake) -> None:
