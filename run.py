@@ -16,6 +16,8 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+sys.path.insert(0, str(Path(__file__).parent))  # where Python itself puts it, but for PYTHONSAFEPATH
+
 from experiments.errors import report
 
 

@@ -27,7 +27,8 @@ def parser() -> argparse.ArgumentParser:
     stored = argparse.ArgumentParser(add_help=False)
     stored.add_argument(
         "--tracking-uri",
-        default=os.environ.get("MLFLOW_TRACKING_URI") or names.DEFAULT_TRACKING_URI,
+        type=_store,
+        default=_store(""),
         help="MLflow store (default: MLFLOW_TRACKING_URI, here %(default)s)",
     )
     stored.add_argument("--experiment", default=names.EXPERIMENT, help="MLflow experiment (default: %(default)s)")
@@ -74,11 +75,16 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _store(uri: str) -> str:
+    return names.tracking_uri(uri, names.DEFAULT_TRACKING_URI)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs a command line; returns the exit code: 2 with one sentence on stderr for what the user can put right.
 
     130 after Ctrl-C.
     """
+    os.environ.pop("MPLBACKEND", None)  # of a notebook: a module that only notebooks have, and nothing is shown here
     arguments = parser().parse_args(argv)
     run = {"table": _table, "figure": _figure, "paper": _paper, "compare": _compare, "disagree": _disagree}[
         arguments.command

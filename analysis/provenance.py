@@ -15,11 +15,13 @@ def of(study: Study) -> dict[str, str]:
     tags = [run.tags for run in study.runs]
     versions = sorted({key for one in tags for key in one if key.startswith(names.VERSION)})
     machines = [one["machine"] for one in study.surroundings]
+    lacking = sorted({one[names.NOT_RECORDED] for one in tags if one.get(names.NOT_RECORDED)})
     again = [run for run in study.runs if _attempts(run.metrics) > 1]
     doubts = " ".join(origins.sentences(study.whole.lines))
     return {
         "commit": _every(commit for one in tags for commit in origins.commits(one.get(names.COMMIT, ""))),
         **({"code": doubts} if doubts else {}),
+        **({"not recorded": "; ".join(lacking)} if lacking else {}),
         "machines": "; ".join(sorted({_machine(one) for one in machines}))
         or _every(one.get(names.HOST, "") for one in tags),
         "GPUs": _every(one.get(names.GPU, "") for one in tags),

@@ -48,8 +48,10 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
 
 def report(command: Callable[[], None]) -> int:
     """Runs a Hydra command; returns its exit code: 0, 1 for a failed trial, 2 for a user's mistake, told on stderr."""
+    from experiments.jobs import environment
     from experiments.planning import typed
 
+    environment.clean()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would else print in its own words with exit code 1
     # A launcher's preset bears the name of its plugin's schema on purpose: so mistyped keys are refused.
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")

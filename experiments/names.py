@@ -1,6 +1,7 @@
 """Every name that MLflow sees: written by `record.tracking`, read by `analysis.frames`, spelled only here."""
 
 import hashlib
+import os
 import re
 
 EXPERIMENT = "groie"  # MLflow experiment that holds all runs unless tracking.experiment says otherwise
@@ -24,6 +25,7 @@ RECORD = "record"  # of one folder of a trial: by this its run is found again
 SETTLED = "settled"  # attempt, its state, bytes of the files that the run is in accord with; empty while one runs
 COMMIT = "commit"  # of the source, 12 digits; -dirty where files differed from it; of several, with the epochs of each
 CODE = "code"  # files that the training had loaded -> what each means (record.sources), JSON; of several sources, "a,b"
+NOT_RECORDED = "not_recorded"  # why the newest attempt's commit, or more of its provenance, is unknown; else absent
 HOST = "host"  # where that attempt ran
 GPU = "gpu"
 VERSION = "version."  # VERSION + a package -> its version
@@ -66,6 +68,16 @@ TRAINING_MEMORY = "cost/gpu_memory_gib"  # highest of an epoch's training; only 
 ATTEMPTS = "cost/attempts"  # more than one where it was interrupted or failed
 WALL_SECONDS = "cost/wall_seconds"
 DEVICE_SECONDS = "cost/device_seconds"  # the same times ranks
+
+
+def stated(uri: str | None) -> str | None:
+    """Returns the URI of a store, or None for one that is empty: wherever it comes from, that is the same as none."""
+    return uri if uri is not None and str(uri).strip() else None
+
+
+def tracking_uri(given: str | None, otherwise: str) -> str:
+    """Returns which MLflow store is meant: the one given, or that of MLFLOW_TRACKING_URI, or else `otherwise`."""
+    return stated(given) or stated(os.environ.get("MLFLOW_TRACKING_URI")) or otherwise
 
 
 def coco_metric(iou_type: str, metric: str) -> str:

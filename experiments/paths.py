@@ -177,3 +177,8 @@ class TrialPaths:
     def work(self) -> Path:
         """MMEngine's own folder: checkpoints and its log."""
         return self.root / "work"
+
+    @property
+    def collected(self) -> Path:
+        """Where several ranks put their detections together; there while they do."""
+        return self.work / "collected"

@@ -18,6 +18,7 @@ class AblationSweeper(Sweeper):
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
         from experiments.jobs import submit
         from experiments.planning import calibration, plan, shown, sweep, throughput
+        from experiments.record import provenance
 
         loader = self.hydra_context.config_loader
         planned = plan.make(sweep.requests(arguments, loader), partial(loader.load_sweep_config, self.config))
@@ -41,6 +42,7 @@ class AblationSweeper(Sweeper):
         plan.freeze(planned)
         shown.show(planned)
         plan.write(planned)
+        provenance.warn()
         stopped = submit.run(planned, launcher, folder)
         from experiments.record import sync  # with MLflow, which a dry run does without
 

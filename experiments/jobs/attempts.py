@@ -43,6 +43,7 @@ class Attempt:
     reason: str | None = None
     transient: bool = False  # a failure that may not come again
     journal: str | None = None  # SHA-256 of the records of all epochs, where it finished them
+    memory_at: int | None = None  # the step of training at which memory ran out, if it did
     ended: float | None = None  # seconds since 1970; None where its owner could not say
     touched: float = 0.0  # the last sign of life, seconds since 1970; kept by the file system alone
 
@@ -85,9 +86,10 @@ class TakenError(Exception):
 class Claim:
     """An attempt that this process owns."""
 
-    def __init__(self, folder: Path, attempt: Attempt) -> None:
+    def __init__(self, folder: Path, attempt: Attempt, before: Attempt | None) -> None:
         self.folder = folder
         self.attempt = attempt
+        self.before = before  # the attempt that ended before this one was made
         self.path = _file(folder, attempt.number)
         self.beaten = time.monotonic()
 
@@ -127,7 +129,7 @@ def claim(folder: Path, device: str, job: str | None = None) -> Claim:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not files.create(path, _facts(attempt)):
         raise TakenError(names.RUNNING)
-    return Claim(folder, attempt)
+    return Claim(folder, attempt, earlier)
 
 
 def last(folder: Path) -> Attempt | None:

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from experiments import names
-from experiments.jobs import attempts, nodes, ranks
+from experiments.jobs import attempts, nodes, ranks, scratch
 from experiments.jobs.attempts import Attempt
 from experiments.paths import TrialPaths
 
@@ -43,3 +43,4 @@ def _lend(paths: TrialPaths, config: dict[str, Any], attempt: Attempt) -> None:
                 time.sleep(POLL_SECONDS)
         finally:
             ranks.end(process)
+            scratch.remove(paths.root)

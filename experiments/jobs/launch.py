@@ -1,20 +1,19 @@
 """Runs one trial in processes of its own and sees it to its end: watches the journal, writes MLflow."""
 
 import json
-import re
-import signal
+import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from experiments import files, names
-from experiments.data import datasets
+from experiments import names
 from experiments.display import TrialDisplay, console
 from experiments.errors import UserError
-from experiments.jobs import attempts, helper, matching, nodes, ranks, stopping
+from experiments.jobs import attempts, endings, helper, matching, nodes, ranks, stopping
+from experiments.jobs.endings import Outcome
 from experiments.paths import TrialPaths
 from experiments.planning import resources
 from experiments.record import journal, origin, provenance, whole
@@ -23,15 +22,6 @@ from experiments.record.tracking import Courier
 from experiments.training import checkpoints
 
 POLL_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an attempt ended: MLflow's status word, the reason unless FINISHED, and whether it may not happen again."""
-
-    status: str
-    reason: str | None = None
-    transient: bool = False
 
 
 def run_trial(folder: Path, launch: Path) -> str:
@@ -84,8 +74,9 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         ranks.end_leftovers(paths, claim.attempt.number)
         _mend(paths)
         paths.ending.unlink(missing_ok=True)
+        shutil.rmtree(paths.collected, ignore_errors=True)
         claim.update(rendezvous=nodes.rendezvous(config))
-        _note_provenance(paths, config, claim.attempt.number)
+        _note(paths, config, claim.attempt.number)
         courier = Courier(config, paths)
         display = TrialDisplay(description, config["schedule"]["epochs"])
         lacking = resources.lacking_space(config)
@@ -94,13 +85,13 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         )
         if outcome.status == names.FINISHED:
             outcome, sealed = _sealed(paths, outcome)
+        outcome = endings.compared(outcome, claim.attempt, claim.before)
     except SystemExit:
         outcome = Outcome(names.KILLED, "ended by the cluster: cancelled, out of time, or pushed out by another job")
         raise
     finally:
         if not claim.lost:
-            told = {"status": outcome.status, "reason": outcome.reason, "transient": outcome.transient}
-            claim.update(**told, ended=time.time(), journal=sealed)
+            claim.update(**asdict(outcome), ended=time.time(), journal=sealed)
             if outcome.status == names.FINISHED:  # written down by now: the checkpoints may go
                 _keep(paths, config)
         trouble = courier.close() if courier else None
@@ -129,15 +120,12 @@ def _mend(paths: TrialPaths) -> None:
         console.print(f"{paths.journal} had {damaged} damaged lines, which are left out", style="yellow", markup=False)
 
 
-def _note_provenance(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
-    gathered = {**provenance.gather(), "data": datasets.facts(config)}
-    if crossing := origin.crossing(trained := origin.trained(paths), gathered["source"]):
+def _note(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
+    """Writes down the attempt's provenance; says so where another source trained the epochs so far."""
+    trained = origin.trained(paths)
+    source = provenance.note(paths, config, attempt)
+    if crossing := origin.crossing(trained, source):
         console.print(f"{paths.root.name}: resumes after epoch {trained[-1].last}{crossing}", markup=False)
-    path = paths.provenance(attempt)
-    path.parent.mkdir(exist_ok=True)
-    if gathered["source"]["difference"]:
-        files.write(paths.difference(attempt), gathered["source"]["difference"])
-    files.write(path, json.dumps(gathered, indent=2))
 
 
 def _supervise(
@@ -165,7 +153,7 @@ def _supervise(
                 if claim.lost:
                     return Outcome(names.KILLED, "taken over by another process while this one slept")
                 if ended:
-                    return _told(paths)
+                    return endings.told(paths)
                 claim.beat()
                 wish = stopping.asked(paths.root, launch)
                 if wish == stopping.NOW:
@@ -181,22 +169,6 @@ def _supervise(
         finally:
             ranks.end(process)
             ranks.end_leftovers(paths, claim.attempt.number)
-
-
-def _told(paths: TrialPaths) -> Outcome:
-    """Returns how the trial's processes say that they ended, else what torchrun's summary says of signals."""
-    if paths.ending.exists():
-        return Outcome(**json.loads(paths.ending.read_text()))
-    last = paths.log.read_text(errors="replace").rpartition("--- attempt")[2]
-    signals = re.findall(r"Signal \d+ \((SIG\w+)\)", last)  # of a rank
-    signals += [signal.Signals(int(number)).name for number in re.findall(r"got signal: (\d+)", last)]  # torchrun's own
-    found = signals[-1] if signals else None
-    if found in ("SIGTERM", "SIGINT", "SIGHUP"):
-        return Outcome(names.KILLED, f"its processes were ended by {found} from outside")
-    if found:
-        memory = " (out of memory?)" if found == "SIGKILL" else ""
-        return Outcome(names.FAILED, f"a process was ended by {found}{memory}", True)
-    return Outcome(names.FAILED, "its processes ended without telling why", True)
 
 
 def _keep(paths: TrialPaths, config: dict[str, Any]) -> None:

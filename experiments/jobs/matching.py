@@ -79,7 +79,7 @@ def _supervise(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str |
     attempt = attempts.last(paths.root)
     assert attempt is not None
     ranks.end_leftovers(paths, attempt.number)  # of a command that was shot
-    claim = attempts.Claim(paths.root, attempt)
+    claim = attempts.Claim(paths.root, attempt, None)
     claim.beaten = -math.inf  # an old attempt was not touched for long
     patience = config["resources"]["patience"]
     with paths.log.open("ab") as log:
@@ -90,7 +90,7 @@ def _supervise(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str |
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=ranks.environment(gpus=False),
+            env=ranks.chosen(paths, gpus=False),
         )
         size, heard = 0, time.monotonic()
         try:
@@ -105,6 +105,7 @@ def _supervise(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str |
                 time.sleep(POLL_SECONDS)
         finally:
             ranks.end(process)
+            ranks.end_leftovers(paths, attempt.number)
     if process.returncode < 0:
         name = signal.Signals(-process.returncode).name
         return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")

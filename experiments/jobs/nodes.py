@@ -45,11 +45,12 @@ def is_helper(config: dict[str, Any]) -> bool:
     nodes = config["resources"]["nodes"]
     if nodes == 1:
         return False
-    given = int(os.environ.get("SLURM_JOB_NUM_NODES", 1))
-    if given != nodes:
+    # Of the step, not of the job: `salloc` may have two nodes, and gives a shell on one of them.
+    processes, on = (int(os.environ.get(f"SLURM_STEP_NUM_{what}", 1)) for what in ("TASKS", "NODES"))
+    if not processes == on == nodes:
         raise UserError(
-            f"resources.nodes={nodes} but this job has {given}; choose a launcher that starts a job on each: "
-            "hydra/launcher=submitit_slurm"
+            f"resources.nodes={nodes} but there is this one process for the trial, or not one on each node; choose a "
+            "launcher that starts a job on each: hydra/launcher=submitit_slurm"
         )
     return os.environ.get("SLURM_NODEID", "0") != "0"
 

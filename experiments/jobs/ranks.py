@@ -4,12 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
-from experiments.jobs import nodes
+from experiments.jobs import environment, nodes, scratch
 from experiments.jobs.attempts import Attempt
 from experiments.paths import TrialPaths
 from experiments.planning import resources
@@ -26,7 +25,7 @@ def start(paths: TrialPaths, config: dict[str, Any], attempt: Attempt, log: IO[b
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env=environment(config["resources"]["gpus"] != 0),
+        env=chosen(paths, config["resources"]["gpus"] != 0),
     )
 
 
@@ -39,16 +38,16 @@ def command(paths: TrialPaths, config: dict[str, Any], attempt: Attempt) -> list
     return [*DEAF, *torchrun, *nodes.meeting(config, attempt), *worker]
 
 
-def environment(gpus: bool) -> dict[str, str]:
+def chosen(paths: TrialPaths, gpus: bool) -> dict[str, str]:
     """Returns the environment of a process that works on a trial, with or without GPUs."""
     # Threads that wait give their core away: on a shared CPU a spinning team takes several times as long.
-    without = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}
-    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": with_our_code(), **without}
-
-
-def with_our_code() -> str:
-    """Returns PYTHONPATH with this repository first: processes find it in whatever folder they start."""
-    return os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
+    inherited = environment.with_our_code(environment.cleaned(os.environ))
+    found = {"OMP_WAIT_POLICY": "PASSIVE", **inherited}
+    if (folder := scratch.make(paths.root)) is not None:
+        found["TMPDIR"] = str(folder)
+    if not gpus:
+        found["CUDA_VISIBLE_DEVICES"] = ""
+    return found
 
 
 def end(process: subprocess.Popen) -> None:
@@ -63,7 +62,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 def end_leftovers(paths: TrialPaths, number: int) -> None:
-    """Kills what this machine still runs of attempts up to `number`: each rank has a session of its own."""
+    """Ends what this machine still has of attempts up to `number`: each rank has a session of its own."""
     for process in psutil.process_iter():
         try:
             arguments = process.cmdline()
@@ -73,3 +72,4 @@ def end_leftovers(paths: TrialPaths, number: int) -> None:
                 process.wait(GRACE_SECONDS)
         except psutil.Error:  # ended meanwhile, or not ours
             continue
+    scratch.remove(paths.root)

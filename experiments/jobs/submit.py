@@ -20,14 +20,14 @@ from hydra.plugins.launcher import Launcher
 from experiments import names
 from experiments.display import console
 from experiments.errors import UserError
-from experiments.jobs import attempts, nodes
-from experiments.jobs.ranks import with_our_code
+from experiments.jobs import attempts, environment, nodes
 from experiments.jobs.stopping import DRAIN, NOW, ask, asked
 from experiments.planning import resources
 from experiments.planning.plan import Plan
 
 GRACE_SECONDS = 60  # after a launcher broke off: how long to wait for jobs that it has not yet started
 POLL_SECONDS = 2.0
+SLURM = "SlurmLauncher"  # by name: Hydra loads its plugins itself, and the class is another one each time
 LOST = ("UncompletedJobError", "RayError")  # by which submitit and Ray, not always installed, tell that a job was lost
 
 
@@ -39,12 +39,12 @@ def folder(plan: Plan) -> Path:
 
 def check_here(plan: Plan, launcher: Launcher) -> None:
     """Raises UserError where this machine lacks what the trials ask for, or what sends them elsewhere."""
-    kind = type(launcher).__name__  # Hydra loads its plugins anew: the class is another
+    kind = type(launcher).__name__
     if kind == "BasicLauncher":
         for entry in plan.to_run:
             nodes.is_helper(entry.trial.config)
             resources.ranks_per_node(entry.trial.config)
-    if kind == "SlurmLauncher" and plan.to_run:
+    if kind == SLURM and plan.to_run:
         lacking = [program for program in ("sbatch", "srun") if shutil.which(program) is None]
         if lacking:
             raise UserError(
@@ -60,7 +60,9 @@ def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
     them at once. Raises UserError where the launcher starts none of them.
     """
     where.mkdir(parents=True)
-    os.environ["PYTHONPATH"] = with_our_code()  # jobs find it from whatever folder their machine starts them in
+    os.environ.update(environment.with_our_code(os.environ))  # for the jobs
+    if type(launcher).__name__ == SLURM:
+        environment.leave_job()
     todo = [entry.trial.paths.root for entry in plan.to_run]
     overrides = [[_path("trial_dir", root), _path("launch_dir", where)] for root in todo]
     before = _attempts(todo)

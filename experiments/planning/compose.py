@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from experiments import names
 from experiments.declared import key_of
 from experiments.errors import CONF
 from experiments.planning import checks, option_files, output_folder, typed
@@ -191,4 +192,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]) if "hydra" in config else config
     resolved = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)
+    tracking = resolved.get("tracking")
+    if isinstance(tracking, dict):
+        tracking["uri"] = names.tracking_uri(tracking.get("uri"), tracking.pop("otherwise", None))
     return {str(key): value for key, value in resolved.items()}

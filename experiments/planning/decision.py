@@ -22,7 +22,7 @@ class Decision:
 
 
 def decide(trial: Trial, attempt: Attempt | None, source: Callable[[], dict[str, Any]]) -> Decision:
-    """Returns what is done about a trial with this last attempt; `source` gives today's, as `provenance.source`."""
+    """Returns what is done about a trial with this last attempt; `source` gives today's, as `git.Source.facts`."""
     if attempt is None:
         return Decision(True)
     state, rerun = attempt.state, trial.config["rerun"]

@@ -24,7 +24,7 @@ from experiments.planning.compose import Compose, Composer
 from experiments.planning.labels import Labels
 from experiments.planning.sweep import Request
 from experiments.planning.trial import Trial
-from experiments.record import provenance, whole
+from experiments.record import git, whole
 
 
 @dataclass
@@ -115,7 +115,7 @@ def _trial(request: Request, composer: Composer, labels: Labels) -> Trial:
 
 def _look(plan: Plan) -> None:
     """Finds out the state of each trial and what is to be done about it."""
-    done, source = estimate.measured(plan.outputs), cache(provenance.source)
+    done, source = estimate.measured(plan.outputs), cache(lambda: git.source().facts())
     for entry in plan.entries:
         attempt = attempts.last(entry.trial.paths.root)
         entry.state = attempt.state if attempt else attempts.TO_DO

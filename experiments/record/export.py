@@ -15,7 +15,7 @@ from experiments.display import console
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.record import archive, forms, provenance, status, whole
+from experiments.record import archive, forms, git, status, whole
 from experiments.record.status import Progress
 
 LAST, ALL = "last", "all"  # in place of a sweep's name: the one planned last, whatever the folder has
@@ -40,7 +40,7 @@ def pack(outputs: OutputPaths, study: str, file: Path) -> None:
         raise UserError(f"no trial of {name} in {outputs.root} has ended; wait, or cancel what runs")
     for one in ended:
         whole.restore(one.paths)
-    manifest = archive.write(file, name, provenance.source()["commit"], _contents(outputs, name, ended))
+    manifest = archive.write(file, name, git.commit()[0], _contents(outputs, name, ended))
     size = sum(content.size for content in manifest.files.values()) / 2**20
     console.print(f"{len(ended)} trials of {name} are in {file} ({size:.1f} MiB unpacked)", markup=False)
     for one in trials:

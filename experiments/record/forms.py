@@ -94,6 +94,7 @@ class Provenance(BaseModel):
     source: Source
     packages: dict[Words, Words]
     machine: Machine
+    lacking: list[Line] = []
 
 
 class Sources(BaseModel):

@@ -5,7 +5,6 @@ configuration that the command composes which asks for it.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +54,7 @@ def bring(file: Path, outputs: OutputPaths, uri: str | None, limit: float) -> No
     another record, and for a store that does not answer.
     """
     output_folder.accept(outputs.root)
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{outputs.root}/mlflow.db"
+    uri = names.tracking_uri(uri, f"sqlite:///{outputs.root}/mlflow.db")
     with _staging(outputs) as staging:
         try:
             manifest = archive.unpack(file, staging.root, limit, forms.largest)

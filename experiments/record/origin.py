@@ -24,7 +24,7 @@ class Part:
     attempt: int  # the last of those that trained them
     first: int | None  # counted from 1; None where nothing tells
     last: int
-    source: dict[str, Any]  # as `provenance.source` has it
+    source: dict[str, Any]  # as `git.Source.facts` has it
     files: dict[str, str] | None  # as `sources.loaded` has them; None where nothing tells
 
     @property
@@ -84,7 +84,13 @@ def parts(paths: TrialPaths) -> list[Part]:
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return all(one[key] == other[key] for key in ("commit", "difference"))
+    return one["commit"] == other["commit"] and not differs(one, other)
+
+
+def differs(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Returns whether two trees differ otherwise from their commits; of a long difference there is only the hash."""
+    kind = "difference_sha256" if "difference_sha256" in one and "difference_sha256" in other else "difference"
+    return bool(one[kind] != other[kind])
 
 
 def tags(paths: TrialPaths, attempt: int) -> dict[str, str]:
@@ -145,7 +151,7 @@ def crossing(found: Sequence[Part], now: dict[str, Any]) -> str:
 
     Args:
         found: the parts that trained epochs.
-        now: as `provenance.source` has it.
+        now: as `git.Source.facts` has it.
     """
     if not found:
         return ""

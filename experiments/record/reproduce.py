@@ -23,13 +23,14 @@ def commands(trial: Progress) -> list[str]:
     if len(trained) > 1:
         lines.append(f"# several sources trained it, one after the other: {origin.commits(trained)}")
     for part, following in zip(trained, [*trained[1:], None], strict=True):
-        commit, difference = part.source["commit"], shlex.quote(str(trial.paths.difference(part.attempt)))
+        commit, difference = part.source["commit"], trial.paths.difference(part.attempt)
+        patch = f"--whitespace=nowarn {shlex.quote(str(difference))}" if difference.exists() else None
         lines += [f"git checkout {commit}"] if commit else []
-        lines += [f"git apply {difference}"] if part.source["difference"] else []
+        lines += [f"git apply {patch}"] if patch else []
         lines += ["make setup", run]
         if following is not None:
             lines[-1] += f"  # press Ctrl-C once in epoch {part.last}, which then is the last"
-            lines += [f"git apply --reverse {difference}"] if part.source["difference"] else []
+            lines += [f"git apply --reverse {patch}"] if patch else []
     return lines
 
 
@@ -38,7 +39,8 @@ def warnings(trial: Progress) -> list[str]:
     then = _provenance(trial)
     now = provenance.gather()
     trained = origin.trained(trial.paths)
-    found = [changed] if (changed := origin.changed(trained)) else []
+    found = [f"then: {sentence}" for sentence in then.get("lacking", ())]
+    found += [changed] if (changed := origin.changed(trained)) else []
     if trial.paths.imported.exists():
         file = json.loads(trial.paths.imported.read_text())["file"]
         found.append(f"it was imported from {file}: read its overrides and difference before you use them")
@@ -46,7 +48,7 @@ def warnings(trial: Progress) -> list[str]:
         found.append(f"the commit was {then['source']['commit']}, now it is {now['source']['commit']}")
     if then["source"]["untracked"]:
         found.append(f"files that git did not know lay in the tree: {', '.join(then['source']['untracked'])}")
-    if then["source"]["difference"] != now["source"]["difference"]:
+    if origin.differs(then["source"], now["source"]):
         found.append("files in the tree differ from those then")
     for name in sorted({*then["packages"], *now["packages"]}):
         versions = then["packages"].get(name), now["packages"].get(name)

@@ -34,7 +34,7 @@ EXAMPLE = "MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://USER:PASSWORD@HOST/DATA
 
 def ui() -> list[str]:
     """Returns MLflow's command line for the runs of this machine, whose store is made where it is missing."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or names.DEFAULT_TRACKING_URI
+    uri = names.tracking_uri(None, names.DEFAULT_TRACKING_URI)
     if not uri.startswith("sqlite:///"):
         raise UserError(f"make ui reads a file, and MLFLOW_TRACKING_URI={_public(uri)} is none; open that in a browser")
     outputs = OutputPaths(Path(uri.removeprefix("sqlite:///")).parent)
@@ -50,7 +50,7 @@ def server() -> list[str]:
 
     The database stays in MLFLOW_BACKEND_STORE_URI, where `ps` does not show its password.
     """
-    uri = os.environ.get("MLFLOW_BACKEND_STORE_URI")
+    uri = names.stated(os.environ.get("MLFLOW_BACKEND_STORE_URI"))
     if not uri:
         raise UserError(
             f"MLFLOW_BACKEND_STORE_URI is not set; name the database: {EXAMPLE} (for this machine alone: make ui)"

@@ -29,7 +29,7 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
     left_out: list[str] = []
     for one in track(still, "to MLflow", console=console, disable=not console.is_terminal):
         config: dict[str, Any] = yaml.safe_load(one.paths.config.read_text())
-        tracking = config["tracking"] | ({"uri": uri} if uri else {})
+        tracking = config["tracking"] | ({"uri": uri} if names.stated(uri) else {})
         key = (tracking["uri"], tracking["experiment"])
         stores[key] = stores.get(key) or Store({**config, "tracking": tracking})
         try:

@@ -72,6 +72,7 @@ class ExactCocoMetric(CocoMetric):
         super().__init__(*args, ann_file=ann_file, **kwargs)
         self.truth = COCO(ann_file)
         self.paths = TrialPaths(Path(folder))
+        self.collect_dir = str(self.paths.collected)  # MMEngine's own choice lies where the command was typed
 
     def compute_metrics(self, results: list[tuple[dict, dict]]) -> dict[str, float]:
         """Returns `bbox/AP` ... `segm/APl` over all images of the validation set."""

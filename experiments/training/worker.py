@@ -3,7 +3,6 @@
 Not a Hydra program: it knows the frozen configuration in its folder and nothing of the sweep.
 """
 
-import errno
 import json
 import os
 import sys
@@ -18,14 +17,10 @@ from yapf.yapflib import yapf_api
 
 from experiments import files, names
 from experiments.data import datasets
-from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
 from experiments.record import journal, sources
-from experiments.training import build, checkpoints, cost
-
-# What a machine or a network does to a program, as far as exceptions tell: it may not happen again.
-TRANSIENT = (torch.OutOfMemoryError, torch.distributed.DistError, ConnectionError, TimeoutError)
+from experiments.training import build, checkpoints, cost, failures
 
 
 def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
@@ -69,19 +64,6 @@ def _format_once() -> None:
     yapf_api.FormatCode = format_code
 
 
-def failure(error: BaseException, paths: TrialPaths) -> dict[str, Any]:
-    """Returns how an exception ended the trial."""
-    lines = str(error).strip().splitlines() or [""]
-    # A loading process sends its exception as text, the exception itself last.
-    loading = "in DataLoader worker process" in lines[0]
-    reason = lines[-1] if loading else f"{type(error).__name__}: {lines[0]}"
-    if isinstance(error, UserError):  # a sentence that needs no name of a class
-        reason = reason.partition(f"{type(error).__name__}: ")[2]
-    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-        return {"status": names.FAILED, "reason": f"no space left in {paths.root}", "transient": False}
-    return {"status": names.FAILED, "reason": reason, "transient": isinstance(error, TRANSIENT)}
-
-
 def main() -> None:
     paths = TrialPaths(Path(sys.argv[1]))
     attempt = int(sys.argv[2])
@@ -89,7 +71,7 @@ def main() -> None:
     try:
         ending = train(paths, attempt)
     except BaseException as error:
-        files.create(paths.ending, json.dumps(failure(error, paths)))  # the first rank to fail knows why
+        files.create(paths.ending, json.dumps(failures.failure(error, paths)))  # the first rank to fail knows why
         raise
     if int(os.environ["RANK"]) == 0:
         files.create(paths.ending, json.dumps(ending))

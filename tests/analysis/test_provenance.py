@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -69,7 +70,7 @@ def test_trials_that_noted_nothing_have_no_surroundings(recorder: Recorder) -> N
 
 def test_provenance_tells_commit_machine_data_time_and_interruptions(found: study.Study) -> None:
     told = provenance.of(found)
-    assert told["commit"] == "cccccccccccc"
+    assert (told["commit"], "not recorded" in told) == ("cccccccccccc", False)
     assert told["machines"] == "gpu7 (EPYC, 2 cores, 24.0 GiB, Linux-6, Python 3.11.7)"
     assert told["data, train"] == "400 images, 1,234 objects, 8 classes (SHA-256 0123456789abcdef)"
     assert (told["wall time of all trials"], told["device-hours"]) == ("0.50 h", "1.00 h")
@@ -126,3 +127,9 @@ def test_plan_has_what_was_typed_beside_the_name_and_where_the_data_lie(recorder
     ]
     told = rows.what_runs_the_rest(sweep, read.whole.lines)
     assert told == f"python run.py -m sweep=table1 profile=coco {root} seed=0,1"
+
+
+def test_provenance_tells_what_is_not_recorded(found: study.Study) -> None:
+    reason = "the commit is not recorded: git is not installed"
+    lacking = [replace(run, tags={**run.tags, names.NOT_RECORDED: reason}) for run in found.runs]
+    assert provenance.of(replace(found, runs=lacking))["not recorded"] == reason

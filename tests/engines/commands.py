@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,10 +118,12 @@ def start(
     trains: bool = False,
     fates: Mapping[int, str] | None = None,
     cwd: Path = harness.ROOT,
+    within: Sequence[str] = (),
 ) -> Command:
     """Starts `python run.py ARGUMENTS` in a process group of its own, as a terminal does; by default without training.
 
-    `fates` says what becomes of each seed that does not train (see fake_worker.py).
+    `within` is a command that starts others, such as `srun`. `fates` says what becomes of each seed that does not train
+    (see fake_worker.py).
     """
     outputs.mkdir(exist_ok=True)
     if fates:
@@ -130,9 +132,9 @@ def start(
     log = outputs / f"command{len(list(outputs.glob('command*')))}.txt"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, str(program), "-m", *harness.TINY, *arguments, f"output_dir={outputs}"],
+            [*within, sys.executable, str(program), "-m", *harness.TINY, *arguments, f"output_dir={outputs}"],
             cwd=cwd,
-            env={**harness.environment(), **environment},
+            env={**harness.of_nobody(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

@@ -32,7 +32,7 @@ class Served:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "experiments.record.serving", self.what],
                 cwd=self.folder,
-                env={**harness.environment(), "PYTHONPATH": str(harness.ROOT), **self.variables},
+                env={**harness.of_nobody(), "PYTHONPATH": str(harness.ROOT), **self.variables},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

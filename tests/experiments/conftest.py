@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class Preloaded:
             [sys.executable, str(HERE / "preloaded.py")],
             cwd=harness.ROOT,
             # The second as for the processes of a trial: it is read when torch is imported.
-            env={**harness.environment(), "PYTHONPATH": str(harness.ROOT), "OMP_WAIT_POLICY": "PASSIVE"},
+            env={**harness.of_nobody(), "PYTHONPATH": str(harness.ROOT), "OMP_WAIT_POLICY": "PASSIVE"},
             stdin=subprocess.PIPE,
             stdout=(folder / "server.log").open("w"),
             stderr=subprocess.STDOUT,
@@ -85,11 +85,11 @@ class Preloaded:
         fake_training: bool = False,
         torchrun: bool = False,
         ignored: Sequence[int] = (),
-        environment: dict[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Command:
         """Starts `python run.py ARGUMENTS`; if asked, signals are ignored and fake_worker.py replaces the training.
 
-        The fake is started by torchrun only where that is asked for, too.
+        The fake is started by torchrun only where that is asked for, too. More may be set in the environment.
         """
         worker = str(HERE / "fake_worker.py") if fake_training else None
         return self._begin(
@@ -99,7 +99,7 @@ class Preloaded:
             ignored=ignored,
             worker=worker,
             torchrun=torchrun,
-            environment=environment or {},
+            environment=dict(environment or {}),
         )
 
     def start_rank(self, trial: Path, attempt: int, accident: tuple[str, int] | None = None) -> Command:
@@ -167,6 +167,14 @@ def swept(preloaded: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Swe
 def copied(swept: Swept, tmp_path: Path) -> Path:
     """A copy of the two trials' output folder, without the checkpoints."""
     return Path(shutil.copytree(swept.outputs, tmp_path / "outputs", ignore=shutil.ignore_patterns("work")))
+
+
+@pytest.fixture
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new folder for temporary files."""
+    folder = tmp_path_factory.mktemp("t")
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
 
 
 @dataclass

@@ -38,7 +38,7 @@ def one_epoch() -> None:
         file.write(json.dumps({"time": time.time_ns() // 1_000_000, "step": step, "metrics": metrics}) + "\n")
 
 
-def end(status: str, reason: str | None = None, **more: bool) -> None:
+def end(status: str, reason: str | None = None, **more: bool | int | None) -> None:
     (folder / "ending.part").write_text(json.dumps({"status": status, "reason": reason, **more}))
     (folder / "ending.part").rename(folder / "ending.json")
 
@@ -94,8 +94,9 @@ else:
         with journal.open("a") as file:
             file.write('{"time": 12, "step": 2, "metr')
         sys.exit(1)
-    elif word == "memory":
-        end("FAILED", "OutOfMemoryError: CUDA out of memory", transient=True)
+    elif word.startswith("memory"):  # "memory at 7": at that step; "memory later": at another in each attempt
+        at = {"memory": None, "memory later": attempt}.get(word, word.rpartition(" ")[2])
+        end("FAILED", "OutOfMemoryError: CUDA out of memory", transient=True, memory_at=at if at is None else int(at))
         sys.exit(1)
     else:
         os.kill(os.getpid(), getattr(signal, word))  # SIGKILL, SIGSEGV

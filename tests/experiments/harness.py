@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,14 @@ TINY = (
 )
 
 
-def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Runs `python COMMAND` to its end."""
+def run(
+    *command: str, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs `python COMMAND` to its end; more may be set in the environment."""
     return subprocess.run(
         [sys.executable, *command],
         cwd=cwd,
-        env=environment(),
+        env={**of_nobody(), **(environment or {})},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -51,7 +54,7 @@ def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     )
 
 
-def environment() -> dict[str, str]:
+def of_nobody() -> dict[str, str]:
     """The environment of a user who has set nothing, so that Python keeps the bytecode of what it imports."""
     ours = ("MLFLOW_", "HYDRA_", "PYTHONDONTWRITEBYTECODE")
     return {key: value for key, value in os.environ.items() if not key.startswith(ours)}
@@ -177,6 +180,11 @@ def set_fates(outputs: Path, fates: dict[int, str]) -> None:
     file = outputs / "fates.json"
     earlier = json.loads(file.read_text()) if file.exists() else {}
     file.write_text(json.dumps({**earlier, **{str(seed): fate for seed, fate in fates.items()}}))
+
+
+def left_in(temporary: Path) -> list[str]:
+    """Returns what is in a folder for temporary files but torch's cache, of which a user has one."""
+    return sorted(path.name for path in temporary.iterdir() if not path.name.startswith("torchinductor_"))
 
 
 def processes_of(folder: Path) -> list[int]:

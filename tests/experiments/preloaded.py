@@ -10,6 +10,7 @@ import os
 import runpy
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -59,6 +60,7 @@ def _become(job: dict, folder: Path) -> None:
     os.chdir(job["cwd"])
     os.environ.pop("PYTHONPATH")  # this server's, by which it found the project
     os.environ.update(job["environment"])
+    tempfile.tempdir = None  # asked for again: it may be another now
     program = str(Path(__file__).parents[2] / job["program"])
     sys.argv = [program, *job["arguments"]]
     if job["worker"]:  # in place of the training

@@ -1,6 +1,7 @@
 """A trial that goes wrong: told truthfully, tried again where that may help, at no cost to others; no process stays."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ from typing import Any
 
 import harness
 import pytest
+import torch
 from conftest import Command, Fake, Preloaded, Swept, wait_for
 from mlflow.entities import Run
 
@@ -210,6 +212,61 @@ def test_what_does_not_pass_fails_after_the_last_attempt(fake: Fake) -> None:
     fake.assert_each_epoch_once(112)
 
 
+def test_what_never_fits_is_not_tried_a_third_time(fake: Fake) -> None:
+    """Out of memory at one step in two attempts in a row. One more attempt where somebody asks for it."""
+    failed = fake.run({117: "memory at 7"})
+    assert failed.code == 1
+    reason = "OutOfMemoryError: CUDA out of memory"
+    (first, second) = harness.attempts(fake.folder(117))
+    assert (first["reason"], first["transient"], first["memory_at"]) == (reason, True, 7)
+    assert (second["transient"], second["memory_at"]) == (False, 7)
+    assert second["reason"].startswith(f"{reason}, at step 7 in two attempts in a row; it does not fit: ")
+    for setting in ("extractor.checkpoint=true", "resources.gpus", "schedule.batch_size", "profile.image_scale"):
+        assert setting in second["reason"]
+    again = fake.run({117: "memory at 7"})
+    assert (again.code, "0 to run" in again.stdout) == (1, True)
+    assert fake.planned(117) == ("failed", False, f"{second['reason']}; mend it and add retry.failed=true")
+    asked = fake.run({117: "memory at 7"}, "retry.failed=true")
+    assert (asked.code, len(harness.attempts(fake.folder(117)))) == (1, 3)
+    assert fake.run({117: "finish"}, "retry.failed=true").code == 0
+
+
+def test_what_may_fit_is_tried_again(fake: Fake) -> None:
+    """Where memory runs out at another step each time: somebody else takes some."""
+    failed = fake.run({118: "memory later"})
+    assert failed.code == 1
+    found = harness.attempts(fake.folder(118))
+    assert [(attempt["memory_at"], attempt["transient"]) for attempt in found] == [(1, True), (2, True), (3, True)]
+
+
+def test_data_loading_process_that_was_killed_is_no_mistake_of_the_code(
+    preloaded: Preloaded, output_folder: Callable[[], Path], swept: Swept, temporary: Path
+) -> None:
+    """As where memory is short and the system picks one. The same command ends as if nothing had happened."""
+    outputs = output_folder()
+    arguments = ("pre=conv1", "post=attention", *harness.TINY, f"output_dir={outputs}")
+    command = preloaded.start(*arguments, environment={"TMPDIR": str(temporary)})
+    wait_for(lambda: list(outputs.glob("trials/*/work/epoch_1.pth")) or not command.running())
+    (folder,) = outputs.glob("trials/*")
+    os.kill(ranks_of(folder)[1], signal.SIGKILL)  # its first process after the rank: loads what it trains on
+    assert command.wait().code == 0, command.stdout
+    first, second = harness.attempts(folder)
+    assert (first["status"], first["transient"]) == ("FAILED", True)
+    assert re.fullmatch(r"RuntimeError: DataLoader worker \(pid \d+\) is killed by signal: Killed\. ?", first["reason"])
+    assert (second["status"], second["reason"]) == ("FINISHED", None)
+    (run,) = harness.runs(outputs)
+    (twin,) = (one for one in harness.runs(swept.outputs) if one.data.params["pre"] == "conv1")
+    points = [harness.repeatable(harness.mlflow_metrics(*one)) for one in ((outputs, run), (swept.outputs, twin))]
+    assert points[0] == points[1]
+    weights = [
+        torch.load(place / "work" / "epoch_2.pth", weights_only=False)["state_dict"]
+        for place in (folder, harness.trial_folder(swept.outputs, twin))
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    assert harness.left_in(temporary) == []
+
+
 def test_segfault_of_a_rank_is_named(fake: Fake) -> None:
     failed = fake.run({113: "SIGSEGV"}, "retry.attempts=1", torchrun=True)
     assert failed.code == 1
@@ -217,9 +274,9 @@ def test_segfault_of_a_rank_is_named(fake: Fake) -> None:
     assert f"FAILED: a process was ended by SIGSEGV; see {fake.folder(113) / 'log.txt'}" in failed.stdout
 
 
-def test_torchrun_that_was_shot_is_started_again(fake: Fake) -> None:
-    """Its rank, which outlives it, is ended first."""
-    command = fake.start({114: "go on until attempt 2"}, torchrun=True)
+def test_torchrun_that_was_shot_is_started_again(fake: Fake, temporary: Path) -> None:
+    """Its rank, which outlives it, is ended first; nothing of either is left where temporary files are."""
+    command = fake.start({114: "go on until attempt 2"}, torchrun=True, environment={"TMPDIR": str(temporary)})
     wait_for(lambda: fake.began(114))
     (rank,) = ranks_of(fake.folder(114))
     (torchrun,) = set(harness.processes_of(fake.folder(114))) - {rank}
@@ -228,20 +285,23 @@ def test_torchrun_that_was_shot_is_started_again(fake: Fake) -> None:
     assert command.wait().code == 0, command.stdout
     assert not Path(f"/proc/{rank}").exists()
     assert fake.attempts(114) == [("FAILED", "its processes ended without telling why"), ("FINISHED", None)]
+    assert harness.left_in(temporary) == []
     fake.assert_each_epoch_once(114)
 
 
-def test_command_that_was_shot_is_taken_over_at_once(fake: Fake) -> None:
-    """No process of the first is left, and MLflow's run goes on as if there had been one command."""
-    first = fake.start({115: "go on until attempt 2"}, torchrun=True)
+def test_command_that_was_shot_is_taken_over_at_once(fake: Fake, temporary: Path) -> None:
+    """No process of the first is left nor file of them, and MLflow's run goes on as if there had been one command."""
+    first = fake.start({115: "go on until attempt 2"}, torchrun=True, environment={"TMPDIR": str(temporary)})
     wait_for(lambda: fake.began(115))
     first.signal(signal.SIGKILL)
     assert first.wait().code == -signal.SIGKILL
     orphans = harness.processes_of(fake.folder(115))
     assert len(orphans) == 2  # torchrun and its rank
     assert fake.statuses(115) == [(115, "RUNNING")]
-    second = fake.run({115: "go on until attempt 2"})
+    assert harness.left_in(temporary) != []
+    second = fake.run({115: "go on until attempt 2"}, environment={"TMPDIR": str(temporary)})
     assert second.code == 0, second.stdout
+    assert harness.left_in(temporary) == []
     state, runs, why = fake.planned(115)
     assert (state, runs, why.rstrip("0123456789")) == ("interrupted", True, "goes on after epoch ")
     assert not any(Path(f"/proc/{process}").exists() for process in orphans)

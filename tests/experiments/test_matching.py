@@ -323,7 +323,7 @@ def test_orphan_ends_with_its_command(tmp_path: Path, bare: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", launcher, "experiments.training.decisions", str(trial), "1"],
         cwd=harness.ROOT,
-        env=harness.environment() | {"PYTHONPATH": f"{harness.ROOT}:{environment['PYTHONPATH']}"},
+        env=harness.of_nobody() | {"PYTHONPATH": f"{harness.ROOT}:{environment['PYTHONPATH']}"},
     )
     wait_for((tmp_path / "faults" / "begun").exists)
     process.kill()

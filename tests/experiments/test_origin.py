@@ -141,3 +141,15 @@ def test_what_trained_nothing_is_no_beginning(tmp_path: Path) -> None:
     paths = trial(tmp_path, 0, {"after": 0, "files": {FILE: "0" * 10}})
     assert crossing(paths, OTHER) == ""
     assert origin.trained(paths) == []
+
+
+def test_long_differences_of_which_only_the_hash_is_kept_are_compared_by_it(tmp_path: Path) -> None:
+    paths = trial(tmp_path, 2, {"after": 0})
+    file = paths.provenance(1)
+    known = json.loads(file.read_text())
+    known["source"] |= {"dirty": True, "difference_sha256": "a" * 64}
+    file.write_text(json.dumps(known))
+    trained = origin.trained(paths)
+    assert origin.crossing(trained, known["source"]) == ""
+    now = {**known["source"], "difference_sha256": "b" * 64}
+    assert origin.crossing(trained, now) == f" on a changed tree what commit {A}-dirty began"

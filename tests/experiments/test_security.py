@@ -36,7 +36,7 @@ def test_the_attacks_succeed_where_nothing_guards(tmp_path: Path) -> None:
     for attack in attacks:
         hostile.write(tmp_path / f"{attack.__name__}.pth", attack(tmp_path / attack.__name__))
     files = [str(tmp_path / f"{attack.__name__}.pth") for attack in attacks]
-    unguarded = {key: value for key, value in harness.environment().items() if key != "TORCH_FORCE_WEIGHTS_ONLY_LOAD"}
+    unguarded = {key: value for key, value in harness.of_nobody().items() if key != "TORCH_FORCE_WEIGHTS_ONLY_LOAD"}
     command = [sys.executable, "-c", UNGUARDED, *files]
     subprocess.run(command, check=True, capture_output=True, timeout=harness.PATIENCE, env=unguarded)
     assert [attack.__name__ for attack in attacks if not (tmp_path / attack.__name__).exists()] == []

@@ -123,7 +123,7 @@ def test_a_training_counts_what_it_has_loaded_that_can_matter(users: Path) -> No
     path = os.pathsep.join((str(harness.ROOT), str(users)))
     subprocess.run(
         [sys.executable, "-c", LOADING, str(users)],
-        env={**harness.environment(), "PYTHONPATH": path},
+        env={**harness.of_nobody(), "PYTHONPATH": path},
         cwd=users.parent,
         check=True,
     )

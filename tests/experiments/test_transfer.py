@@ -118,7 +118,7 @@ def test_every_file_of_a_trial_is_thought_of() -> None:
     paths = TrialPaths(Path("trial"))
     names_of = {name for name, kind in vars(TrialPaths).items() if isinstance(kind, property)} - {"kept", "evaluated"}
     stay = {name for name in names_of if not forms.travels(getattr(paths, name).name)}
-    assert stay == {"ending", "imported", "matching_lock", "stop", "work"}
+    assert stay == {"collected", "ending", "imported", "matching_lock", "stop", "work"}
     numbered = (paths.provenance(1), paths.difference(12), paths.sources(3), paths.node_log("3"))
     assert all(forms.travels(path.relative_to(paths.root).as_posix()) for path in numbered)
 
