@@ -1,7 +1,7 @@
 """What the folder of a trial lacks: records of its epochs, which a checkpoint may give back, or its matches.
 
-A trial is FINISHED when its last epoch is recorded. What shows, plans, exports or delivers it asks here whether it still
-has all its records, and whether what follows the last epoch (`experiments.training.decisions`) was done.
+A trial is FINISHED when its last epoch is recorded. What shows, plans, exports or delivers it asks here whether it
+still has all its records, and whether what follows the last epoch (`experiments.training.decisions`) was done.
 """
 
 import json
