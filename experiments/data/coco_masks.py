@@ -1,6 +1,6 @@
 """Masks of an annotation file: each judged by whether pycocotools can draw it, and written as all its readers read it.
 
-pycocotools stops at some wrong masks, ends with a segmentation fault at others or never ends. What it draws, hotcoco
+pycocotools stops at some wrong masks, crashes at others or never ends. What it draws, hotcoco
 draws to the last pixel. A polygon of fewer than three points encloses nothing: pycocotools draws nothing of it, or
 stops where it is an object's first, and MMDetection leaves it out. So it is left out for all of them.
 """

@@ -99,7 +99,7 @@ def validation_images(config: dict[str, Any]) -> int | None:
 def facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns what a trial's record keeps of each split: the annotation file, its SHA-256, and counts.
 
-    A split that cannot be read has the reason in their place: whoever trains on it will say so too.
+    A split that cannot be read has the reason in their place: the training will say so too.
     """
     try:
         return {split: _facts(found) for split, found in _passed(config, _places(config)).splits.items()}

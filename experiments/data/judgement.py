@@ -196,7 +196,7 @@ def _unknown(one: Annotation, where: str, images: Collection[int], categories: C
 
 def _require_names(categories: Sequence[Category]) -> None:
     if len(categories) > MOST_CLASSES:
-        raise FlawError(f"it has {len(categories)} categories; {MOST_CLASSES} at most can be told apart")
+        raise FlawError(f"it has {len(categories)} categories; give {MOST_CLASSES} at most")
     for name, count in Counter(str(kind.name) for kind in categories).items():
         if count > 1:
             raise FlawError(f"{count} categories are called {short(name)}; each needs another name")

@@ -129,7 +129,7 @@ def test_other_rules_read_it_again(file: Path, monkeypatch: pytest.MonkeyPatch) 
     assert again.normal_form != first.normal_form  # a trial that runs keeps its own
 
 
-def test_nothing_is_written_of_a_file_whose_fellow_is_refused(file: Path) -> None:
+def test_nothing_is_written_where_one_of_two_files_is_refused(file: Path) -> None:
     """Both are judged before anything is kept."""
     flawed = content()
     flawed["annotations"].clear()

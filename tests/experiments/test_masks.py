@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 37, 23
 PIXELS = WIDTH * HEIGHT
 SQUARE = [1, 1, 20, 1, 20, 20, 1, 20]
 
-# Run in a process of its own: pycocotools may never end, or end the process.
+# Run in another process: pycocotools may never end, or end the process.
 DRAW = """
 import json, sys
 from pycocotools import mask

@@ -78,7 +78,7 @@ def instances(file: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", ODD)
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_few_odd_objects_are_told_and_many_refused(tmp_path: Path, kind: str, split: str) -> None:
+def test_few_odd_objects_are_counted_and_many_refused(tmp_path: Path, kind: str, split: str) -> None:
     """COCO's own train2017 has two boxes without height among 860,001."""
     most = ACCEPTED[kind]
     note = checked(tmp_path, crowded(ODD[kind], most, 2000), split).contents.note
