@@ -4,6 +4,8 @@ PYTHON := $(shell for p in python3.11 python3.12 python3; do $$p -c '' 2>/dev/nu
 endif
 VENV_PYTHON := .venv/bin/python
 
+unexport PYTHONSAFEPATH # with it Python does not find the modules of this folder
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-engines check fix ui server
 

@@ -49,8 +49,8 @@ def is_helper(config: dict[str, Any]) -> bool:
     processes, on = (int(os.environ.get(f"SLURM_STEP_NUM_{what}", 1)) for what in ("TASKS", "NODES"))
     if not processes == on == nodes:
         raise UserError(
-            f"resources.nodes={nodes} but there is this one process for the trial, or not one on each node; choose a "
-            "launcher that starts a job on each: hydra/launcher=submitit_slurm"
+            f"resources.nodes={nodes} but this command has not one process on each (processes: {processes}, nodes: "
+            f"{on}); choose a launcher that starts a job on each: hydra/launcher=submitit_slurm"
         )
     return os.environ.get("SLURM_NODEID", "0") != "0"
 

@@ -62,7 +62,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 def end_leftovers(paths: TrialPaths, number: int) -> None:
-    """Ends what this machine still has of attempts up to `number`: each rank has a session of its own."""
+    """Ends what this machine still has of attempts up to `number`: processes and temporary files."""
     for process in psutil.process_iter():
         try:
             arguments = process.cmdline()

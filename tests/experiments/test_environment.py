@@ -1,6 +1,7 @@
 """What a trial's processes get of the environment of who gives the command, and what they leave on the machine."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,14 @@ def test_our_code_comes_first_and_the_folder_where_a_process_starts_not_at_all()
     for given, path in (("", ours), (":", ours), ("/a::/b:", f"{ours}:/a:/b"), (f"/a:{ours}", f"{ours}:/a")):
         found = environment.with_our_code({"PYTHONPATH": given, "A": "b"})
         assert found == {"A": "b", "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+
+
+def test_make_finds_our_code_where_a_shell_has_python_look_elsewhere() -> None:
+    make = ("make", "--eval=shown: ; @env", "shown")
+    surroundings = {**os.environ, "PYTHONSAFEPATH": "1"}
+    shown = subprocess.run(make, cwd=harness.ROOT, env=surroundings, capture_output=True, text=True, check=True)
+    assert "PATH=" in shown.stdout
+    assert "PYTHONSAFEPATH" not in shown.stdout
 
 
 def test_process_in_a_job_asks_for_others_as_one_outside(monkeypatch: pytest.MonkeyPatch) -> None:
