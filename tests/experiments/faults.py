@@ -10,6 +10,7 @@ import os, signal, sys, time
 from pathlib import Path
 
 HERE = Path(__file__).parent
+del __file__  # else a training counts it among the code that made its result
 if "experiments.training.decisions" in sys.orig_argv:
     from experiments import files
     from pycocotools.cocoeval import COCOeval
