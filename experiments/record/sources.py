@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COUNTED = ("groie", "experiments/training", "experiments/data")  # of this repository; and all that is not its own
 NOT_COUNTED = ("analysis", "benchmarks", "experiments", "hydra_plugins", "setup", "tests", "run.py")
 INSTALLED = ("site-packages", "dist-packages")
+SITE = ("sitecustomize", "usercustomize")  # set up the interpreter: a coverage tool's, say
 
 
 def note(paths: TrialPaths, attempt: int, after: int, config: Any) -> None:
@@ -59,7 +60,7 @@ def loaded(named: Set[str] = frozenset()) -> dict[str, str]:
     found = {}
     for name, module in sorted(sys.modules.items()):
         path = Path(getattr(module, "__file__", None) or "").resolve()
-        if path.is_file() and (known := _name(name, module, path, name in named)):
+        if name not in SITE and path.is_file() and (known := _name(name, module, path, name in named)):
             found[known] = meaning(path)
     return dict(sorted(found.items()))
 

@@ -10,6 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+
+import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+# isort: split
 from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtractor
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample

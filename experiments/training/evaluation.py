@@ -9,6 +9,10 @@ from typing import Any
 
 import numpy as np
 from hotcoco import COCO, COCOeval
+
+import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+# isort: split
 from mmdet.evaluation.metrics import CocoMetric
 from mmdet.registry import METRICS
 

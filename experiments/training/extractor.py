@@ -5,11 +5,13 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
+import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+# isort: split
 from mmcv import ops
 from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtractor
 from mmdet.registry import MODELS
 
-import groie  # noqa: F401  (registers the modules)
 from experiments.errors import UserError, unknown
 
 Settings = dict[str, Any]

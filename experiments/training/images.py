@@ -5,6 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+
+import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+# isort: split
 from mmcv.transforms import LoadImageFromFile
 from mmdet.registry import TRANSFORMS
 

@@ -11,6 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+
+import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+# isort: split
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 

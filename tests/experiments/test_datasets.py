@@ -103,7 +103,7 @@ def test_own_data_is_found_below_its_root(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["coco", "shapes"])
 def test_record_has_the_file_that_was_given(tmp_path: Path, kind: str) -> None:
     write(tmp_path / "all.json", (3, 7, 5))
-    (tmp_path / "1.png").touch()
+    harness.picture(tmp_path / "1.png", 300, 300)
     config = own_data(tmp_path) if kind == "coco" else harness.composed(*harness.TINY)
     config = {**config, "output_dir": str(tmp_path / "outputs")}
     for split, facts in datasets.facts(config).items():
