@@ -95,7 +95,8 @@ def test_two_runs_are_compared_by_epoch(pages: Pages, study: Path, tmp_path: Pat
     pages.search("params.seed = '3' and params.post = 'attention'")
     pages.wait_for_text(f"{len(PRE)} matching runs")
     chosen = pages.choose(2)
-    assert chosen == ["faster_rcnn sum pre=nonlocal post=attention s3", "faster_rcnn sum pre=conv5 post=attention s3"]
+    rest = f"post=attention schedule.epochs={prepared.EPOCHS} s3"
+    assert chosen == [f"faster_rcnn sum pre={pre} {rest}" for pre in ("nonlocal", "conv5")]
     pages.make_room()
     pages.compare("bbox/AP")
     lines = pages.lines()
