@@ -17,10 +17,10 @@ class AblationSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
         from experiments.jobs import submit
-        from experiments.planning import calibration, plan, sweep, throughput
+        from experiments.planning import beforehand, calibration, plan, sweep, throughput
 
         loader = self.hydra_context.config_loader
-        planned = plan.make(sweep.requests(arguments, loader), partial(loader.load_sweep_config, self.config))
+        planned = plan.make(sweep.requests(arguments), partial(loader.load_sweep_config, self.config))
         if planned.settings["dry_run"]:
             if planned.settings["calibrate"]:
                 calibration.fill(planned)
@@ -36,6 +36,7 @@ class AblationSweeper(Sweeper):
             hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
         )
         submit.check_here(planned, launcher)
+        beforehand.judge(planned)
         plan.freeze(planned)
         plan.show(planned)
         plan.write(planned)

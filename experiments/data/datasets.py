@@ -10,12 +10,16 @@ from experiments import files
 from experiments.data import annotations, shapes
 from experiments.data.annotations import Contents
 from experiments.data.shapes_cache import ShapesSpec, ensure_shapes
-from experiments.errors import UserError, unknown
+from experiments.errors import UserError
 from experiments.paths import OutputPaths
 from experiments.planning import output_folder
 
 SPLITS = ("train", "val")
-KINDS = ("shapes", "coco")
+PARTS = ("annotations", "images")
+KINDS = {  # and what an option of each kind has
+    "shapes": ("seed", "train_images", "val_images", "image_size"),
+    "coco": ("root", "train", "val"),
+}
 COCO_TRAINABLE = 117_266  # images of COCO 2017's train set that MMDetection trains on
 
 
@@ -33,15 +37,22 @@ def locate(config: dict[str, Any]) -> dict[str, Split]:
 
     Raises UserError where they are missing, or are not what MMDetection can train this trial's detector on.
     """
-    kind = config["dataset"]["kind"]
-    if kind not in KINDS:
-        raise unknown("dataset.kind", kind, KINDS)
-    return _drawn(config) if kind == "shapes" else _given(config)
+    return _drawn(config) if config["dataset"]["kind"] == "shapes" else _given(config)
+
+
+def require(config: dict[str, Any]) -> None:
+    """Raises UserError where data that the user has to bring are not there; drawn ones need not be there yet."""
+    dataset = config["dataset"]
+    if dataset["kind"] == "shapes":
+        return
+    if not dataset["root"]:
+        raise UserError("dataset.root is not set; give the folder that holds annotations and images")
+    _require(dataset, [Path(dataset["root"], dataset[split][part]) for split in SPLITS for part in PARTS])
 
 
 def shapes_of(dataset: dict[str, Any]) -> ShapesSpec:
     """Returns which shapes are to be drawn; UserError for a value out of range."""
-    return ShapesSpec(**{key: dataset[key] for key in ("seed", "train_images", "val_images", "image_size")})
+    return ShapesSpec(**{key: dataset[key] for key in KINDS["shapes"]})
 
 
 def training_images(config: dict[str, Any]) -> int | None:
@@ -88,11 +99,9 @@ def _drawn(config: dict[str, Any]) -> dict[str, Split]:
 
 def _given(config: dict[str, Any]) -> dict[str, Split]:
     dataset, outputs = config["dataset"], OutputPaths(Path(config["output_dir"]))
-    if not dataset["root"]:
-        raise UserError("dataset.root is not set; give the folder that holds annotations and images")
+    require(config)
     root = Path(dataset["root"])
     places = {split: (root / dataset[split]["annotations"], root / dataset[split]["images"]) for split in SPLITS}
-    _require(dataset, [path for place in places.values() for path in place])
     checked = outputs.data / "checked"
     found = {split: _contents(file, checked) for split, (file, _) in places.items()}
     for split, (file, images) in places.items():
@@ -119,12 +128,15 @@ def _contents(file: Path, checked: Path) -> Contents:
 
 
 def _require(dataset: dict[str, Any], paths: list[Path]) -> None:
-    missing = [str(path) for path in paths if not path.exists()]
+    root = Path(dataset["root"])
+    missing = [
+        str(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths if not path.exists()
+    ]
     if missing:
+        kind = "" if root.is_dir() else ", which is no folder" if root.exists() else ", which is not there"
         raise UserError(
-            f"dataset={dataset['name']} is incomplete: {', '.join(missing)} not found "
-            f"(dataset.root={dataset['root']}, sought from {Path.cwd()}); set dataset.root to a folder in COCO's "
-            "format, or use profile=demo, which draws its own images"
+            f"dataset={dataset['name']} is incomplete: {', '.join(missing)} not found in dataset.root={root}{kind}; "
+            "set dataset.root to a folder in COCO's format, or use profile=demo, which draws its own images"
         )
 
 

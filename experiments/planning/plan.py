@@ -21,7 +21,7 @@ from experiments.errors import UserError, explain
 from experiments.jobs import attempts
 from experiments.jobs.attempts import Attempt
 from experiments.paths import OutputPaths
-from experiments.planning import estimate, output_folder, rehearsal, resources
+from experiments.planning import estimate, known_types, output_folder, rehearsal, resources, stores
 from experiments.planning.compose import Compose, Composer
 from experiments.planning.sweep import Request
 from experiments.planning.trial import Trial
@@ -88,6 +88,8 @@ def make(requests: Sequence[Request], compose: Compose) -> Plan:
                 served.append(row)
     configs = [entry.trial.config for entry in entries.values()]
     output_folder.accept_of(configs)
+    stores.accept_of(configs)
+    known_types.require(configs)
     rehearsal.detectors(configs)
     rehearsal.optimizers(configs)
     plan = Plan(tuple(entries.values()), tuple(dict.fromkeys(request.sweep for request in requests)), len(rows))
@@ -139,16 +141,12 @@ def _decide(trial: Trial, attempt: Attempt | None) -> tuple[bool, str]:
 def freeze(plan: Plan) -> None:
     """Writes the folders of the trials to run, and makes the others members of the sweeps that ask for them.
 
-    Data sets are made or looked for first, and devices, space and the store asked for, so that what is missing stops
-    the sweep before it starts.
+    Data sets are made first, and the store, so that what is missing stops the sweep before it starts.
     """
     from experiments.record.tracking import Store, deliver
 
     data = [_fingerprints(entry) for entry in plan.entries]
     output_folder.mark(plan.outputs.root)
-    lacking = resources.lacking_space(plan.settings)
-    if lacking:
-        raise UserError(lacking)
     store = Store(plan.settings)  # here and now, so that jobs find it made
     for entry, fingerprints in zip(plan.entries, data, strict=True):
         trial, paths = entry.trial, entry.trial.paths

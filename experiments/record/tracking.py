@@ -34,6 +34,7 @@ from experiments import names
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
+from experiments.planning import stores
 from experiments.record import pages, provenance, wording
 from experiments.record.journal import Reader
 
@@ -53,6 +54,7 @@ class Store:
         Raises UserError where the store cannot be used.
         """
         tracking, outputs = config["tracking"], OutputPaths(Path(config["output_dir"]))
+        stores.accept(tracking["uri"])
         outputs.root.mkdir(parents=True, exist_ok=True)
         self.uri = tracking["uri"]
         try:
@@ -69,10 +71,7 @@ class Store:
                 else:
                     self.experiment_id = found.experiment_id
         except Exception as error:  # of MLflow, SQLAlchemy, Alembic or a driver
-            raise UserError(
-                f"the MLflow store tracking.uri={self.uri} cannot be used ({wording.trouble(error)}); start it or use "
-                "tracking=sqlite"
-            ) from error
+            raise stores.unusable(self.uri, error) from error
 
 
 class Run:

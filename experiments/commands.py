@@ -1,0 +1,179 @@
+"""Command lines: a parser that answers a mistake in one sentence, and commands that are printed to be typed.
+
+A printed command holds in the folder where it is printed, whatever that is, with the Python that prints it.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from experiments import names
+from experiments.sentences import choose_from, is_printable, sentence, shown
+
+ROOT = Path(__file__).parents[1]
+LONGEST = 1000  # characters of an argument
+# What argparse says, and how it is said here.
+WORDS = (
+    (r"^argument (.+?): ", r"\1: "),
+    (r"expected (one argument|at least one argument)$", "a value is missing"),
+    (r"expected 2 arguments$", "two values are needed"),
+    (r"^the following arguments are required: (.*)$", r"there is no \1"),
+    (r"ignored explicit argument (.*)$", r"it takes no value, and was given \1"),
+    (r"not allowed with argument (.*)$", r"it cannot stand beside \1"),
+)
+PLAIN = re.compile(r"(?!(null|true|false|nan|inf)$)[a-z_/.][\w./:@%+-]*", re.ASCII | re.IGNORECASE)  # needs no quotes
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that ends with exit code 2 and one sentence: the bad value and what may be typed."""
+
+    words: Sequence[str] = ()  # that it was given
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parses a command line; here what it does not know is a mistake too, of this parser, not of one above it."""
+        words = self.words = list(sys.argv[1:] if args is None else args)
+        for word in words:
+            if reason := unfit(word):
+                self.error(reason)
+        namespace, rest = super().parse_known_args(words, namespace)
+        if rest:
+            self.error(f"{shown(' '.join(rest))} is unknown here")
+        return namespace, rest
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the sentence and ends the program."""
+        if chosen := re.match(r"argument (.+?): invalid choice: '(.*)' \(choose from (.*)\)$", message):
+            what, value, valid = chosen.groups()
+            message = f"{what} {shown(value)!r} is unknown{choose_from(value, valid.replace(chr(39), '').split(', '))}"
+        for theirs, ours in WORDS:
+            message = re.sub(theirs, ours, message)
+        if message.startswith("there is no ") and self.words:
+            message += f" in {shown(shlex.join(self.words))}"
+        usage = " ".join(self.format_usage().split()).removeprefix("usage: ")
+        print(f"error: {sentence(f'{message}; type it as: {usage}')}", file=sys.stderr)
+        sys.exit(2)
+
+
+def unfit(word: str) -> str | None:
+    """Returns why no argument may read so, None where it may: too long, or with what no terminal shows."""
+    if len(word) > LONGEST:
+        return f"{shown(word)} has {len(word):,} characters; an argument has at most {LONGEST:,}"
+    if not is_printable(word):
+        return f"{shown(word)} holds a line break, another control character or bytes that are not UTF-8"
+    return None
+
+
+def path(*endings: str) -> Callable[[str], Path]:
+    """Returns what an argument parser reads a file or folder with; a name must end as one of `endings`, if any."""
+
+    def parse(text: str) -> Path:
+        found = Path(text)
+        if not text.strip():
+            raise argparse.ArgumentTypeError(f"{text!r} names nothing; give a path")
+        if endings and found.suffix not in endings:
+            raise argparse.ArgumentTypeError(f"the name {shown(text)!r} must end in {' or '.join(endings)}")
+        try:
+            found.exists()
+        except OSError as error:  # of a name that is too long
+            raise argparse.ArgumentTypeError(f"{shown(text)} cannot be there ({error.strerror})") from error
+        return found
+
+    return parse
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Returns what an argument parser reads a whole number within limits with."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,12}", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{shown(text)} is refused; give a whole number, {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def gibibytes(text: str) -> float:
+    """Reads a size for an argument parser: a finite number above 0."""
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size <= 1e6:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is refused; give a number above 0 and at most 1000000")
+    return size
+
+
+def command(program: str, *words: str) -> str:
+    """Returns a command as a shell takes it in the folder where the user is now.
+
+    Args:
+        program: "run.py", or a module such as "analysis".
+        words: its arguments, as the program reads them: without quotes of a shell.
+    """
+    here = Path.cwd() == ROOT
+    if program.endswith(".py"):
+        start = [_python(), program if here else str(ROOT / program)]
+    else:
+        start = [_python(), "-m", program]
+    before = "" if here or program.endswith(".py") else f"PYTHONPATH={shlex.quote(str(ROOT))} "
+    return before + shlex.join([*start, *words])
+
+
+def user_interface(uri: str) -> str:
+    """Returns what opens MLflow's pages on a store: a command, or the address of a server that has them already."""
+    if not uri.startswith("sqlite:"):
+        return uri
+    before = "" if _is_default(uri, ROOT) else f"MLFLOW_TRACKING_URI={shlex.quote(_whole(uri, Path.cwd()))} "
+    return f"{before}make ui" if Path.cwd() == ROOT else f"{before}make -C {shlex.quote(str(ROOT))} ui"
+
+
+def of_store(uri: str, experiment: str) -> list[str]:
+    """Returns the options by which `analysis` reads a store and an experiment, but for what it reads by itself."""
+    words = [] if _is_default(uri, Path.cwd()) else _option("--tracking-uri", uri)
+    return words + ([] if experiment == names.EXPERIMENT else _option("--experiment", experiment))
+
+
+def of_outputs(folder: Path) -> list[str]:
+    """Returns the option by which `experiments` finds an output folder, where it is not the one it would look in."""
+    return [] if folder == Path.cwd() / "outputs" else _option("--output-dir", nearby(folder))
+
+
+def nearby(path: Path) -> str:
+    """Returns a path as short as it may be typed here: relative where it lies in this folder."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) and path != Path.cwd() else str(path)
+
+
+def override(key: str, value: object) -> str:
+    """Returns KEY=VALUE as Hydra reads it, a text in quotes where it needs them; a shell may need others around it."""
+    if not isinstance(value, str | Path) or PLAIN.fullmatch(str(value)):
+        return f"{key}={value}"
+    quoted = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), str(value))
+    return f'{key}="{quoted.replace("${", chr(92) + "${")}"'
+
+
+def _option(name: str, value: str) -> list[str]:
+    return [f"{name}={value}"] if value.startswith("-") else [name, value]
+
+
+def _python() -> str:
+    found, own = shutil.which("python"), Path(sys.executable)
+    if found and Path(found).parent.resolve() == own.parent.resolve():
+        return "python"
+    return nearby(own)
+
+
+def _is_default(uri: str, folder: Path) -> bool:
+    default = os.environ.get("MLFLOW_TRACKING_URI") or names.DEFAULT_TRACKING_URI
+    return _whole(uri, Path.cwd()) == _whole(default, folder)
+
+
+def _whole(uri: str, folder: Path) -> str:
+    """Returns the URI of a file with the whole path, another as it is."""
+    start, found, place = uri.partition("sqlite:///")
+    return f"{found}{(folder / place).resolve()}" if found and not start else uri
