@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 from analysis.errors import AnalysisError
 from analysis.metrics import COCO_NAMES, METRICS, coco_block
 from experiments import names
-from experiments.commands import Parser, path
+from experiments.commands import Place
+from experiments.parsers import Parser, path
 from experiments.sentences import sentence
 
 if TYPE_CHECKING:
     from analysis.study import Study
+    from analysis.tables import Table
 
 
+STORE = Path(names.DEFAULT_TRACKING_URI).name  # of an output folder
 TABLE_FORMATS = (".md", ".csv", ".tex", ".html")
 FIGURE_FORMATS = (".png", ".pdf", ".svg")
 
@@ -89,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return run(arguments)
     except AnalysisError as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
+        print(f"error: {sentence(_place(arguments).localized(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -107,7 +110,7 @@ def _table(arguments: argparse.Namespace) -> int:
     found = _recorded(arguments, asked, COCO_NAMES)
     part = found.whole
     table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
-    render.print_table(table)
+    _print(table, arguments)
     if arguments.out:
         print(render.write_table(table, arguments.out))
     return 0
@@ -119,7 +122,7 @@ def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
     found = _study(arguments, asked)
     part, known = found.whole, costs.costs(found)
     table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
-    render.print_table(tables.with_published(table, part.declaration))
+    _print(tables.with_published(table, part.declaration), arguments)
     sure = [one for kind in table.blocks if (one := evidence.evidence(found, part, kind, render.progress))]
     for one in sure:
         render.print_evidence(one)
@@ -131,6 +134,25 @@ def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
     elif arguments.out:
         print(render.write_table(table, arguments.out))
     return 0
+
+
+def _print(table: "Table", arguments: argparse.Namespace) -> None:
+    """Prints a table, whose command for what is not run yet is that of this place; in a file it is that of any."""
+    from dataclasses import replace
+
+    from analysis import render
+
+    render.print_table(replace(table, rest=_place(arguments).localized(table.rest)))
+
+
+def _place(arguments: argparse.Namespace) -> Place:
+    """Returns where the trials are that a command reads, as far as it is told."""
+    if getattr(arguments, "source", None):
+        return Place()
+    uri = arguments.tracking_uri
+    file = Path(uri.removeprefix("sqlite:///")).absolute()
+    outputs = file.parent if uri.startswith("sqlite:///") and file.name == STORE else None
+    return Place(outputs, uri, arguments.experiment)
 
 
 def _figure(arguments: argparse.Namespace) -> int:

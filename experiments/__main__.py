@@ -1,6 +1,7 @@
 """`python -m experiments ...`: what the trials of an output folder do, an end to it, and their record."""
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -8,10 +9,11 @@ from pathlib import Path
 from rich.live import Live
 
 from experiments import names
-from experiments.commands import Parser, gibibytes, path, whole_number
+from experiments.commands import ROOT, Place
 from experiments.display import console
 from experiments.errors import UserError, of_system
 from experiments.jobs import stopping
+from experiments.parsers import Parser, gibibytes, path, whole_number
 from experiments.paths import OutputPaths
 from experiments.record import status
 from experiments.sentences import sentence
@@ -57,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         COMMANDS[arguments.command](arguments, outputs)
     except (UserError, OSError) as error:
         mistake = of_system(error) if isinstance(error, OSError) else error
-        print(f"error: {sentence(mistake)}", file=sys.stderr)
+        print(f"error: {sentence(Place(outputs.root).localized(mistake))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -109,6 +111,8 @@ def _reproduce(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
     from experiments.record import reproduce  # only here: it asks torch about the machine
 
     trial = status.find(outputs, arguments.trial)
+    if Path.cwd() != ROOT:
+        print(shlex.join(["cd", str(ROOT)]))
     for command in reproduce.commands(trial):
         print(command)
     for warning in reproduce.warnings(trial):

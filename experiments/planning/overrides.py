@@ -10,10 +10,9 @@ from itertools import product
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, RangeSweep
 
-from experiments import commands
-from experiments.commands import unfit
+from experiments import commands, parsers
 from experiments.errors import UserError
-from experiments.sentences import choose_from, is_printable, shown
+from experiments.sentences import choose_from, shown
 
 MOST_TRIALS = 10_000  # of one command
 LONGEST = 100_000  # characters of an override: a list may be long, a name in it may not
@@ -38,7 +37,7 @@ def read(text: str) -> Override:
     key, equals, value = text.partition("=")
     pieces = re.split(r"[,\[\]{}()\s]", text)
     longest = max(pieces, key=len)
-    if reason := unfit(longest) or (None if is_printable(text) else unfit(text[: commands.LONGEST])):
+    if reason := parsers.unfit(longest) or parsers.unfit(text[: parsers.LONGEST]):
         raise UserError(reason)
     if len(text) > LONGEST:
         raise UserError(f"{shown(text)} has {len(text):,} characters; an override has at most {LONGEST:,}")

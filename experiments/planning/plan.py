@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments import files, names
+from experiments.commands import Place
 from experiments.data import datasets
 from experiments.display import console
 from experiments.errors import UserError, explain
@@ -66,6 +67,10 @@ class Plan:
     @property
     def outputs(self) -> OutputPaths:
         return OutputPaths(Path(self.settings["output_dir"]))
+
+    @property
+    def place(self) -> Place:
+        return Place.of(self.settings)
 
     @property
     def title(self) -> str:
@@ -305,9 +310,11 @@ def summarize(plan: Plan) -> bool:
             "the same command goes on where the others stopped; with retry.failed=true it tries the failed again"
         )
     elif set(unfinished.values()) == {names.RUNNING}:
-        console.print("another command still runs them: python -m experiments status --watch")
+        command = plan.place.command("experiments", "status", "--watch")
+        console.print(f"another command still runs them: {command}", markup=False)
     elif unfinished:
         console.print("the same command goes on where they stopped")
     else:
-        console.print("read them: python -m analysis table --sweep last   or in MLflow: make ui")
+        command = plan.place.command("analysis", "table", "--sweep", "last")
+        console.print(f"read them: {command}   or in MLflow: {plan.place.pages()}", markup=False)
     return not unfinished

@@ -8,9 +8,9 @@ from functools import cache
 from importlib.util import find_spec
 
 from experiments import declared, names
-from experiments.commands import Parser
 from experiments.declared import key_of
 from experiments.errors import CONF, UserError, unknown
+from experiments.parsers import Parser
 from experiments.planning import overrides
 from experiments.sentences import shown
 

@@ -7,7 +7,9 @@ from typing import Any
 import yaml
 
 from experiments import names
+from experiments.commands import override
 from experiments.data import datasets
+from experiments.declared import key_of
 from experiments.errors import UserError
 from experiments.record import provenance
 from experiments.record.status import Progress
@@ -17,12 +19,19 @@ def commands(trial: Progress) -> list[str]:
     """Returns the commands, in order; UserError where nothing was recorded of how the trial ran."""
     known = _provenance(trial)
     assert trial.attempt is not None
-    overrides = [shlex.quote(item) for item in trial.description[names.OVERRIDES]]
+    overrides = [shlex.quote(item) for item in _overrides(trial)]
     commit = known["source"]["commit"]
     lines = [f"git checkout {commit}"] if commit else []
     if known["source"]["difference"]:
         lines.append(f"git apply {shlex.quote(str(trial.paths.difference(trial.attempt.number)))}")
     return [*lines, "make setup", f".venv/bin/python run.py {' '.join(overrides)} output_dir=outputs/again"]
+
+
+def _overrides(trial: Progress) -> list[str]:
+    """Returns what was typed, with the whole path of the data: a relative one was sought from where it was typed."""
+    root = yaml.safe_load(trial.paths.config.read_text())["dataset"].get("root")
+    typed = trial.description[names.OVERRIDES]
+    return [override("dataset.root", root) if key_of(item) == "dataset.root" else item for item in typed]
 
 
 def warnings(trial: Progress) -> list[str]:

@@ -19,8 +19,8 @@ from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from experiments import names
-from experiments.commands import Parser
 from experiments.errors import UserError
+from experiments.parsers import Parser
 from experiments.paths import OutputPaths
 from experiments.record import pages, wording
 from experiments.sentences import sentence

@@ -79,7 +79,7 @@ class Run:
 
     def __init__(self, store: Store, paths: TrialPaths) -> None:
         self.client, self.experiment_id = store.client, store.experiment_id
-        self.paths = paths
+        self.paths, self.outputs = paths, paths.root.parents[1]
         self.reader = Reader(paths.journal)
         self.counted = False  # whether the cost was read
         self.pending: list[Metric] = []  # read, but not yet taken by the store
@@ -102,7 +102,7 @@ class Run:
             self._keep_files()
             self.client.log_batch(self.run_id, metrics=_spent(tried))
         reason = (attempt.reason or "") if attempt and ended else ""
-        self._tag({**_tags(description), **self._origin(attempt), names.REASON: reason})
+        self._tag({**_tags(description, self.outputs), **self._origin(attempt), names.REASON: reason})
         if anew and attempt and ended:
             status = attempt.status or names.KILLED
             self.client.set_terminated(self.run_id, status, end_time=_milliseconds(attempt.heard))
@@ -130,7 +130,7 @@ class Run:
             run = found[0]
         else:
             began = _milliseconds(tried[0].started if tried else time.time())
-            run = self.client.create_run(self.experiment_id, start_time=began, tags=_tags(description))
+            run = self.client.create_run(self.experiment_id, start_time=began, tags=_tags(description, self.outputs))
         params = {**description["factors"], **description["kernel_sizes"], names.SEED: description[names.SEED]}
         missing = [Param(key, str(value)) for key, value in params.items() if key not in run.data.params]
         if missing:
@@ -173,11 +173,11 @@ def deliver(store: Store, paths: TrialPaths) -> None:
         ) from error
 
 
-def _tags(description: dict[str, Any]) -> dict[str, str]:
+def _tags(description: dict[str, Any], outputs: Path) -> dict[str, str]:
     tags = {key: description[key] for key in (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.RECORD)}
     tags[names.OVERRIDES] = shlex.join(description[names.OVERRIDES])
     tags["mlflow.runName"] = wording.title(description)
-    tags["mlflow.note.content"] = wording.note(description)
+    tags["mlflow.note.content"] = wording.note(description, outputs)
     return tags | description["sweeps"]
 
 
