@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from analysis.errors import AnalysisError
 from analysis.metrics import COCO_NAMES, METRICS, coco_block
 from experiments import names
-from experiments.commands import Place
 from experiments.parsers import Parser, path
 from experiments.sentences import sentence
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from analysis.tables import Table
 
 
-STORE = Path(names.DEFAULT_TRACKING_URI).name  # of an output folder
 TABLE_FORMATS = (".md", ".csv", ".tex", ".html")
 FIGURE_FORMATS = (".png", ".pdf", ".svg")
 
@@ -92,7 +90,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return run(arguments)
     except AnalysisError as error:
-        print(f"error: {sentence(_place(arguments).localized(error))}", file=sys.stderr)
+        from analysis import origin
+
+        print(f"error: {sentence(origin.place(arguments).localized(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -110,7 +110,7 @@ def _table(arguments: argparse.Namespace) -> int:
     found = _recorded(arguments, asked, COCO_NAMES)
     part = found.whole
     table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
-    _print(table, arguments)
+    _print(table, arguments, found)
     if arguments.out:
         print(render.write_table(table, arguments.out))
     return 0
@@ -122,7 +122,7 @@ def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
     found = _study(arguments, asked)
     part, known = found.whole, costs.costs(found)
     table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
-    _print(tables.with_published(table, part.declaration), arguments)
+    _print(tables.with_published(table, part.declaration), arguments, found)
     sure = [one for kind in table.blocks if (one := evidence.evidence(found, part, kind, render.progress))]
     for one in sure:
         render.print_evidence(one)
@@ -136,23 +136,13 @@ def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
     return 0
 
 
-def _print(table: "Table", arguments: argparse.Namespace) -> None:
-    """Prints a table, whose command for what is not run yet is that of this place; in a file it is that of any."""
+def _print(table: "Table", arguments: argparse.Namespace, found: "Study") -> None:
+    """Prints a table, with a command for what is not run yet that holds here; in a file it holds anywhere."""
     from dataclasses import replace
 
-    from analysis import render
+    from analysis import origin, render
 
-    render.print_table(replace(table, rest=_place(arguments).localized(table.rest)))
-
-
-def _place(arguments: argparse.Namespace) -> Place:
-    """Returns where the trials are that a command reads, as far as it is told."""
-    if getattr(arguments, "source", None):
-        return Place()
-    uri = arguments.tracking_uri
-    file = Path(uri.removeprefix("sqlite:///")).absolute()
-    outputs = file.parent if uri.startswith("sqlite:///") and file.name == STORE else None
-    return Place(outputs, uri, arguments.experiment)
+    render.print_table(replace(table, rest=origin.place(arguments, found.runs).localized(table.rest)))
 
 
 def _figure(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from experiments.errors import UserError
 from experiments.paths import TrialPaths
 
 Settings = dict[str, Any]
+MOST_WEIGHTS = 5_000_000_000  # with gradients and an optimizer's state 80 GB
 NOWHERE = Path("nowhere")  # nothing is read or written there
 
 
@@ -119,9 +120,15 @@ def _build(wanted: Any, choice: str) -> Any:
 
     try:
         with torch.device("meta"), DefaultScope.overwrite_default_scope("mmdet"):
-            return MODELS.build(wanted)
+            made = MODELS.build(wanted)
     except Exception as error:
         raise UserError(f"{choice} cannot be built: {_told(error)}") from error
+    weights = sum(weight.numel() for weight in made.parameters())
+    if weights > MOST_WEIGHTS:
+        raise UserError(
+            f"{choice} has {weights:,} weights; no machine trains more than {MOST_WEIGHTS:,}: make it smaller"
+        )
+    return made
 
 
 def _unseeded(aggregation: Settings) -> Settings:
