@@ -1,6 +1,7 @@
 """The user's mistakes, told in one sentence each, and the exit code that goes with them."""
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -13,13 +14,27 @@ from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
     InterpolationResolutionError,
-    MissingMandatoryValue,
     OmegaConfBaseException,
 )
 
+from experiments.commands import Place
 from experiments.sentences import choose_from, sentence, shown
 
 CONF = Path(__file__).parent.parent / "conf"
+
+
+OWN = ("hydra", "_target_")  # keys of Hydra's own, which are not the user's to give
+# What OmegaConf says, and how it is said here.
+WORDS = (
+    (r"^Cannot merge .*", "a list is given for settings, or settings for a list; see `python run.py --cfg job`"),
+    (r"^Missing mandatory value.*", "it has no value, only ???; give one"),
+    (r"^Could not delete from config\. '(.*)' does not exist\.", r"there is no key '\1' to take away; leave it out"),
+    (r"^Interpolation key '(.*)' not found", r"there is no key '\1'"),
+    (r".*Environment variable '(.*)' not found.*", r"the environment variable \1 is not set"),
+    (r"^Unsupported interpolation type (\w+)", r"there is no function '\1'"),
+    (r"^Recursive interpolation detected", "its value leads back to itself"),
+    (r"^Interpolation to parent node detected", "its value is what it is a part of"),
+)
 
 
 class UserError(Exception):
@@ -40,17 +55,15 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
     parent = getattr(cause, "parent_node", None)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and parent is not None:
         where = parent._get_full_key(None)
-        keys = [str(key) for key in parent if key != "hydra"] if OmegaConf.is_config(parent) else []
+        keys = [str(key) for key in parent if key not in OWN] if OmegaConf.is_config(parent) else []
         if where and not keys:
-            return UserError(f"{where} is one value: there is no key {shown(cause.key)!r} below it; give {where}=...")
+            return UserError(f"{where} has no keys, so none that is called {shown(cause.key)!r}; leave it out")
         return unknown(f"{where}: key" if where else "key", cause.key, keys)
     # OmegaConf's own sentence is the first line; where it happened is kept apart.
     where, words = getattr(cause, "full_key", None), str(cause).partition("\n")[0]
+    for theirs, ours in WORDS:
+        words = re.sub(theirs, ours, words)
     advice = ""
-    if words.startswith("Cannot merge"):
-        words = "a list is given for settings, or settings for a list; python run.py --cfg job prints what is there"
-    if isinstance(cause, MissingMandatoryValue):
-        words = "it has no value, only ???; give one"
     if isinstance(cause, InterpolationResolutionError):
         advice = "; ${KEY} is the value of another key, ${oc.env:NAME,DEFAULT} that of an environment variable"
     return UserError(f"{f'{where}: ' if where else ''}{words}{advice}")
@@ -87,5 +100,5 @@ def report(command: Callable[[], None]) -> int:
         return 130
     else:
         return 0
-    print(f"error: {sentence(mistake)}", file=sys.stderr)
+    print(f"error: {sentence(Place().localized(mistake))}", file=sys.stderr)
     return 2

@@ -16,7 +16,7 @@ WORDS = (
     (r"^argument (.+?): ", r"\1: "),
     (r"expected (one argument|at least one argument)$", "a value is missing"),
     (r"expected 2 arguments$", "two values are needed"),
-    (r"^the following arguments are required: (.*)$", r"there is no \1"),
+    (r"^the following arguments are required: (.*)$", r"nothing is given for \1"),
     (r"ignored explicit argument (.*)$", r"it takes no value, and was given \1"),
     (r"not allowed with argument (.*)$", r"it cannot stand beside \1"),
 )
@@ -45,8 +45,8 @@ class Parser(argparse.ArgumentParser):
             message = f"{what} {shown(value)!r} is unknown{choose_from(value, valid.replace(chr(39), '').split(', '))}"
         for theirs, ours in WORDS:
             message = re.sub(theirs, ours, message)
-        if message.startswith("there is no ") and self.words:
-            message += f" in {shown(shlex.join(self.words))}"
+        if message.startswith("nothing is given") and self.words:
+            message += f" beside {shown(shlex.join(self.words))}"
         usage = " ".join(self.format_usage().split()).removeprefix("usage: ")
         print(f"error: {sentence(f'{message}; type it as: {usage}')}", file=sys.stderr)
         sys.exit(2)
@@ -56,9 +56,14 @@ def unfit(word: str) -> str | None:
     """Returns why no argument may read so, None where it may: too long, or with what no terminal shows."""
     if len(word) > LONGEST:
         return f"{shown(word)} has {len(word):,} characters; an argument has at most {LONGEST:,}"
-    if not is_printable(word):
-        return f"{shown(word)} holds a line break, another control character or bytes that are not UTF-8"
-    return None
+    return unprintable(word)
+
+
+def unprintable(text: str) -> str | None:
+    """Returns why a text may not be typed, None where it may: it holds what no terminal shows."""
+    if is_printable(text):
+        return None
+    return f"{shown(text)} holds a line break, another control character or bytes that are not UTF-8"
 
 
 def path(*endings: str) -> Callable[[str], Path]:

@@ -40,8 +40,7 @@ def choose_from(value: object, valid: Iterable[object]) -> str:
     near = difflib.get_close_matches(str(value)[:100], names, n=5)
     hint = f" (did you mean {near[0]}?)" if near else ""
     if len(", ".join(names)) > LISTED:
-        few = near or names[:5]
-        return f"{hint}; there are {len(names)}, such as {', '.join(few)}"
+        return f"{hint}; there are {len(names)}" + (f", such as {', '.join(near)}" if near else "")
     return f"{hint}; choose one of: {', '.join(names)}" if names else "; there are none"
 
 

@@ -98,6 +98,8 @@ def form(config: dict[str, Any], reference: dict[str, Any], where: str = "") -> 
         value = config[key]
         if isinstance(expected, dict) and isinstance(value, dict):
             form(value, expected, f"{path}.")
+        elif value == [] and expected and path.startswith("profile."):
+            raise UserError(f"{path}=[] is empty; give one or more, as in {path}={_shown(expected)}")
         elif value is None or expected is None:
             if value != expected and expected is not None and not _may_be_null(path):
                 raise UserError(f"{path}=null is refused; give {_kind(expected)}, as in {path}={_shown(expected)}")

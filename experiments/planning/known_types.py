@@ -16,6 +16,7 @@ from experiments.errors import UserError
 from experiments.sentences import choose_from, shown
 
 LIBRARIES = ("torch.nn.", "mmdet.", "mmcv.", "mmengine.", "groie.")  # their classes need not be modules
+MENUS = ("aggregation.type", "pre.type", "post.type")  # where a class of this project is meant
 NMS = ("nms", "soft_nms", "nms_match", "nms_quadri", "nms_rotated")  # functions of mmcv, which it finds by name
 
 
@@ -38,7 +39,10 @@ def _require(where: str, name: str, optimizer: bool) -> None:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    kind, known = (Optimizer, frozenset(OPTIMIZERS.module_dict)) if optimizer else (Module, _registered())
+    kind: type = Module
+    base, known = "torch.nn.Module", _registered()
+    if optimizer:
+        kind, base, known = Optimizer, "torch.optim.Optimizer", frozenset(OPTIMIZERS.module_dict)
     last = name.removeprefix("mmdet.").removeprefix("mmengine.")
     if last in known or (last in NMS and not optimizer):
         return
@@ -47,10 +51,11 @@ def _require(where: str, name: str, optimizer: bool) -> None:
         return
     if isinstance(found, type) and not optimizer and found.__module__.startswith(LIBRARIES):
         return
-    reason = f" ({found})" if isinstance(found, str) else ""
+    reason = f" ({found})" if isinstance(found, str) and found else ""
+    ours = [one for one in known if _registered_by_us(one)] if where in MENUS else known
     raise UserError(
-        f"{where} {shown(name)!r} is unknown{reason}{choose_from(name, sorted(known))}, or give the full name of a "
-        f"subclass of {kind.__module__.rpartition('.')[0]}.{kind.__name__} that can be imported"
+        f"{where} {shown(name)!r} is unknown{reason}{choose_from(name, sorted(ours))}, or give the full name of a "
+        f"subclass of {base} that can be imported"
     )
 
 
@@ -61,8 +66,8 @@ def _require_base(base: str) -> None:
     folders = [Path(place, ".mim", "configs") for place in (spec and spec.submodule_search_locations) or ()]
     if Path(base).is_absolute() or ".." in Path(base).parts or not any((one / base).is_file() for one in folders):
         raise UserError(
-            f"architecture.base={shown(base)} is not there; give one of MMDetection's configs of a two-stage detector "
-            "with an FPN, as in conf/architecture/"
+            f"architecture.base={shown(base)} is none of MMDetection's configs; give one of a two-stage detector with "
+            "an FPN, as in conf/architecture/"
         )
 
 
@@ -109,3 +114,9 @@ def _registered() -> frozenset[str]:
 
     registries = [*vars(mmdet.registry).values(), *vars(mmengine.registry).values()]
     return frozenset(name for one in registries if isinstance(one, Registry) for name in one.module_dict)
+
+
+def _registered_by_us(name: str) -> bool:
+    from mmdet.registry import MODELS
+
+    return getattr(MODELS.module_dict.get(name), "__module__", "").startswith("groie.")

@@ -35,9 +35,8 @@ CLOSING = {"(": ")", "[": "]", "{": "}"}
 def read(text: str) -> Override:
     """Returns an override that was typed; UserError where it is none."""
     key, equals, value = text.partition("=")
-    pieces = re.split(r"[,\[\]{}()\s]", text)
-    longest = max(pieces, key=len)
-    if reason := parsers.unfit(longest) or parsers.unfit(text[: parsers.LONGEST]):
+    longest = max(re.split(r"[,\[\]{}()\s]", text), key=len)
+    if reason := parsers.unprintable(text) or parsers.unfit(longest):
         raise UserError(reason)
     if len(text) > LONGEST:
         raise UserError(f"{shown(text)} has {len(text):,} characters; an override has at most {LONGEST:,}")
@@ -121,8 +120,8 @@ def _what_is_wrong(key: str, value: str) -> str:
         meant = re.sub(r",(\s*,)+", ",", value).strip(", ")
         return f"{text} has an empty element; write it as {shlex.quote(f'{key}={meant}')}"
     advice = f"a text with such signs stands in double quotes within single ones: {quoted(key, value)}"
-    if (opened := _unclosed(value)) is not None:
-        return f"{text} has {opened}; close it, or {advice}"
+    if (alone := _unclosed(value)) is not None:
+        return f"{text} has {alone}; mend that, or {advice}"
     return f"{text} cannot be read; {advice}"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from experiments.errors import UserError
+from experiments.planning import output_folder
 from experiments.sentences import is_printable, shown
 
 KINDS = "sqlite:///PATH, http://HOST:PORT, or a database such as postgresql+psycopg://HOST/NAME"
@@ -50,8 +51,11 @@ def unusable(uri: str, error: Exception) -> UserError:
     """Returns the error for a store that exists by its address only."""
     from experiments.record import wording
 
-    what = wording.trouble(error)
-    remedy = f"give {KINDS}" if uri.startswith("sqlite:") else "start it, or use tracking=sqlite"
+    what, remedy = wording.trouble(error), "start it, or use tracking=sqlite"
+    if uri.startswith("sqlite:"):
+        remedy = f"give {KINDS}"
+    elif isinstance(error, ImportError):
+        remedy = "install its driver (.venv/bin/pip install -e '.[server]' has PostgreSQL's), or use tracking=sqlite"
     return UserError(f"the MLflow store {_source(uri)} cannot be used ({what}); {remedy}")
 
 
@@ -80,14 +84,7 @@ def _file(uri: str) -> str | None:
             return f"because {path} is no file"
         with path.open("rb") as file:
             return None if file.read(len(HEADER)) in (HEADER, b"") else f"because {path} is no SQLite database"
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK) or _is_kernels(nearest):
-        return f"because nothing can be written in {nearest}"
-    return None
-
-
-def _is_kernels(folder: Path) -> bool:
-    """Returns whether a folder is one of those that the kernel shows, which everybody may seem to write to."""
-    return folder.parts[1:2] in (("proc",), ("sys",), ("dev",))
+    return None if output_folder.takes_files(nearest) else f"because nothing can be written in {nearest}"
 
 
 def _server(uri: str) -> str | None:

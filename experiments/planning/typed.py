@@ -98,10 +98,12 @@ def _hydra(word: str, key: str) -> None:
     if key == "hydra.verbose" and not isinstance(override.value(), bool):
         raise UserError(f"{shown(word)} is refused; give true or false")
     if key == "hydra/launcher":
-        _launcher(str(override.value()))
+        _launcher(override.value())
 
 
-def _launcher(name: str) -> None:
+def _launcher(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise UserError(f"hydra/launcher={name} is refused; give the name of one, such as ray, or leave it out")
     for part, (plugin, extra) in LAUNCHERS.items():
         if part in name and find_spec(f"hydra_plugins.{plugin}") is None:
             raise UserError(f"hydra/launcher={name} needs a plugin that is not installed: pip install -e '.[{extra}]'")
@@ -123,11 +125,12 @@ def _flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     only.add_argument("--info", "-i", nargs="?", const="all", choices=infos)
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("--package", "-p", choices=(*GROUPS, "extractor", "retry"))
+    for word in arguments:
+        if reason := REFUSED.get(word.partition("=")[0]):
+            raise UserError(f"{shown(word)} is refused: {reason}")
     found, rest = argparse.ArgumentParser.parse_known_args(parser, list(arguments))
     for word in rest:
         if word.startswith("-"):
-            if reason := REFUSED.get(word.partition("=")[0]):
-                raise UserError(f"{shown(word)} is refused: {reason}")
             parser.error(f"{shown(word)} is unknown here")
     if (found.resolve or found.package) and not found.cfg:
         parser.error("--resolve and --package go with --cfg job")
