@@ -67,7 +67,7 @@ def additions(overrides: Sequence[str], config: dict[str, Any]) -> None:
     """
     for override in overrides:
         key = key_of(override)
-        if override.startswith("~") and not (key.startswith(OPEN) and _has(config, key)):
+        if override.startswith("~"):
             needed = "every trial needs it" if _has(config, key) else "there is no such key"
             raise UserError(f"{override} takes away {key}: {needed}; leave it out")
         if override.startswith("+") and not key.startswith(OPEN):

@@ -68,7 +68,7 @@ class Composer:
         checks.additions(overrides, self.references[options])
         seeds = [item for item in overrides if key_of(item) == "seed"]
         variant = self._variant(options, tuple(item for item in overrides if item not in seeds))
-        if variant.seeded is None or any("${" in item for item in seeds):
+        if variant.seeded is None or any("$" in item for item in seeds):
             config = dict(self._variant(options, tuple(overrides)).config)
         else:
             config = dict(variant.config)

@@ -1,6 +1,7 @@
 """A command line of run.py, judged before Hydra composes it: where Hydra would break off or answer in its own words."""
 
 import argparse
+import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -30,7 +31,7 @@ REFUSED = {
 }
 GROUPS = (*names.FACTORS, "resources", "tracking")
 PLANNED = {"trial_dir", "launch_dir"}
-SHELLS = "(install|uninstall|query)=(bash|fish|zsh)"
+SHELLS = "(install|uninstall)=(bash|fish|zsh)"
 
 
 def check(arguments: Sequence[str]) -> list[str]:
@@ -41,8 +42,9 @@ def check(arguments: Sequence[str]) -> list[str]:
     _check_links()
     flags, rest = _flags(arguments)
     if "--shell-completion" in flags:
-        if len(rest) != 1 or not re.fullmatch(SHELLS, rest[0]):
-            raise UserError("--shell-completion needs one of install, uninstall, query, as in install=bash")
+        asks = "COMP_LINE" in os.environ  # a shell, about a line that is not finished
+        if not asks and (len(rest) != 1 or not re.fullmatch(SHELLS, rest[0])):
+            raise UserError("--shell-completion goes with install=bash or uninstall=bash, or the same of fish or zsh")
         return [*flags, *rest]
     for place, word in enumerate(rest):
         if place and "=" in rest[place - 1] and "=" not in word and not word.startswith(("~", "-")):
@@ -118,8 +120,9 @@ def _flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         allow_abbrev=False,
     )
     only = parser.add_mutually_exclusive_group()
-    for flag in (("--help", "-h"), ("--hydra-help",), ("--version",), ("--multirun", "-m"), ("--shell-completion",)):
+    for flag in (("--help", "-h"), ("--hydra-help",), ("--version",), ("--multirun", "-m")):
         only.add_argument(*flag, action="store_true")
+    only.add_argument("--shell-completion", "-sc", action="store_true")
     only.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
     infos = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
     only.add_argument("--info", "-i", nargs="?", const="all", choices=infos)

@@ -85,6 +85,7 @@ FLAGS = {
     "--experimental-rerun /nowhere": "--experimental-rerun is refused",
     "--shell-completion": "install=bash",
     "--shell-completion install=zzz": "install=bash",
+    "-sc query=bash": "install=bash",
 }
 SIGNS = {
     "'pre=\"conv3'": 'pre="conv3 has a quote " that is not closed ... \'pre="\\"conv3"\'',
@@ -139,8 +140,8 @@ SIGNS = {
     "'output_dir=~/x'": "'output_dir=\"~/x\"'",
 }
 REFERENCES = {
-    "'seed=${nope}'": "seed=${nope} is refused; give a whole number",
-    "'seed=${seed}'": "seed=${seed} is refused",
+    "'seed=${nope}'": "there is no key 'nope'",
+    "'seed=${seed}'": "seed: its value leads back to itself",
     "'output_dir=${output_dir}'": "output_dir: its value leads back to itself",
     "'output_dir=${oc.env:NOPE}/x'": "output_dir: the environment variable NOPE is not set ... ${oc.env:NAME,DEFAULT}",
     "'schedule.epochs=${nope}'": "there is no key 'nope'",

@@ -85,6 +85,7 @@ class Preloaded:
         fake_training: bool = False,
         torchrun: bool = False,
         ignored: Sequence[int] = (),
+        environment: dict[str, str] | None = None,
     ) -> Command:
         """Starts `python run.py ARGUMENTS`; if asked, signals are ignored and fake_worker.py replaces the training.
 
@@ -92,7 +93,13 @@ class Preloaded:
         """
         worker = str(HERE / "fake_worker.py") if fake_training else None
         return self._begin(
-            program="run.py", cwd=str(cwd), arguments=arguments, ignored=ignored, worker=worker, torchrun=torchrun
+            program="run.py",
+            cwd=str(cwd),
+            arguments=arguments,
+            ignored=ignored,
+            worker=worker,
+            torchrun=torchrun,
+            environment=environment or {},
         )
 
     def start_rank(self, trial: Path, attempt: int, accident: tuple[str, int] | None = None) -> Command:

@@ -23,7 +23,7 @@ class Made:
 class Halved(nn.Module):
     """A module of a user's own."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
