@@ -97,7 +97,7 @@ def _named(name: str) -> object:
         return "it is of Python's own library"
     module, _, attribute = name.rpartition(".")
     try:
-        return getattr(import_module(module), attribute, "")
+        return getattr(import_module(module), attribute, f"{module} has no class {attribute}")
     except Exception as error:  # of whatever the module runs
         return f"{type(error).__name__}: {error}"
 

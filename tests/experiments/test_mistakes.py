@@ -31,7 +31,7 @@ TYPED = {
         ["aggregation=sum", "level_activaton", "did you mean level_activation?", "pre_shared, sampling_ratio"],
     ),
     "argument that only the builder gives": (["+aggregation.out_channels=3"], ["out_channels", "level_activation"]),
-    "wrong aggregation class": (["aggregation.type=SumLevel"], ["SumLevel", "did you mean SumLevels?", "full path"]),
+    "wrong aggregation class": (["aggregation.type=SumLevel"], ["SumLevel", "did you mean SumLevels?", "full name"]),
     "aggregation class that is nowhere": (["aggregation.type=groie.no.Sum"], ["groie.no.Sum", "No module named"]),
     "aggregation class that its module lacks": (
         ["aggregation.type=groie.extractor.Sum"],
