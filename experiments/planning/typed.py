@@ -72,8 +72,6 @@ def options_of(key: str) -> list[str]:
 def _judge(word: str) -> None:
     override = overrides.read(word)
     key = key_of(word)
-    if "@" in word.partition("=")[0]:
-        raise UserError(f"{shown(word)} is refused: an option goes to its own group; write {shown(key)}=...")
     if key in PLANNED:
         raise UserError(f"{shown(word)} is refused: the plan sets {key}; output_dir=... says where trials lie")
     if re.match(r"hydra([./]|$)", key):
@@ -145,11 +143,10 @@ def _flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _check_links() -> None:
-    """Raises UserError where a group of conf/ is no folder: where what unpacked it knows no links."""
+    """Raises UserError where a group of conf/ is no folder, as `post` where links were not unpacked."""
     for group in GROUPS:
         folder = CONF / group
         if not folder.is_dir():
-            raise UserError(
-                f"{folder} is no folder but should be one, or a link to one, which what unpacked this project did not "
-                f"make; `ln -sfn pre {shlex.quote(str(folder))}` makes conf/post again, and `git checkout conf` all"
-            )
+            link = f"ln -sfn pre {shlex.quote(str(folder))}"
+            remedy = f"make the link that was not unpacked: `{link}`" if group == "post" else "bring it back"
+            raise UserError(f"{folder} is no folder; {remedy}")
