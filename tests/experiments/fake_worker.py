@@ -82,7 +82,8 @@ elif word == "forget":  # the first epoch's line is lost while the second runs
 elif word == "go on":
     go_on()
 else:
-    one_epoch()
+    if complete() < EPOCHS:
+        one_epoch()
     if word == "silent":
         time.sleep(600)
     elif word == "error":

@@ -147,7 +147,7 @@ def test_artifacts_tell_what_ran(recorded: list[Run], swept: Swept, tmp_path: Pa
     for run in recorded:
         folder = harness.trial_folder(swept.outputs, run)
         kept = {file.path for file in client.list_artifacts(run.info.run_id)}
-        measured = {"journal.jsonl", "cost.json", "detections.npz", "matches.npz", "by_class.json"}
+        measured = {"journal.jsonl", "cost.json", "detections.npz", "matches.npz", "errors.json", "by_class.json"}
         assert kept == {"config.yaml", "detector.py", "log.txt", "provenance", *measured}
         downloaded = Path(client.download_artifacts(run.info.run_id, "config.yaml", str(tmp_path)))
         config = yaml.safe_load(downloaded.read_text())
