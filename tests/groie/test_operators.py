@@ -1,0 +1,70 @@
+"""What stands in for mmcv's compiled operators: NMS and RoIAlign against slow loops, and what is missing."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from groie import nms, operators
+from tests.groie import reference
+from tests.groie.inputs import OBLONG, STRIDES, assert_equal, pyramid, random_regions
+
+
+def slow_nms(boxes: Tensor, scores: Tensor, threshold: float, offset: int) -> list[int]:
+    """Each box in the order of its score, dropped where it overlaps one that was kept before."""
+    kept: list[int] = []
+    for one in scores.sort(descending=True).indices.tolist():
+        if all(iou(boxes[one].tolist(), boxes[other].tolist(), offset) <= threshold for other in kept):
+            kept.append(one)
+    return kept
+
+
+def iou(a: list[float], b: list[float], offset: int) -> float:
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]) + offset)
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]) + offset)
+    areas = [(x2 - x1 + offset) * (y2 - y1 + offset) for x1, y1, x2, y2 in (a, b)]
+    return width * height / (sum(areas) - width * height)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("count", [0, 1, 40, 300, 600])  # one block of boxes, two, three
+def test_nms_keeps_what_a_slow_loop_keeps(count: int, offset: int, tied: bool) -> None:
+    corner, size = torch.rand(2, count, 2, dtype=torch.float64) * torch.tensor([200.0, 80.0]).view(2, 1, 1)
+    scores = torch.rand(count, dtype=torch.float64)
+    if tied:
+        scores = (scores * 20).round() / 20
+    boxes = torch.cat([corner, corner + size], dim=1)
+    kept = nms.nms(boxes, scores, 0.5, offset)
+    assert kept.tolist() == slow_nms(boxes, scores, 0.5, offset)
+    assert count < 40 or 0 < len(kept) < count  # some are dropped
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("ratio", [0, 1, 2])
+def test_roi_align_writes_features_and_gradients(ratio: int, aligned: bool) -> None:
+    feat, rois = pyramid()[1], random_regions(20)
+    settings = dict(aligned_height=OBLONG[0], aligned_width=OBLONG[1], spatial_scale=1 / STRIDES[1])
+    settings |= dict(sampling_ratio=ratio, pool_mode=operators.AVERAGE, aligned=aligned)
+    rule = "aligned" if aligned else "legacy"
+    expected = reference.roi_align(feat, rois, OBLONG, STRIDES[1], ratio, rule)
+    weight, none = torch.randn_like(expected), feat.new_empty(0)
+    output, gradient = torch.full_like(expected, torch.nan), torch.full_like(feat, torch.nan)
+    operators.roi_align_forward(feat.detach(), rois, output, none, none, **settings)
+    operators.roi_align_backward(weight, rois, none, none, gradient, **settings)
+    assert_equal(output, expected.detach())
+    assert_equal(gradient.detach(), torch.autograd.grad((expected * weight).sum(), feat)[0])
+
+
+def test_what_is_missing_says_its_name_and_the_remedy() -> None:
+    with pytest.raises(operators.MissingOperatorError, match=r"the operator softnms needs a compiled mmcv; choose"):
+        operators.softnms(None)
+    with pytest.raises(operators.MissingOperatorError, match="use pool_mode='avg'"):
+        operators.roi_align_forward(
+            *[torch.empty(0)] * 5,
+            aligned_height=1,
+            aligned_width=1,
+            spatial_scale=1.0,
+            sampling_ratio=2,
+            pool_mode=0,
+            aligned=True,
+        )
