@@ -4,27 +4,29 @@ import argparse
 import gc
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.errors import AnalysisError
 from analysis.metrics import COCO_NAMES, METRICS, coco_block
 from experiments import names
+from experiments.parsers import Parser, path
+from experiments.sentences import sentence
 
 if TYPE_CHECKING:
     from analysis.study import Study
+    from analysis.tables import Table
 
 
 TABLE_FORMATS = (".md", ".csv", ".tex", ".html")
 FIGURE_FORMATS = (".png", ".pdf", ".svg")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the parser of the command line."""
-    top = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
+    top = Parser(prog="python -m analysis", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
-    stored = argparse.ArgumentParser(add_help=False)
+    stored = Parser(add_help=False)
     stored.add_argument(
         "--tracking-uri",
         type=_store,
@@ -32,11 +34,11 @@ def parser() -> argparse.ArgumentParser:
         help="MLflow store (default: MLFLOW_TRACKING_URI, here %(default)s)",
     )
     stored.add_argument("--experiment", default=names.EXPERIMENT, help="MLflow experiment (default: %(default)s)")
-    kept = argparse.ArgumentParser(add_help=False, parents=[stored])
+    kept = Parser(add_help=False, parents=[stored])
     kept.add_argument(
-        "--from", dest="source", type=Path, metavar="FOLDER", help="a folder that `paper` wrote, in place of MLflow"
+        "--from", dest="source", type=path(), metavar="FOLDER", help="a folder that `paper` wrote, in place of MLflow"
     )
-    shared = argparse.ArgumentParser(add_help=False, parents=[kept])
+    shared = Parser(add_help=False, parents=[kept])
     which = shared.add_mutually_exclusive_group()
     which.add_argument("number", nargs="?", metavar="NUMBER", help="of the paper's table (3 or III) or figure (5)")
     which.add_argument("--sweep", default="last", help="name of a sweep, or last: the one asked for last (default)")
@@ -48,16 +50,16 @@ def parser() -> argparse.ArgumentParser:
     )
     table.add_argument(
         "--out",
-        type=_path(*TABLE_FORMATS),
+        type=path(*TABLE_FORMATS),
         help="write the table to FILE.md, .csv, .tex or .html as well, with --detail in full",
     )
     figure = commands.add_parser("figure", parents=[shared], help="draw a metric against the epoch")
     drawn = "FILE.png, .pdf or .svg (default: outputs/figures/%s.png)"
-    figure.add_argument("--out", type=_path(*FIGURE_FORMATS), help=drawn % "SWEEP")
+    figure.add_argument("--out", type=path(*FIGURE_FORMATS), help=drawn % "SWEEP")
     figure.add_argument("--metric", choices=list(METRICS), metavar="NAME", help="one of %(choices)s (default: AP)")
     paper = commands.add_parser("paper", parents=[kept], help="write all tables and figures of a study, and a report")
     paper.add_argument("study", nargs="?", help="a sweep, declared or typed, or last (default: paper)")
-    paper.add_argument("--out", type=Path, help="folder of the results (default: results/STUDY, or that of --from)")
+    paper.add_argument("--out", type=path(), help="folder of the results (default: results/STUDY, or that of --from)")
     compare = commands.add_parser(
         "compare",
         parents=[kept],
@@ -68,10 +70,12 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--sweep", default="last", help="that A and B are rows of (%(default)s)")
     differ = commands.add_parser("disagree", parents=[stored], help="draw the images on which two trials differ most")
     differ.add_argument("trials", nargs=2, metavar="TRIAL", help="a trial's id, or a part of it that no other has")
-    differ.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="of the validation set (COCO)")
-    differ.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="that its file names start from")
+    differ.add_argument(
+        "--annotations", type=path(), required=True, metavar="FILE", help="of the validation set (COCO)"
+    )
+    differ.add_argument("--images", type=path(), required=True, metavar="FOLDER", help="that its file names start from")
     whither = Path("outputs", "figures", "disagree.png")
-    differ.add_argument("--out", type=_path(*FIGURE_FORMATS), default=whither, help=drawn % "disagree")
+    differ.add_argument("--out", type=path(*FIGURE_FORMATS), default=whither, help=drawn % "disagree")
     return top
 
 
@@ -92,7 +96,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return run(arguments)
     except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from analysis import origin
+
+        print(f"error: {sentence(origin.place(arguments).localized(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -110,7 +116,7 @@ def _table(arguments: argparse.Namespace) -> int:
     found = _recorded(arguments, asked, COCO_NAMES)
     part = found.whole
     table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
-    render.print_table(table)
+    _print(table, arguments, found)
     if arguments.out:
         print(render.write_table(table, arguments.out))
     return 0
@@ -122,7 +128,7 @@ def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
     found = _study(arguments, asked)
     part, known = found.whole, costs.costs(found)
     table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
-    render.print_table(tables.with_published(table, part.declaration))
+    _print(tables.with_published(table, part.declaration), arguments, found)
     sure = [one for kind in table.blocks if (one := evidence.evidence(found, part, kind, render.progress))]
     for one in sure:
         render.print_evidence(one)
@@ -134,6 +140,15 @@ def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
     elif arguments.out:
         print(render.write_table(table, arguments.out))
     return 0
+
+
+def _print(table: "Table", arguments: argparse.Namespace, found: "Study") -> None:
+    """Prints a table, with a command for what is not run yet that holds here; in a file it holds anywhere."""
+    from dataclasses import replace
+
+    from analysis import origin, render
+
+    render.print_table(replace(table, rest=origin.place(arguments, found.runs).localized(table.rest)))
 
 
 def _figure(arguments: argparse.Namespace) -> int:
@@ -176,8 +191,8 @@ def _paper(arguments: argparse.Namespace) -> int:
     asked = "paper" if arguments.study is None else arguments.study
     found = _study(arguments, "last" if arguments.source else asked)
     folder = arguments.out or arguments.source or Path("results", study.file_name(found.sweep))
-    for path in paper.write(found, folder, render.progress):
-        print(path)
+    for written in paper.write(found, folder, render.progress):
+        print(written)
     return 0
 
 
@@ -238,16 +253,6 @@ def _study(arguments: argparse.Namespace, sweep: str) -> "Study":
         return replace(found, sweep=frames.find_sweep(found.runs, sweep, str(arguments.source)))
     with store.reading(arguments.tracking_uri) as client:
         return study.read(client, arguments.experiment, arguments.tracking_uri, sweep, render.progress)
-
-
-def _path(*endings: str) -> Callable[[str], Path]:
-    def parse(text: str) -> Path:
-        path = Path(text)
-        if path.suffix not in endings:
-            raise argparse.ArgumentTypeError(f"{text!r}: the name must end in {' or '.join(endings)}")
-        return path
-
-    return parse
 
 
 if __name__ == "__main__":

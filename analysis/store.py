@@ -25,6 +25,7 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
+KINDS = ("sqlite:", "http:", "https:", "postgresql", "mysql", "mssql")  # of stores
 # The first answer must come within 2 x 4 s.
 FIRST_ANSWER = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
 
@@ -46,6 +47,10 @@ def reading(uri: str) -> Iterator["MlflowClient"]:
     Raises AnalysisError where nothing is recorded yet, where a server does not answer within about ten seconds or
     breaks off later, and where MLflow cannot read what the URI names.
     """
+    if not uri.startswith(KINDS):
+        raise AnalysisError(
+            f"the tracking URI {without_password(uri)} is no kind of store; give sqlite:///PATH or http(s)://HOST:PORT"
+        )
     if uri.startswith("sqlite:"):
         _check_sqlite(uri)
     for name, value in DEFAULTS.items():

@@ -1,6 +1,7 @@
 """`python -m experiments ...`: what the trials of an output folder do, an end to it, and their record."""
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -8,27 +9,30 @@ from pathlib import Path
 from rich.live import Live
 
 from experiments import names
+from experiments.commands import ROOT, Place
 from experiments.display import console
-from experiments.errors import UserError
+from experiments.errors import UserError, of_system
 from experiments.jobs import stopping
+from experiments.parsers import Parser, gibibytes, path, whole_number
 from experiments.paths import OutputPaths
 from experiments.record import status
+from experiments.sentences import sentence
 
 WATCH_SECONDS = 2.0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the parser of the command line."""
-    top = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
+    top = Parser(prog="python -m experiments", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as given to run.py (%(default)s)")
+    shared = Parser(add_help=False)
+    shared.add_argument("--output-dir", type=path(), default=Path("outputs"), help="as given to run.py (%(default)s)")
     seen = commands.add_parser("status", parents=[shared], help="list every trial: state, epoch, AP, device, time left")
     seen.add_argument("--sweep", help="only the trials of this sweep")
     seen.add_argument("--watch", action="store_true", help="keep the list up to date until Ctrl-C")
     logs = commands.add_parser("logs", parents=[shared], help="print the end of a trial's log")
     logs.add_argument("trial", help="a trial's id, or a part of it that no other has")
-    logs.add_argument("--lines", type=int, default=40, help="how many (%(default)s)")
+    logs.add_argument("--lines", type=whole_number(1, 1_000_000), default=40, help="how many (%(default)s)")
     logs.add_argument("--follow", action="store_true", help="go on printing while the trial runs")
     cancel = commands.add_parser("cancel", parents=[shared], help="stop a trial that runs or waits in a queue")
     cancel.add_argument("trial", nargs="+", help="a trial's id, or a part of it that no other has")
@@ -39,11 +43,11 @@ def parser() -> argparse.ArgumentParser:
     sync.add_argument("--tracking-uri", help="another store than the one that the trials were given")
     export = commands.add_parser("export", parents=[shared], help="pack a study's record into one file")
     export.add_argument("study", help="a sweep's name, `last` for the one asked for last, or `all`")
-    export.add_argument("file", type=Path, help="a new file, such as study.zip")
+    export.add_argument("file", type=path(), help="a new file, such as study.zip")
     bring = commands.add_parser("import", parents=[shared], help="add an exported study to a folder and MLflow")
-    bring.add_argument("file", type=Path, help="what `export` wrote, here or elsewhere")
+    bring.add_argument("file", type=path(), help="what `export` wrote, here or elsewhere")
     bring.add_argument("--tracking-uri", help="the MLflow store, if not that of the output folder")
-    bring.add_argument("--limit-gib", type=float, default=20.0, help="the most it may unpack to (%(default)s)")
+    bring.add_argument("--limit-gib", type=gibibytes, default=20.0, help="the most it may unpack to (%(default)s)")
     return top
 
 
@@ -53,8 +57,9 @@ def main(argv: list[str] | None = None) -> int:
     outputs = OutputPaths(arguments.output_dir.expanduser().resolve())
     try:
         COMMANDS[arguments.command](arguments, outputs)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (UserError, OSError) as error:
+        mistake = of_system(error) if isinstance(error, OSError) else error
+        print(f"error: {sentence(Place(outputs.root).localized(mistake))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -106,6 +111,8 @@ def _reproduce(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
     from experiments.record import reproduce  # only here: it asks torch about the machine
 
     trial = status.find(outputs, arguments.trial)
+    if Path.cwd() != ROOT:
+        print(shlex.join(["cd", str(ROOT)]))
     for command in reproduce.commands(trial):
         print(command)
     for warning in reproduce.warnings(trial):

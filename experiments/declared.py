@@ -76,9 +76,18 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
     file = _file(name)
     try:
         content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise DeclarationError(f"{file} cannot be read ({error.strerror})") from error
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # of bytes that are not UTF-8, and lists in themselves
         raise DeclarationError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     _keys(file, content, KEYS, required=("purpose",))
+    for key in ("purpose", "caption"):
+        if not isinstance(content.get(key, ""), str):
+            raise DeclarationError(f"{file}: {key} {content[key]!r} is not text; put it in quotes")
     columns, include, own = (_list(file, content, key) for key in ("columns", "include", "rows"))
     _each_of(f"{file}: columns", columns, names.IOU_TYPES)
     _each_of(f"{file}: include", include, [other for other in known() if other not in (*through, name)])
@@ -115,12 +124,15 @@ def _row(sweep: str, content: Any, iou_types: Sequence[str]) -> Row:
     where = f"{_file(sweep)}: row {name!r}"
     if not isinstance(overrides, list) or not all(isinstance(item, str) for item in overrides):
         raise DeclarationError(f"{where}: overrides {overrides!r} is not a list such as [aggregation=sum, pre=conv5]")
+    if not isinstance(published, dict):
+        raise DeclarationError(f"{where}: published {published!r} is not a mapping such as {{bbox: [...]}}")
     _each_of(f"{where}: published", published, iou_types)
     for values in published.values():
-        if len(values) != len(names.COCO_METRICS) or not all(isinstance(value, int | float) for value in values):
+        numbers = [value for value in values if type(value) in (int, float)] if isinstance(values, list) else []
+        if len(numbers) != len(names.COCO_METRICS) or numbers != values:
             raise DeclarationError(f"{where}: published {values!r} is not six numbers: {' '.join(names.COCO_METRICS)}")
-    numbers = {kind: tuple(values) for kind, values in published.items()}
-    return Row(sweep, name, tuple(overrides), numbers, content.get("baseline"))
+    given = {kind: tuple(values) for kind, values in published.items()}
+    return Row(sweep, name, tuple(overrides), given, content.get("baseline"))
 
 
 def _compared(file: str, rows: list[Row]) -> list[Row]:

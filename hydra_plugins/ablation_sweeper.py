@@ -17,12 +17,11 @@ class AblationSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
         from experiments.jobs import submit
-        from experiments.planning import calibration, plan, shown, sweep, throughput
+        from experiments.planning import beforehand, calibration, plan, shown, sweep, throughput
         from experiments.record import provenance
 
         loader = self.hydra_context.config_loader
-        planned = plan.make(sweep.requests(arguments, loader), partial(loader.load_sweep_config, self.config))
-        plan.look_at_data(planned)
+        planned = plan.make(sweep.requests(arguments), partial(loader.load_sweep_config, self.config))
         if planned.settings["dry_run"]:
             plan.look_at_data(planned)
             if planned.settings["calibrate"]:
@@ -39,6 +38,8 @@ class AblationSweeper(Sweeper):
             hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
         )
         submit.check_here(planned, launcher)
+        beforehand.judge(planned)
+        plan.look_at_data(planned)
         plan.freeze(planned)
         shown.show(planned)
         plan.write(planned)

@@ -8,7 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = {"groie", "experiments", "analysis", "hydra_plugins", "run", "benchmarks", "setup", "tests"}
-SHARED = {f"experiments.{module}" for module in ("names", "declared", "detections", "matches", "files")}
+SHARED = {
+    f"experiments.{module}"
+    for module in ("names", "declared", "detections", "matches", "files", "commands", "parsers", "sentences")
+}
 HEAVY = {"torch", "mmdet", "mmcv", "mmengine", "hydra", "omegaconf"}
 
 

@@ -9,12 +9,15 @@ from typing import Any
 from experiments.data import annotations, image_sample
 from experiments.data.annotations import Checked
 from experiments.data.shapes_cache import ShapesSpec, ensure_shapes
-from experiments.errors import UserError, unknown
+from experiments.errors import UserError
 from experiments.paths import OutputPaths
 from experiments.planning import output_folder
 
 SPLITS = ("train", "val")
-KINDS = ("shapes", "coco")
+KINDS = {  # and what an option of each kind has
+    "shapes": ("seed", "train_images", "val_images", "image_size"),
+    "coco": ("root", "train", "val"),
+}
 SHOWN = 10  # classes that a sentence names
 COCO_TRAINABLE = 117_266  # images of COCO 2017's train set that MMDetection trains on
 COCO_VALIDATION = 5_000
@@ -36,7 +39,7 @@ class Passed:
     """The splits of a data set that can be used."""
 
     splits: dict[str, Checked]
-    exif: tuple[str, ...]  # as `Split` has it
+    seen: image_sample.Seen
 
 
 @dataclass(frozen=True)
@@ -54,24 +57,40 @@ def locate(config: dict[str, Any]) -> dict[str, Split]:
     """
     places = _places(config)
     passed = _passed(config, places)
+    _keep(config, passed)
     return {
-        split: Split(found.normal_form, places[split].images, found.contents.classes, found.sha256, passed.exif)
+        split: Split(found.normal_form, places[split].images, found.contents.classes, found.sha256, passed.seen.exif)
         for split, found in passed.splits.items()
     }
+
+
+def require(config: dict[str, Any]) -> None:
+    """Raises UserError where data that the user has to bring are not there; drawn ones need not be there yet."""
+    dataset = config["dataset"]
+    if dataset["kind"] == "shapes":
+        return
+    if not dataset["root"]:
+        raise UserError("dataset.root is not set; give the folder that holds annotations and images")
+    _require(dataset, [path for place in _given(dataset).values() for path in (place.annotations, place.images)])
 
 
 def look(config: dict[str, Any]) -> list[str]:
     """Judges what is there of a trial's data set before anything is drawn; returns a note on each file that needs one.
 
-    Raises UserError where the trial's detector cannot be trained on it.
+    Writes nothing. Raises UserError where the trial's detector cannot be trained on it.
     """
     found = _passed(config, _present(config["dataset"])).splits
     return [f"{one.file}: {one.contents.note}" for one in found.values() if one.contents.note]
 
 
+def keep(config: dict[str, Any]) -> None:
+    """Writes what `look` found, so that no later command with this output folder judges the same files again."""
+    _keep(config, _passed(config, _present(config["dataset"])))
+
+
 def shapes_of(dataset: dict[str, Any]) -> ShapesSpec:
     """Returns which shapes are to be drawn; UserError for a value out of range."""
-    return ShapesSpec(**{key: dataset[key] for key in ("seed", "train_images", "val_images", "image_size")})
+    return ShapesSpec(**{key: dataset[key] for key in KINDS["shapes"]})
 
 
 def training_images(config: dict[str, Any]) -> int | None:
@@ -116,16 +135,12 @@ def _facts(found: Checked) -> dict[str, Any]:
 def _places(config: dict[str, Any]) -> dict[str, Place]:
     """Returns where the splits lie, drawn first where they are drawn; UserError where they are missing."""
     dataset, outputs = config["dataset"], OutputPaths(Path(config["output_dir"]))
-    _require_kind(dataset)
     if dataset["kind"] == "shapes":
         output_folder.mark(outputs.root)
         root = ensure_shapes(shapes_of(dataset), outputs.data)
         return {split: Place(root / "annotations" / f"{split}.json", root / "images") for split in SPLITS}
-    if not dataset["root"]:
-        raise UserError("dataset.root is not set; give the folder that holds annotations and images")
-    places = _given(dataset)
-    _require(dataset, [path for place in places.values() for path in (place.annotations, place.images)])
-    return places
+    require(config)
+    return _given(dataset)
 
 
 def _given(dataset: dict[str, Any]) -> dict[str, Place]:
@@ -135,15 +150,23 @@ def _given(dataset: dict[str, Any]) -> dict[str, Place]:
 
 def _present(dataset: dict[str, Any]) -> dict[str, Place]:
     """Returns the splits whose annotations the user has, by now."""
-    _require_kind(dataset)
     places = _given(dataset) if dataset["kind"] == "coco" and dataset["root"] else {}
     return {split: place for split, place in places.items() if place.annotations.exists()}
 
 
 def _passed(config: dict[str, Any], places: dict[str, Place]) -> Passed:
-    """Returns the splits, which pass, and keeps what is known of them; UserError before anything is written."""
+    """Returns the splits, which pass, and writes nothing; UserError where one does not."""
     masks = "segm" in config["architecture"]["iou_types"]
     return _pass(config["dataset"]["name"], masks, OutputPaths(Path(config["output_dir"])), tuple(places.items()))
+
+
+def _keep(config: dict[str, Any], passed: Passed) -> None:
+    outputs = OutputPaths(Path(config["output_dir"]))
+    if passed.splits:
+        output_folder.mark(outputs.root)
+        image_sample.remember(passed.seen, outputs.checked / "images")
+    for one in passed.splits.values():
+        one.keep()
 
 
 @cache  # a sweep asks for it once per trial
@@ -154,12 +177,7 @@ def _pass(name: str, masks: bool, outputs: OutputPaths, places: tuple[tuple[str,
             _require_images(name, found[split].contents.file_names, place)
     _require_same_classes(name, found)
     seen = image_sample.check(_stated(found, places), outputs.checked / "images")
-    if found:
-        output_folder.mark(outputs.root)
-        image_sample.remember(seen, outputs.checked / "images")
-    for one in found.values():
-        one.keep()
-    return Passed(found, seen.exif)
+    return Passed(found, seen)
 
 
 def _stated(
@@ -193,18 +211,16 @@ def _require_same_classes(name: str, found: dict[str, Checked]) -> None:
         )
 
 
-def _require_kind(dataset: dict[str, Any]) -> None:
-    if dataset["kind"] not in KINDS:
-        raise unknown("dataset.kind", dataset["kind"], KINDS)
-
-
 def _require(dataset: dict[str, Any], paths: list[Path]) -> None:
-    missing = [str(path) for path in paths if not path.exists()]
+    root = Path(dataset["root"])
+    missing = [
+        str(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths if not path.exists()
+    ]
     if missing:
+        kind = "" if root.is_dir() else ", which is no folder" if root.exists() else ", which is not there"
         raise UserError(
-            f"dataset={dataset['name']} is incomplete: {', '.join(missing)} not found "
-            f"(dataset.root={dataset['root']}, sought from {Path.cwd()}); set dataset.root to a folder in COCO's "
-            "format, or use profile=demo, which draws its own images"
+            f"dataset={dataset['name']} is incomplete: {', '.join(missing)} not found in dataset.root={root}{kind}; "
+            "set dataset.root to a folder in COCO's format, or use profile=demo, which draws its own images"
         )
 
 

@@ -18,6 +18,7 @@ from types import FrameType
 from hydra.plugins.launcher import Launcher
 
 from experiments import names
+from experiments.commands import Place, override
 from experiments.display import console
 from experiments.errors import UserError
 from experiments.jobs import attempts, environment, nodes
@@ -64,7 +65,7 @@ def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
     if type(launcher).__name__ == SLURM:
         environment.leave_job()
     todo = [entry.trial.paths.root for entry in plan.to_run]
-    overrides = [[_path("trial_dir", root), _path("launch_dir", where)] for root in todo]
+    overrides = [[override("trial_dir", root), override("launch_dir", where)] for root in todo]
     before = _attempts(todo)
     with _stopping(where):
         try:
@@ -75,7 +76,7 @@ def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
         except SystemExit:  # Ray's own answer to SIGTERM; it would abort this process three seconds later
             signal.alarm(0)
             ask(where, NOW)
-            _outlast(todo, where)
+            _outlast(todo, where, plan.place)
         except Exception as error:  # whatever a cluster's software raises
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 root = plan.outputs.root
@@ -87,7 +88,7 @@ def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
                 ) from error
             (where / "error.txt").write_text("".join(traceback.format_exception(error)))
             console.print(f"the launcher lost a job: {reason}; see {where / 'error.txt'}", style="red", markup=False)
-            _outlast(todo, where)
+            _outlast(todo, where, plan.place)
     return asked(where) is not None and not plan.settings["fail_fast"]
 
 
@@ -101,12 +102,7 @@ def _refused(error: Exception) -> bool:
     return of_sbatch or not any(kind.__name__ in LOST for kind in type(error).__mro__)
 
 
-def _path(key: str, path: Path) -> str:
-    quoted = str(path).replace("'", "\\'")
-    return f"{key}='{quoted}'"
-
-
-def _outlast(todo: list[Path], where: Path) -> None:
+def _outlast(todo: list[Path], where: Path, place: Place) -> None:
     """Waits for the jobs that go on although their launcher gave up at the first that was lost."""
     since = time.monotonic()
     while time.monotonic() - since < GRACE_SECONDS:
@@ -118,7 +114,8 @@ def _outlast(todo: list[Path], where: Path) -> None:
         elif asked(where):  # the others will not start
             return
         time.sleep(POLL_SECONDS)
-    console.print("what still waits in the cluster's queue goes on by itself: python -m experiments status")
+    command = place.command("experiments", "status")
+    console.print(f"what still waits in the cluster's queue goes on by itself: {command}", markup=False)
 
 
 @contextmanager

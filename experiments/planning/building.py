@@ -6,9 +6,11 @@ from typing import Any
 
 from experiments.errors import UserError
 
+MOST_WEIGHTS = 5_000_000_000  # with gradients and an optimizer's state 80 GB
+
 
 def build(wanted: Any, choice: str) -> Any:
-    """Returns what a config describes, without memory, for test; UserError with what its constructors say.
+    """Returns what a config describes, without memory, for test; UserError where it cannot be built or is too large.
 
     Args:
         wanted: config of a module that MMDetection's registry builds.
@@ -26,13 +28,19 @@ def build(wanted: Any, choice: str) -> Any:
 
     try:
         try:
-            return on("meta")
+            made = on("meta")
         except Exception as error:
             if not needs_memory(error):
                 raise
-            return on("cpu")
+            made = on("cpu")
     except Exception as error:
         raise UserError(f"{choice} cannot be built: {told(error)}") from error
+    weights = sum(weight.numel() for weight in made.parameters())
+    if weights > MOST_WEIGHTS:
+        raise UserError(
+            f"{choice} has {weights:,} weights; no machine trains more than {MOST_WEIGHTS:,}: make it smaller"
+        )
+    return made
 
 
 def needs_memory(error: Exception) -> bool:

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from experiments import names
 from experiments.declared import key_of
 from experiments.errors import CONF
-from experiments.planning import checks, option_files, output_folder, typed
+from experiments.planning import checks, numbers, option_files, output_folder, typed
 
 Compose = Callable[[list[str]], DictConfig]
 
@@ -62,8 +62,8 @@ class Composer:
 
         Raises UserError for a key or a kind of value that its options do not have.
         """
-        options = tuple(item for item in overrides if key_of(item) in checks.GROUPS)
-        typed.options(options)
+        options = tuple(item for item in overrides if key_of(item) in typed.GROUPS)
+        typed.judge(overrides)
         if options not in self.references:
             self.unset[options] = self._compose(options)
             option_files.check(self.unset[options], options)
@@ -71,13 +71,13 @@ class Composer:
         checks.additions(overrides, self.references[options])
         seeds = [item for item in overrides if key_of(item) == "seed"]
         variant = self._variant(options, tuple(item for item in overrides if item not in seeds))
-        if variant.seeded is None or any("${" in item for item in seeds):
+        if variant.seeded is None or any("$" in item for item in seeds):
             config = dict(self._variant(options, tuple(overrides)).config)
         else:
             config = dict(variant.config)
             for item in seeds:
                 if item not in self.seeds:
-                    self.seeds[item] = self.parser.parse_override(item).value()
+                    self.seeds[item] = numbers.spelt(self.parser.parse_override(item).value())
                 for path in (("seed",), *variant.seeded):
                     _put(config, path, self.seeds[item])
         checks.values(config)
@@ -122,6 +122,7 @@ class Composer:
         ConfigLoaderImpl._apply_overrides_to_config(self.parser.parse_overrides(values), config)
         seeded = _seeded(OmegaConf.to_container(config))
         resolved = resolve(config)
+        numbers.read(resolved, self.references[options], checks.wants_number)
         checks.form(resolved, self.references[options])
         return Variant(resolved, seeded)
 
@@ -187,7 +188,7 @@ def _only_content(group: str, name: object) -> bool:
 def resolve(config: DictConfig) -> dict[str, Any]:
     """Returns a composed configuration as plain dicts and lists, without Hydra's own node and with whole paths."""
     config.output_dir = str(output_folder.whole(config.output_dir))
-    if config.dataset.get("root"):
+    if isinstance(config.dataset.get("root"), str) and config.dataset.root:
         config.dataset.root = str(Path(config.dataset.root).expanduser().resolve())
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]) if "hydra" in config else config
     resolved = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)

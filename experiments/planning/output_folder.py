@@ -1,5 +1,6 @@
 """The folder that everything is written to: which are accepted, and the mark that tells them from others."""
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,8 @@ def accept(folder: Path) -> None:
         if not nearest.is_dir():
             raise UserError(f"output_dir={folder} cannot be a folder: {nearest} is a file; choose another")
         present = {path.name for path in folder.iterdir()} if nearest == folder else set()
+        if not takes_files(nearest):
+            raise UserError(f"output_dir={folder} cannot be written in {nearest}; choose another folder")
     except OSError as error:
         raise UserError(f"output_dir={folder} cannot be read ({error.strerror}); choose another folder") from error
     others = sorted(name for name in present - {DRAWN} if not name.startswith("."))
@@ -46,6 +49,11 @@ def accept(folder: Path) -> None:
             f"output_dir={folder} holds files that are none of ours ({', '.join(others[:3])}); "
             "choose a folder that is new, empty or of earlier trials"
         )
+
+
+def takes_files(folder: Path) -> bool:
+    """Returns whether files can be made in a folder; those that the kernel shows only seem to let its owner."""
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK) and folder.parts[1:2] not in (("proc",), ("sys",))
 
 
 def put_aside(outputs: OutputPaths, trial: TrialPaths) -> None:

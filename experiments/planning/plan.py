@@ -14,12 +14,13 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments import files, names
+from experiments.commands import Place
 from experiments.data import datasets
 from experiments.display import console
 from experiments.errors import UserError, explain
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths
-from experiments.planning import decision, estimate, output_folder, rehearsal, resources
+from experiments.planning import decision, estimate, known_types, output_folder, rehearsal, resources, stores
 from experiments.planning.compose import Compose, Composer
 from experiments.planning.labels import Labels
 from experiments.planning.sweep import Request
@@ -69,6 +70,10 @@ class Plan:
         return OutputPaths(Path(self.settings["output_dir"]))
 
     @property
+    def place(self) -> Place:
+        return Place.of(self.settings)
+
+    @property
     def title(self) -> str:
         return ", ".join(self.sweeps)
 
@@ -93,6 +98,8 @@ def make(requests: Sequence[Request], compose: Compose) -> Plan:
                 served.append(row)
     configs = [entry.trial.config for entry in entries.values()]
     output_folder.accept_of(configs)
+    stores.accept_of(configs)
+    known_types.require(configs)
     rehearsal.detectors(configs)
     rehearsal.optimizers(configs)
     plan = Plan(tuple(entries.values()), tuple(dict.fromkeys(request.sweep for request in requests)), len(rows))
@@ -140,25 +147,23 @@ def _complete(entry: Entry) -> None:
 def look_at_data(plan: Plan) -> None:
     """Judges the data that are there and prints a note on each file that needs one; UserError where one cannot be used.
 
-    A plan may be made without data; `freeze` needs them to be there.
+    A plan may be made without data; `freeze` needs them to be there. What was found is kept once all has passed.
     """
-    for note in dict.fromkeys(note for entry in plan.entries for note in datasets.look(entry.trial.config)):
+    for note in dict.fromkeys(note for trial in plan.trials for note in datasets.look(trial.config)):
         console.print(f"note: {note}", markup=False)
+    for trial in plan.trials:
+        datasets.keep(trial.config)
 
 
 def freeze(plan: Plan) -> None:
     """Writes the folders of the trials to run, and makes the others members of the sweeps that ask for them.
 
-    Data sets are made or looked for first, and devices, space and the store asked for, so that what is missing stops
-    the sweep before it starts.
+    Data sets are made first, and the store, so that what is missing stops the sweep before it starts.
     """
     from experiments.record.tracking import Store, deliver
 
     data = [_fingerprints(entry) for entry in plan.entries]
     output_folder.mark(plan.outputs.root)
-    lacking = resources.lacking_space(plan.settings)
-    if lacking:
-        raise UserError(lacking)
     store = Store(plan.settings)  # here and now, so that jobs find it made
     for entry, fingerprints in zip(plan.entries, data, strict=True):
         trial, paths = entry.trial, entry.trial.paths
@@ -276,11 +281,13 @@ def summarize(plan: Plan) -> bool:
             "the same command goes on where the others stopped; with retry.failed=true it tries the failed again"
         )
     elif set(unfinished.values()) == {names.RUNNING}:
-        console.print("another command still runs them: python -m experiments status --watch")
+        command = plan.place.command("experiments", "status", "--watch")
+        console.print(f"another command still runs them: {command}", markup=False)
     elif unfinished:
         console.print("the same command goes on where they stopped")
     elif not unmatched:
-        console.print("read them: python -m analysis table --sweep last   or in MLflow: make ui")
+        command = plan.place.command("analysis", "table", "--sweep", "last")
+        console.print(f"read them: {command}   or in MLflow: {plan.place.pages()}", markup=False)
     for trial_id, why in unmatched.items():
         console.print(f"  finished  {trial_id}, without matches.npz: {why}", style="yellow", markup=False)
     if unmatched:

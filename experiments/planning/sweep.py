@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
-
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from experiments import declared
 from experiments.declared import key_of
 from experiments.errors import UserError, unknown
+from experiments.planning import overrides, typed
 from experiments.planning.trial import is_about_the_work
+from experiments.sentences import shown
 
 
 @dataclass(frozen=True)
@@ -37,26 +34,37 @@ class Request:
         return {self.sweep: self.row.name_in(self.sweep), own: self.row.name}
 
 
-def requests(arguments: Sequence[str], config_loader: ConfigLoader | None = None) -> list[Request]:
+def requests(arguments: Sequence[str]) -> list[Request]:
     """Returns what a command line asks for: every combination of its lists, for every row of the sweeps it names.
 
     `sweep=table1,table3 seed=0,1` is each row of both files with both seeds; without `sweep=` it is the combinations
-    alone. Globs need Hydra's loader, which knows the options. Raises UserError for a sweep that is not declared.
+    alone. Raises UserError for a sweep that is not declared, a list without values, and too many combinations.
     """
-    named = [item.partition("=")[2] for item in arguments if key_of(item) == "sweep"]
+    named = [item for item in arguments if key_of(item) == "sweep"]
     others = [item for item in arguments if key_of(item) != "sweep"]
-    # Hydra's own expansion of lists, globs and ranges; unlimited batch: one list of combinations.
-    (combinations,) = BasicSweeper.split_arguments(
-        OverridesParser.create(config_loader).parse_overrides(others), max_batch_size=None
-    )
+    by_key = {item.partition("=")[0]: _alternatives(item) for item in others}  # given twice, the last counts
+    sweeps = [name for item in named for name in overrides.values(overrides.read(item), typed.options_of("sweep"))]
+    rows = [(name, row) for name in sweeps for row in _declaration(name).rows]
+    combinations = overrides.combinations(list(by_key.values()), max(1, len(rows)))
     if not named:
-        return [Request(_name(others) or "default", tuple(combination)) for combination in combinations]
+        return [Request(_name(others) or "default", combination) for combination in combinations]
     extra = _name([item for item in others if key_of(item) != "seed"])
     return [
         Request(f"{name} {extra}".strip(), (*row.overrides, *combination), row, extra)
-        for name in ",".join(named).split(",")
-        for row, combination in product(_declaration(name).rows, combinations)
+        for name, row in rows
+        for combination in combinations
     ]
+
+
+def _alternatives(item: str) -> list[str]:
+    """Returns an override for each value of a list, as Hydra expands lists, ranges and globs."""
+    override, key = overrides.read(item), key_of(item)
+    if not override.is_sweep_override():
+        return [item if override.is_delete() else f"{override.get_key_element()}={override.get_value_element_as_str()}"]
+    if is_about_the_work(key):
+        raise UserError(f"{shown(item)} is a list, but {key} makes no other trial: give it one value a command")
+    found = overrides.texts(override, typed.options_of(key))
+    return [f"{override.get_key_element()}={value}" for value in found]
 
 
 def _declaration(name: str) -> declared.Declaration:

@@ -7,7 +7,9 @@ from typing import Any
 import yaml
 
 from experiments import names
+from experiments.commands import override
 from experiments.data import datasets
+from experiments.declared import key_of
 from experiments.errors import UserError
 from experiments.record import origin, provenance
 from experiments.record.status import Progress
@@ -17,7 +19,7 @@ def commands(trial: Progress) -> list[str]:
     """Returns the commands, in order; UserError where nothing was recorded of how the trial ran."""
     _provenance(trial)
     trained = origin.trained(trial.paths) or origin.parts(trial.paths)
-    overrides = [shlex.quote(item) for item in trial.description[names.OVERRIDES]]
+    overrides = [shlex.quote(item) for item in _overrides(trial)]
     run = f".venv/bin/python run.py {' '.join(overrides)} output_dir=outputs/again"
     lines = []
     if len(trained) > 1:
@@ -32,6 +34,13 @@ def commands(trial: Progress) -> list[str]:
             lines[-1] += f"  # press Ctrl-C once in epoch {part.last}, which then is the last"
             lines += [f"git apply --reverse {patch}"] if patch else []
     return lines
+
+
+def _overrides(trial: Progress) -> list[str]:
+    """Returns what was typed, with the whole path of the data: a relative one was sought from where it was typed."""
+    root = yaml.safe_load(trial.paths.config.read_text())["dataset"].get("root")
+    typed = trial.description[names.OVERRIDES]
+    return [override("dataset.root", root) if key_of(item) == "dataset.root" else item for item in typed]
 
 
 def warnings(trial: Progress) -> list[str]:

@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import sys
+from argparse import RawDescriptionHelpFormatter as RawText
 from pathlib import Path
 
 from filelock import FileLock
@@ -19,8 +20,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from experiments import names
 from experiments.errors import UserError
+from experiments.parsers import Parser
 from experiments.paths import OutputPaths
 from experiments.record import pages, wording
+from experiments.sentences import sentence
 
 DEFAULTS = {
     "MLFLOW_HOST": "127.0.0.1",
@@ -69,13 +72,16 @@ def server() -> list[str]:
 def main() -> int:
     """Serves until it is interrupted; returns the exit code, 2 with one sentence where something is missing."""
     commands = {"ui": ui, "server": server}
+    parser = Parser(prog="python -m experiments.record.serving", description=__doc__, formatter_class=RawText)
+    parser.add_argument("pages", choices=tuple(commands), help="whose pages to serve")
+    pages_of = parser.parse_args().pages
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     try:
         _check_port(os.environ["MLFLOW_HOST"], os.environ["MLFLOW_PORT"])
-        _serve(commands[sys.argv[1]]())
+        _serve(commands[pages_of]())
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
     return 0
 

@@ -48,7 +48,9 @@ def read(outputs: OutputPaths, sweep: str | None = None) -> list[Progress]:
     """Returns every trial of the folder, or of one sweep of it; UserError, with what there is, where there is none."""
     found = [_progress(TrialPaths(path.parent)) for path in sorted(outputs.trials.glob("*/trial.json"))]
     if not found:
-        raise UserError(f"no trials in {outputs.root}; name the folder with --output-dir, or start some with run.py")
+        raise UserError(
+            f"no trials in {outputs.root}; name the folder with --output-dir, or start some: `python run.py`"
+        )
     if sweep is None:
         return found
     members = [one for one in found if sweep in _sweeps(one)]

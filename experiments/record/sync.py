@@ -6,6 +6,7 @@ import yaml
 from rich.progress import track
 
 from experiments import names
+from experiments.commands import Place
 from experiments.display import console
 from experiments.errors import UserError
 from experiments.jobs import attempts
@@ -50,5 +51,6 @@ def what_was_missed(trials: list[TrialPaths], config: dict[str, Any]) -> None:
             if attempts.state(paths.root) not in (attempts.TO_DO, names.RUNNING):
                 deliver(store, paths)
     except UserError as error:
-        told = f"MLflow may lack some of these trials: {error}, or deliver it later: python -m experiments sync"
+        command = Place.of(config).command("experiments", "sync")
+        told = f"MLflow may lack some of these trials: {error}, or deliver it later: {command}"
         console.print(told, style="yellow", markup=False)

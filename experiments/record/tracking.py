@@ -34,6 +34,7 @@ from experiments import names
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
+from experiments.planning import stores
 from experiments.record import origin, pages, whole, wording
 from experiments.record.journal import Reader
 
@@ -53,6 +54,7 @@ class Store:
         Raises UserError where the store cannot be used.
         """
         tracking, outputs = config["tracking"], OutputPaths(Path(config["output_dir"]))
+        stores.accept(tracking["uri"])
         outputs.root.mkdir(parents=True, exist_ok=True)
         self.uri = tracking["uri"]
         try:
@@ -69,10 +71,7 @@ class Store:
                 else:
                     self.experiment_id = found.experiment_id
         except Exception as error:  # of MLflow, SQLAlchemy, Alembic or a driver
-            raise UserError(
-                f"the MLflow store tracking.uri={self.uri} cannot be used ({wording.trouble(error)}); start it or use "
-                "tracking=sqlite"
-            ) from error
+            raise stores.unusable(self.uri, error) from error
 
 
 class Run:
@@ -80,7 +79,7 @@ class Run:
 
     def __init__(self, store: Store, paths: TrialPaths) -> None:
         self.client, self.experiment_id = store.client, store.experiment_id
-        self.paths = paths
+        self.paths, self.outputs = paths, paths.root.parents[1]
         self.reader = Reader(paths.journal)
         self.read: set[Path] = set()  # of the files that hold one record each
         self.pending: list[Metric] = []  # read, but not yet taken by the store
@@ -110,7 +109,7 @@ class Run:
             self.client.log_batch(self.run_id, metrics=_spent(tried))
         reason = (attempt.reason or "") if attempt and ended else ""
         told = {names.REASON: reason, names.UNMATCHED: unmatched}
-        self._tag({**_tags(description), **self._origin(attempt), **told})
+        self._tag({**_tags(description, self.outputs), **self._origin(attempt), **told})
         if anew and attempt and ended:
             status = attempt.status or names.KILLED
             self.client.set_terminated(self.run_id, status, end_time=_milliseconds(attempt.heard))
@@ -143,7 +142,7 @@ class Run:
             run = found[0]
         else:
             began = _milliseconds(tried[0].started if tried else time.time())
-            run = self.client.create_run(self.experiment_id, start_time=began, tags=_tags(description))
+            run = self.client.create_run(self.experiment_id, start_time=began, tags=_tags(description, self.outputs))
         params = {**description["factors"], **description["kernel_sizes"], names.SEED: description[names.SEED]}
         missing = [Param(key, str(value)) for key, value in params.items() if key not in run.data.params]
         if missing:
@@ -187,11 +186,11 @@ def deliver(store: Store, paths: TrialPaths) -> None:
         ) from error
 
 
-def _tags(description: dict[str, Any]) -> dict[str, str]:
+def _tags(description: dict[str, Any], outputs: Path) -> dict[str, str]:
     tags = {key: description[key] for key in (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.RECORD)}
     tags[names.OVERRIDES] = shlex.join(description[names.OVERRIDES])
     tags["mlflow.runName"] = wording.title(description)
-    tags["mlflow.note.content"] = wording.note(description)
+    tags["mlflow.note.content"] = wording.note(description, outputs)
     return tags | description["sweeps"]
 
 

@@ -4,9 +4,11 @@ import json
 import re
 import shlex
 import textwrap
+from pathlib import Path
 from typing import Any
 
 from experiments import names
+from experiments.commands import ROOT
 
 TITLE, TROUBLE = 80, 200  # longest variant in a title, longest account of a trouble, in characters
 LOST = re.compile("Connection refused|timed out|Name or service not known|No route to host|HTTP error [0-9]+")
@@ -27,14 +29,15 @@ def trouble(error: Exception) -> str:
     return textwrap.shorten(text.partition(" [SQL:")[0], TROUBLE, placeholder=" ...")
 
 
-def note(description: dict[str, Any]) -> str:
-    """Returns the text of a run's description from what its folder says of the trial."""
+def note(description: dict[str, Any], outputs: Path) -> str:
+    """Returns the text of a run's description from what its folder says of the trial, in an output folder."""
     factors = description["factors"]
     setting = ", ".join(f"{group} {factors[group]}" for group in ("profile", "dataset", "recipe", "schedule"))
     lines = [f"**{description[names.VARIANT]}**, seed {description[names.SEED]} ({setting})", ""]
     lines += [f"- {served}" for served in _served(description["sweeps"])]
     command = shlex.join(["python", "run.py", *description[names.OVERRIDES]])
-    exact = f"python -m experiments reproduce {description[names.TRIAL_ID]}"
+    place = [] if outputs == ROOT / "outputs" else ["--output-dir", str(outputs)]
+    exact = shlex.join(["python", "-m", "experiments", "reproduce", description[names.TRIAL_ID], *place])
     return "\n".join([*lines, "", "Again, and with the commit, packages and data of then:", "", *_code(command, exact)])
 
 

@@ -110,6 +110,11 @@ class Preloaded:
             program="experiments/training/worker.py", arguments=arguments, environment=environment, accident=accident
         )
 
+    def several(self, lines: Path, results: Path, cwd: Path) -> Command:
+        """Runs several.py to its end."""
+        arguments = (str(lines), str(results))
+        return self._begin(program="tests/experiments/several.py", arguments=arguments, cwd=str(cwd)).wait()
+
     def _begin(self, **job: Any) -> Command:
         self.count += 1
         folder = self.folder / str(self.count)

@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-EPOCHS = 2  # of a training that finishes
 folder, attempt = Path(sys.argv[1]), int(sys.argv[2])
+EPOCHS = int(re.findall(r"^  epochs: (\d+)$", (folder / "config.yaml").read_text(), re.MULTILINE)[0])
 journal = folder / "journal.jsonl"
 
 

@@ -7,14 +7,12 @@ from typing import Any
 import harness
 from conftest import Preloaded
 
-WRITTEN_EARLY = {"data", ".groie-ablation", "store.lock"}  # drawn or checked data, the mark of the folder, a lock
-
 
 def refused(preloaded: Preloaded, outputs: Path, *arguments: str, cwd: Path = harness.ROOT) -> str:
-    """Returns the sentence that refuses a command before a trial, a record or a launch is written."""
+    """Returns the sentence that refuses a command before anything is written."""
     before = present(outputs)
     sentence = refusal(preloaded, *arguments, f"output_dir={outputs}", cwd=cwd)
-    assert present(outputs) - before <= WRITTEN_EARLY
+    assert present(outputs) == before
     return sentence
 
 

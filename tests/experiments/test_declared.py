@@ -1,8 +1,13 @@
 """sweeps/*.yaml as they are read: the paper's numbers in them, and what is said of a file that is wrong."""
 
+import copy
+import datetime
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from experiments import declared, names
 
@@ -183,3 +188,70 @@ def test_figures_and_baselines_that_are_not_there(
     with pytest.raises(declared.DeclarationError) as error:
         declared.read("mine")
     assert told in str(error.value)
+
+
+WHOLE = {
+    "purpose": "P.",
+    "table": "I",
+    "caption": "C",
+    "columns": ["bbox"],
+    "figures": {"4": "bbox"},
+    "include": ["other"],
+    "rows": [{"name": "a", "overrides": ["seed=1"], "published": {"bbox": [1, 2, 3, 4, 5, 6]}, "baseline": None}],
+}
+ODD = (
+    None,
+    5,
+    0.5,
+    True,
+    "x",
+    "",
+    [],
+    {},
+    [[1]],
+    [None],
+    {1: [2]},
+    {"x": None},
+    float("nan"),
+    datetime.date(2020, 1, 1),
+)
+
+
+def damaged(node: Any) -> Iterator[Any]:
+    """Yields a tree with another odd value in the place of each of its parts, one at a time."""
+    yield from ODD
+    for key in list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
+        for other in damaged(node[key]):
+            copied = copy.copy(node)
+            copied[key] = other
+            yield copied
+
+
+def test_any_part_of_a_file_may_be_odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read, or told in a sentence that names the file; nothing else is raised."""
+    monkeypatch.setattr(declared, "FOLDER", tmp_path)
+    (tmp_path / "other.yaml").write_text("{purpose: O., rows: [{name: x, overrides: []}]}")
+    told = []
+    for content in damaged(WHOLE):
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
+        try:
+            declared.read("mine")
+        except declared.DeclarationError as error:
+            told.append(str(error))
+    assert len(told) > 150  # of some 300; the others may stand there
+    assert [sentence for sentence in told if not sentence.startswith("sweeps/mine.yaml")] == []
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a:\n\t- b", b"&a [*a]", b"\x00", b"%PDF-1.7\n\xe2\xe3"])
+def test_a_file_that_is_no_text(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declared, "FOLDER", tmp_path)
+    (tmp_path / "mine.yaml").write_bytes(content)
+    with pytest.raises(declared.DeclarationError, match=r"sweeps/mine\.yaml"):
+        declared.read("mine")
+
+
+def test_a_folder_in_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declared, "FOLDER", tmp_path)
+    (tmp_path / "mine.yaml").mkdir()
+    with pytest.raises(declared.DeclarationError, match=r"sweeps/mine\.yaml cannot be read \(Is a directory\)"):
+        declared.read("mine")

@@ -57,7 +57,7 @@ ANSWERS = {
     "aggregation/typeless": "error: aggregation=typeless lacks type; write it into conf/aggregation/",
     "aggregation/empty": "error: aggregation=empty lacks name",
     "aggregation/mistyped": "error: aggregation=mistyped: argument of SumLevels 'level_activaton' is unknown",
-    "aggregation/nowhere": "error: aggregation.type=my_modules.Sum cannot be imported: ModuleNotFoundError",
+    "aggregation/nowhere": "error: aggregation.type 'my_modules.Sum' is unknown (ModuleNotFoundError: No module ",
     "aggregation/two_lines": "planned",
     "pre/nameless": "error: pre=nameless lacks name; write it into conf/pre/, as in conf/pre/none.yaml",
     "pre/mistyped": "error: aggregation=sum pre=mistyped post=none cannot be built: TypeError: ",

@@ -38,14 +38,6 @@ def test_folder_of_other_things(preloaded: Preloaded, tmp_path: Path) -> None:
     assert present(tmp_path) == {"thesis.tex"}
 
 
-def test_folder_that_was_refused_for_the_store_is_still_ours(preloaded: Preloaded, tmp_path: Path) -> None:
-    """Its images are drawn by then."""
-    outputs = tmp_path / "outputs"
-    refused(preloaded, outputs, *harness.TINY, "tracking.uri=http://127.0.0.1:9")
-    assert present(outputs)
-    output_folder.accept(outputs)
-
-
 @pytest.mark.parametrize("present_", [(), (".DS_Store",), ("trials", "notes.txt"), ("mlflow.db",)], ids=str)
 def test_empty_or_ours(tmp_path: Path, present_: tuple[str, ...]) -> None:
     for name in present_:

@@ -1,11 +1,14 @@
 """Declared sweeps: what they ask for, and the paper's tables in them."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from experiments import names
 from experiments.errors import UserError
@@ -48,16 +51,37 @@ def test_typed_sweep_is_named_by_what_decides_the_variants() -> None:
     assert sweep.requests([])[0].sweep == "default"
 
 
-def test_lists_ranges_and_globs_are_expanded_as_hydra_does() -> None:
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *(["seed=0,1,2"], ["seed=range(3)"], ["seed=range(6,0,-2)"], ["+schedule.optimizer.eps=range(0.1,0.3,0.1)"]),
+        *(
+            ["pre=glob(conv*)"],
+            ["post=glob([conv*,none],exclude=conv1)"],
+            ["seed=sort(3,1,2)"],
+            ["pre=choice(conv,none)"],
+        ),
+        *(["seed=0,1", "pre=conv1,conv3", "post=none"], ["pre=conv1", "pre=conv3,none"], ["dataset.name='a b','c,d'"]),
+        *(["schedule.milestones=[1,2],[3]"], ["~pre.name"], ["output_dir='/my data (1)'"], ["++seed=1,2"]),
+    ],
+    ids=" ".join,
+)
+def test_lists_ranges_and_globs_are_expanded_as_hydra_does(typed: list[str]) -> None:
     """https://hydra.cc/docs/1.3/advanced/override_grammar/extended"""
-    for typed, meant in (
-        ("seed=0,1,2", ["seed=0", "seed=1", "seed=2"]),
-        ("seed=range(3)", ["seed=0", "seed=1", "seed=2"]),
-        ("pre=glob(conv*)", ["pre=conv", "pre=conv1", "pre=conv3", "pre=conv5"]),
-    ):
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            asked = sweep.requests([typed], GlobalHydra.instance().config_loader())
-        assert [request.overrides for request in asked] == [(override,) for override in meant]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(typed)
+        (meant,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    asked = [list(request.overrides) for request in sweep.requests(typed)]
+    assert asked == [[word.removesuffix("=null") if word[0] == "~" else word for word in each] for each in meant]
+
+
+@pytest.mark.parametrize(
+    "typed", ["seed=range(5,0)", "pre=glob(zzz*)", "seed=range(0,1000000000)", "output_dir=a,b", "resources.gpus=0,1"]
+)
+def test_lists_without_a_trial_of_their_own_are_refused(typed: str) -> None:
+    """No value, too many, or several that all mean one trial."""
+    with pytest.raises(UserError, match=re.escape(typed) if "000" not in typed else "1,000,000,000 trials"):
+        sweep.requests([typed])
 
 
 def test_undeclared_sweep_is_refused() -> None:

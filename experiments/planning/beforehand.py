@@ -1,0 +1,16 @@
+"""What stands in the way of a plan's trials and can be said before anything is written."""
+
+from experiments.data import datasets
+from experiments.errors import UserError
+from experiments.planning import resources, stores
+from experiments.planning.plan import Plan
+
+
+def judge(plan: Plan) -> None:
+    """Raises UserError where data are missing, the disk has no room or the store does not answer."""
+    for entry in plan.entries:
+        datasets.require(entry.trial.config)
+    lacking = resources.lacking_space(plan.settings)
+    if lacking:
+        raise UserError(lacking)
+    stores.answer(plan.settings["tracking"]["uri"])

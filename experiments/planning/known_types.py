@@ -1,0 +1,122 @@
+"""Which classes a configuration may name as a `type`: registered ones, and classes of modules and optimizers.
+
+MMEngine calls whatever a dotted `type` leads to, `os.system` too, and mmcv evaluates the type of its NMS as Python.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError
+from experiments.sentences import choose_from, shown
+
+LIBRARIES = ("torch.nn.", "mmdet.", "mmcv.", "mmengine.", "groie.")  # their classes need not be modules
+MENUS = ("aggregation.type", "pre.type", "post.type")  # where a class of this project is meant
+NMS = ("nms", "soft_nms", "nms_match", "nms_quadri", "nms_rotated")  # functions of mmcv, which it finds by name
+
+
+def require(configs: Iterable[dict[str, Any]]) -> None:
+    """Raises UserError for a `type` in the trials' configurations that is no part of a detector or no optimizer."""
+    for config in configs:
+        trees = {group: config[group] for group in ("aggregation", "pre", "post")}
+        trees |= {f"profile.{key}": config["profile"][key] for key in ("model", "by_architecture")}
+        for where, tree in trees.items():
+            for path, name in _types(tree, where):
+                _require(path, name, optimizer=False)
+        for path, name in _types(config["schedule"]["optimizer"], "schedule.optimizer"):
+            _require(path, name, optimizer=path == "schedule.optimizer.type")
+        _require_base(config["architecture"]["base"])
+
+
+@cache  # a sweep has a few types and many trials
+def _require(where: str, name: str, optimizer: bool) -> None:
+    from mmengine.optim import OPTIMIZERS
+    from torch.nn import Module
+    from torch.optim import Optimizer
+
+    kind: type = Module
+    base, known = "torch.nn.Module", _registered()
+    if optimizer:
+        kind, base, known = Optimizer, "torch.optim.Optimizer", frozenset(OPTIMIZERS.module_dict)
+    last = name.removeprefix("mmdet.").removeprefix("mmengine.")
+    if last in known or (last in NMS and not optimizer):
+        return
+    found = _named(name)
+    if isinstance(found, type) and issubclass(found, kind):
+        return
+    if isinstance(found, type) and not optimizer and found.__module__.startswith(LIBRARIES):
+        return
+    reason = f" ({found})" if isinstance(found, str) and found else ""
+    ours = [one for one in known if _registered_by_us(one)] if where in MENUS else known
+    raise UserError(
+        f"{where} {shown(name)!r} is unknown{reason}{choose_from(name, sorted(ours))}, or give the full name of a "
+        f"subclass of {base} that can be imported"
+    )
+
+
+@cache
+def _require_base(base: str) -> None:
+    """Raises UserError where an architecture starts from no config of MMDetection's: configs are Python that is run."""
+    spec = find_spec("mmdet")
+    folders = [Path(place, ".mim", "configs") for place in (spec and spec.submodule_search_locations) or ()]
+    if Path(base).is_absolute() or ".." in Path(base).parts or not any((one / base).is_file() for one in folders):
+        raise UserError(
+            f"architecture.base={shown(base)} is none of MMDetection's configs; give one of a two-stage detector with "
+            "an FPN, as in conf/architecture/"
+        )
+
+
+def _types(node: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yields the path and the value of every `type` in a tree; UserError for one that is no name."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "type" and (value is not None or path.endswith("optimizer")):
+                if not isinstance(value, str):
+                    raise UserError(f"{path}.type={shown(value)} is refused; give the name of a class")
+                yield f"{path}.type", value
+            else:
+                yield from _types(value, f"{path}.{key}")
+    elif isinstance(node, list):
+        for number, item in enumerate(node):
+            yield from _types(item, f"{path}.{number}")
+
+
+def _named(name: str) -> object:
+    """Returns what a full name leads to, whose module is imported for it; or as text why there is nothing.
+
+    Nothing of Python's own library is imported: it has no part of a detector.
+    """
+    if not re.fullmatch(r"[a-z_]\w*(\.\w+)+", name, re.ASCII | re.IGNORECASE):
+        return ""
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        return "it is of Python's own library"
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(import_module(module), attribute, f"{module} has no class {attribute}")
+    except Exception as error:  # of whatever the module runs
+        return f"{type(error).__name__}: {error}"
+
+
+@cache
+def _registered() -> frozenset[str]:
+    """Returns the names of everything that MMDetection, MMEngine and this project have registered."""
+    import mmdet.models
+    import mmdet.registry
+    import mmengine.registry
+    from mmengine.registry import Registry
+
+    import groie  # noqa: F401  (registers the modules)
+
+    registries = [*vars(mmdet.registry).values(), *vars(mmengine.registry).values()]
+    return frozenset(name for one in registries if isinstance(one, Registry) for name in one.module_dict)
+
+
+def _registered_by_us(name: str) -> bool:
+    from mmdet.registry import MODELS
+
+    return getattr(MODELS.module_dict.get(name), "__module__", "").startswith("groie.")

@@ -1,0 +1,58 @@
+"""Numbers of a resolved configuration: text that is one becomes one, and none may be endless."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+from experiments.errors import UserError
+from experiments.sentences import shown
+
+WHOLE = re.compile(r"[+-]?\d{1,18}")
+DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+TRUTHS = {"true": True, "false": False}
+LARGEST = 2**63  # of whole numbers: more than torch, NumPy and MLflow hold
+
+
+def read(config: dict[str, Any], reference: object, wanted: Callable[[str, object], bool], where: str = "") -> None:
+    """Replaces text by the number or truth that it spells, in place, where one is wanted: `${oc.env:NAME}` is text.
+
+    Raises UserError for NaN, infinity, and whole numbers beyond 64 bits.
+
+    Args:
+        config: resolved.
+        reference: the same choice of options with nothing else set; any other value where it lacks the key.
+        wanted: whether a number is wanted at a path where the reference has such a value.
+    """
+    for key, value in config.items():
+        path = f"{where}{key}"
+        expected = reference.get(key) if isinstance(reference, dict) else None
+        if isinstance(value, dict):
+            read(value, expected, wanted, f"{path}.")
+            continue
+        if isinstance(value, str) and isinstance(expected, bool):
+            config[key] = TRUTHS.get(value.strip().lower(), value)
+        elif wanted(path, expected):
+            config[key] = spelt(value)
+        _require_finite(path, config[key])
+
+
+def spelt(value: object) -> object:
+    """Returns the number that a text spells; anything else as it is."""
+    text = value.strip() if isinstance(value, str) else ""
+    if WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if DECIMAL.fullmatch(text) else value
+
+
+def _require_finite(path: str, value: object) -> None:
+    if isinstance(value, list):
+        for item in value:
+            _require_finite(path, item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _require_finite(f"{path}.{key}", item)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{path}={value} is refused; give a finite number")
+    elif isinstance(value, int) and abs(value) >= LARGEST:
+        raise UserError(f"{path}={shown(value, 30)} is refused; give a number below 2^63")

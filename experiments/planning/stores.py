@@ -1,0 +1,102 @@
+"""Which MLflow stores may be written to, judged without writing: the address first, then whether it answers."""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from experiments.errors import UserError
+from experiments.planning import output_folder
+from experiments.sentences import is_printable, shown
+
+KINDS = "sqlite:///PATH, http://HOST:PORT, or a database such as postgresql+psycopg://HOST/NAME"
+DATABASES = ("postgresql", "mysql", "mssql")
+LONGEST_NAME = 200  # characters of an experiment's name
+HEADER = b"SQLite format 3\0"
+
+
+def accept_of(configs: Iterable[dict[str, Any]]) -> None:
+    """Raises UserError where trials of one command have several stores, or one that is not accepted."""
+    stores = sorted({(config["tracking"]["uri"], config["tracking"]["experiment"]) for config in configs})
+    if len(stores) > 1:
+        raise UserError(f"{' and '.join(map(' '.join, stores))} are {len(stores)} places; one command writes to one")
+    (uri, experiment), *_ = stores
+    if not experiment.strip() or not is_printable(experiment) or len(experiment) > LONGEST_NAME:
+        raise UserError(
+            f"tracking.experiment={shown(experiment)} is refused; give a name of 1 to {LONGEST_NAME} characters"
+        )
+    accept(uri)
+
+
+def answer(uri: str) -> None:
+    """Raises UserError where a server or a database does not answer."""
+    try:
+        if uri.startswith("http"):
+            from experiments.record.tracking import MlflowClient  # with the settings by which it gives up soon
+
+            MlflowClient(uri).search_experiments(max_results=1)
+        elif not uri.startswith("sqlite:"):
+            from sqlalchemy import create_engine
+
+            engine = create_engine(uri)
+            engine.connect().close()
+            engine.dispose()
+    except Exception as error:  # of MLflow, SQLAlchemy or a driver
+        raise unusable(uri, error) from error
+
+
+def unusable(uri: str, error: Exception) -> UserError:
+    """Returns the error for a store that exists by its address only."""
+    from experiments.record import wording
+
+    what, remedy = wording.trouble(error), "start it, or use tracking=sqlite"
+    if uri.startswith("sqlite:"):
+        remedy = f"give {KINDS}"
+    elif isinstance(error, ImportError):
+        remedy = "install its driver (.venv/bin/pip install -e '.[server]' has PostgreSQL's), or use tracking=sqlite"
+    return UserError(f"the MLflow store {_source(uri)} cannot be used ({what}); {remedy}")
+
+
+def accept(uri: str) -> None:
+    """Raises UserError for an address at which no store can be; nothing is asked there."""
+    kind = uri.partition(":")[0]
+    reason = None
+    if kind == "sqlite":
+        reason = _file(uri)
+    elif kind in ("http", "https"):
+        reason = _server(uri)
+    elif kind.partition("+")[0] not in DATABASES or not re.match(r"[\w+]+://.", uri):
+        reason = "which is no kind of store"
+    if reason:
+        raise UserError(f"{_source(uri)} cannot be used, {reason}; give {KINDS}, or leave it out")
+
+
+def _file(uri: str) -> str | None:
+    """Returns why no store can be at the address of a file."""
+    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    if not uri.startswith("sqlite:///") or not path.name:
+        return "because it names no file"
+    nearest = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    if nearest == path.absolute():
+        if not path.is_file():
+            return f"because {path} is no file"
+        with path.open("rb") as file:
+            return None if file.read(len(HEADER)) in (HEADER, b"") else f"because {path} is no SQLite database"
+    return None if output_folder.takes_files(nearest) else f"because nothing can be written in {nearest}"
+
+
+def _server(uri: str) -> str | None:
+    """Returns why no server can be at an address."""
+    try:
+        parts = urlsplit(uri)
+        return None if parts.hostname and parts.port != 0 else "because it names no host"
+    except ValueError as error:  # of a port that is none
+        return f"because {str(error)[0].lower()}{str(error)[1:]}"
+
+
+def _source(uri: str) -> str:
+    """Returns an address as it may be printed, with what it was given by."""
+    name = "MLFLOW_TRACKING_URI" if uri == os.environ.get("MLFLOW_TRACKING_URI") else "tracking.uri"
+    return f"{name}={shown(uri, 200)}"

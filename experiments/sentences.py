@@ -1,0 +1,49 @@
+"""What is printed of a mistake: one sentence of bounded length, in which nothing that was typed moves the cursor."""
+
+import difflib
+import unicodedata
+from collections.abc import Iterable
+
+LONGEST = 580  # characters of a sentence: some lines of a terminal
+LONGEST_WORDS = (300, 100, 40)  # characters of one word in it, tried in this order until the sentence is short enough
+LISTED = 300  # characters of a list of valid names; of a longer one the nearest are named
+ENDING = 200  # characters of the end that are kept of a sentence that stays too long: the remedy stands there
+UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are not UTF-8, and line separators
+
+
+def is_printable(text: str) -> bool:
+    """Returns whether a text holds no control character, no line break and no byte that is not UTF-8."""
+    return not any(unicodedata.category(character) in UNPRINTABLE for character in text)
+
+
+def shown(value: object, longest: int = 60) -> str:
+    """Returns a value as a sentence names it: control characters escaped, the middle of a long one left out."""
+    text = "".join(
+        character if is_printable(character) else ascii(character)[1:-1] for character in str(value)[: 100 * longest]
+    )
+    return _without_middle(text, longest) if len(text) > longest else text
+
+
+def sentence(text: object) -> str:
+    """Returns one printable line of at most `LONGEST` characters: long words lose their middle, then the text does."""
+    line = shown(text, 10**6)
+    for longest in LONGEST_WORDS:
+        line = " ".join(shown(word, longest) for word in line.split(" "))
+        if len(line) <= LONGEST:
+            return line
+    return f"{line[: LONGEST - ENDING - 5]} ... {line[-ENDING:]}"
+
+
+def choose_from(value: object, valid: Iterable[object]) -> str:
+    """Returns "(did you mean conv5?); choose one of: conv1, conv5": of a long list the nearest names alone."""
+    names = [str(one) for one in valid]
+    near = difflib.get_close_matches(str(value)[:100], names, n=5)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    if len(", ".join(names)) > LISTED:
+        return f"{hint}; there are {len(names)}" + (f", such as {', '.join(near)}" if near else "")
+    return f"{hint}; choose one of: {', '.join(names)}" if names else "; there are none"
+
+
+def _without_middle(text: str, longest: int) -> str:
+    half = (longest - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
