@@ -27,7 +27,7 @@ OWN = ("hydra", "_target_")  # keys of Hydra's own, which are not the user's to 
 WORDS = (
     (r"^Cannot merge .*", "a list is given for settings, or settings for a list; see `python run.py --cfg job`"),
     (r"^Missing mandatory value.*", "it has no value, only ???; give one"),
-    (r"^Could not delete from config\. '(.*)' does not exist\.", r"there is no key '\1' to take away; leave it out"),
+    (r"^Could not delete from config\. '(.*)' does not exist\.", r"\1 has no value to take away; leave it out"),
     (r"^Interpolation key '(.*)' not found", r"there is no key '\1'"),
     (r".*Environment variable '(.*)' not found.*", r"the environment variable \1 is not set"),
     (r"^Unsupported interpolation type (\w+)", r"there is no function '\1'"),

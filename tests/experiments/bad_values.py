@@ -96,7 +96,7 @@ NUMBERS = {
     "pre=conv pre.kernel_size=nan": "pre.kernel_size=nan is refused",
     "post=attention post.num_heads=0": "num_heads=0",
     "pre=nonlocal pre.reduction=-1": "reduction=-1",
-    "aggregation=single aggregation.finest_scale=-1": "aggregation.finest_scale=-1 is refused",
+    "aggregation=single +aggregation.finest_scale=-1": "aggregation.finest_scale=-1 is refused",
     "+aggregation.sampling_ratio=nan": "aggregation.sampling_ratio=nan is refused",
     "seed=1e3": "seed=1000.0 is refused",
     "seed='\"-3\"'": "seed=-3 is refused",

@@ -180,7 +180,6 @@ def test_missing_image_files_are_counted_and_named(preloaded: Preloaded, tmp_pat
     sentence = refused(preloaded, tmp_path / "outputs", *arguments)
     assert f"1 of 3 images of {tmp_path / 'train.json'}" in sentence
     assert str(tmp_path / "images" / folder / "3.png") in sentence
-    (tmp_path / "images" / folder).mkdir(parents=True)
-    (tmp_path / "images" / folder / "3.png").touch()
+    harness.picture(tmp_path / "images" / folder / "3.png", 50, 50)
     done = preloaded.run(*arguments, f"output_dir={tmp_path / 'outputs'}", fake_training=True)
     assert done.code == 0, done.stdout + done.stderr

@@ -22,7 +22,7 @@ EXPERIMENT = 'Ada\'s "study", no. 1'
 
 def typed(command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Gives a command to a shell that knows no `python` of this project."""
-    environment = {**harness.environment(), "PATH": os.defpath, **variables}
+    environment = {**harness.of_nobody(), "PATH": os.defpath, **variables}
     return subprocess.run(
         ["sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
@@ -92,8 +92,9 @@ def test_what_runs_the_rest_finds_the_trials_that_are_there(printed: Printed) ->
     assert str(printed.folder / "my outputs, 1") in plan.stdout
 
 
-def test_remedies_can_be_typed(printed: Printed) -> None:
+def test_remedies_can_be_typed(printed: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `status` says of a folder without trials starts some there; the folder that holds trials has them listed."""
+    monkeypatch.chdir(printed.folder)  # commands are made for the folder where they are typed
     place = Place(printed.folder / "new ones")
     status = typed(place.command("experiments", "status"), printed.folder)
     assert status.returncode == 2
