@@ -1,45 +1,63 @@
-# Every target sets up .venv by itself where it is missing or setup/requirements.lock changed; PYTHON=... names the Python.
+# Every target sets up .venv by itself where it is missing or constraints.txt changed. PYTHON=... names the Python, 3.11 to 3.13.
 ifndef PYTHON
-PYTHON := $(shell for p in python3.11 python3.12 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 endif
-VENV_PYTHON := .venv/bin/python
+PIP_INSTALL := .venv/bin/python -m pip install --no-compile --disable-pip-version-check --quiet -c constraints.txt
 
 unexport PYTHONSAFEPATH # with it Python does not find the modules of this folder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-engines check fix ui server
+.PHONY: help setup demo test test-engines test-fresh check fix lock ui server
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-setup: ## Set up .venv and nothing else
-	@test -n "$(PYTHON)" || { echo "error: there is no Python: install Python 3.11 (Debian, Ubuntu: apt-get install python3.11 python3.11-venv python3.11-dev)" >&2; exit 2; }
-	@$(PYTHON) -m setup.bootstrap
+setup: .venv/installed ## Set up .venv and nothing else
+
+.venv/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 was found: install one (Debian, Ubuntu: apt-get install python3-venv) or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@echo "Setting up .venv with $(PYTHON): about two minutes, 3 GB of disk and the package index are needed; what fails is said by Python and pip."
+	@$(PYTHON) -m venv --clear .venv
+	@$(PIP_INSTALL) -e '.[test]'
+	@touch $@
 
 demo: setup ## Train two variants of the RoI extractor on drawn shapes, then print their table and draw their curves
-	$(VENV_PYTHON) run.py -m pre=conv5,conv3 post=attention
-	$(VENV_PYTHON) -m analysis table --sweep last
-	$(VENV_PYTHON) -m analysis figure --sweep last
+	.venv/bin/python run.py -m pre=conv5,conv3 post=attention
+	.venv/bin/python -m analysis table --sweep last
+	.venv/bin/python -m analysis figure --sweep last
 	@echo "Look at the runs with 'make ui'; configurations, logs, tables and figures are in outputs/."
 
 test: setup ## Run the tests, on two cores
-	$(VENV_PYTHON) -m pytest -n 2 --dist worksteal
+	.venv/bin/python -m pytest -n 2 --dist worksteal
 
 test-engines: setup ## Run the tests on a real Slurm, Ray, PostgreSQL and browser, which it installs and starts (Debian, as root)
-	@$(VENV_PYTHON) -m setup.engines
-	$(VENV_PYTHON) -m pytest tests/engines
+	@sh tests/engines/install.sh
+	@$(PIP_INSTALL) -e '.[test,ray,slurm,server,browser]'
+	.venv/bin/python -m pytest tests/engines
 
-check: setup ## Lint, check the format and the types
-	$(VENV_PYTHON) -m ruff check
-	$(VENV_PYTHON) -m ruff format --check
-	$(VENV_PYTHON) -m mypy groie experiments analysis
+test-fresh: ## Follow the README in an empty Debian 13, which debootstrap makes (Debian, as root)
+	@sh tests/fresh.sh
+
+check: setup ## Lint, check the format, the types and the lock
+	.venv/bin/python -m ruff check
+	.venv/bin/python -m ruff format --check
+	.venv/bin/python -m mypy groie experiments analysis
+	.venv/bin/python -m uv lock --check --quiet
 
 fix: setup ## Mend what the linter and the formatter can mend
-	$(VENV_PYTHON) -m ruff check --fix
-	$(VENV_PYTHON) -m ruff format
+	.venv/bin/python -m ruff check --fix
+	.venv/bin/python -m ruff format
+
+lock: setup ## Resolve all packages again, into uv.lock and constraints.txt; UPGRADE=--upgrade takes the newest
+	.venv/bin/python -m uv lock $(UPGRADE)
+	@{ echo "# Exact versions for pip, of the same resolution as uv.lock. 'make lock' writes this file."; \
+	for name in $$(ls stand_ins); do echo "$$name @ file://\$${PWD}/stand_ins/$$name"; done; \
+	.venv/bin/python -m uv export --quiet --no-hashes --no-annotate --no-header --all-extras --no-emit-project | grep -v "'none'"; \
+	} > constraints.txt
 
 ui: setup ## Open MLflow on the recorded runs, on this machine only
-	@$(VENV_PYTHON) -m experiments.record.serving ui
+	@.venv/bin/python -m experiments.record.serving ui
 
 server: setup ## Serve MLflow's runs in a database to several machines: MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://...
-	@$(VENV_PYTHON) -m experiments.record.serving server
+	@.venv/bin/python -m experiments.record.serving server

@@ -17,6 +17,7 @@ from recorded import DECLARED, NEWER, OLDER, TYPED_MORE, Recorder
 
 from analysis.__main__ import main
 from experiments import declared
+from experiments.commands import Place
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,6 +79,11 @@ def declared_sweep(recorder: Recorder, *arguments: str) -> int:
     return main([*arguments, "--tracking-uri", recorder.uri, "--experiment", DECLARED])
 
 
+def command(recorder: Recorder, *words: str) -> str:
+    """Returns what runs more of the declared sweeps, as it is typed here (tests/experiments/test_commands.py)."""
+    return Place(recorder.folder, recorder.uri, DECLARED).command("run.py", "-m", *words)
+
+
 def test_a_tables_number_is_its_declared_sweep(declared_recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     printed = []
     for asked in (["3"], ["III"], ["--sweep", "table3"]):
@@ -90,7 +96,8 @@ def test_a_tables_number_is_its_declared_sweep(declared_recorder: Recorder, caps
     places = [next(i for i, line in enumerate(lines) if line[: len(row)] == row) for row in order]
     assert places == sorted(places)
     assert lines.count(["not", "run"]) == 4
-    assert "`python run.py -m sweep=table3 seed=0,1` runs what is not run yet.\n" in printed[0]
+    more = command(declared_recorder, "sweep=table3", "seed=0,1")
+    assert f"`{more}` runs what is not run yet.\n" in printed[0]
     assert "published" not in printed[0]
 
 
@@ -120,7 +127,8 @@ def test_a_declared_sweep_without_runs_says_what_runs_it(
 ) -> None:
     assert declared_sweep(declared_recorder, "table", "--sweep", "fidelity") == 2
     known = f"known, newest first: {TYPED_MORE}, paper, "
-    told = f"error: no sweep 'fidelity' in {declared_recorder.uri}; `python run.py -m sweep=fidelity` runs it; {known}"
+    runs = f"`{command(declared_recorder, 'sweep=fidelity')}` runs it"
+    told = f"error: no sweep 'fidelity' in {declared_recorder.uri}; {runs}; {known}"
     assert capsys.readouterr().err.startswith(told)
 
 
@@ -162,9 +170,13 @@ def test_a_renamed_row_is_told_of_in_the_terminal(
     assert lines[named[4] + 1].strip() == "not in sweeps/table2.yaml any more"
 
 
-def test_a_store_that_does_not_exist_is_one_sentence_and_stays_absent(tmp_path: Path) -> None:
+def test_a_store_that_does_not_exist_is_one_sentence_and_stays_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = analysis("table", folder=tmp_path)
-    expected = "error: no sweeps recorded yet in sqlite:///outputs/mlflow.db; run `python run.py` first\n"
+    monkeypatch.chdir(tmp_path)  # the command is for this folder
+    run = Place().command("run.py")
+    expected = f"error: no sweeps recorded yet in sqlite:///outputs/mlflow.db; run `{run}` first\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
     assert list(tmp_path.iterdir()) == []
 
@@ -214,7 +226,7 @@ def test_a_server_that_refuses_is_not_called_silent(capsys: pytest.CaptureFixtur
 def test_a_tracking_uri_that_mlflow_refuses_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["table", "--tracking-uri", f"{tmp_path}/mlflow.db"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: cannot read the tracking URI {tmp_path}/mlflow.db (")
+    assert error.startswith(f"error: the tracking URI {tmp_path}/mlflow.db is no kind of store")
     assert error.endswith("; give sqlite:///PATH or http(s)://HOST:PORT\n")
     assert error.count("\n") == 1
 
@@ -232,7 +244,7 @@ def test_an_error_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
         (["figure", "--metric", "box/AP"], ["'box/AP'", "bbox/AP50", "segm/APl", "epoch/loss"]),
         (["table", "--out", "table.txt"], ["'table.txt'", ".md or .csv or .tex or .html"]),
         (["figure", "--out", "figure.jpg"], ["'figure.jpg'", ".png"]),
-        (["table", "3", "--sweep", "paper"], ["argument --sweep: not allowed with argument NUMBER"]),
+        (["table", "3", "--sweep", "paper"], ["--sweep: it cannot stand beside NUMBER"]),
     ],
 )
 def test_a_wrong_option_lists_the_valid_ones(
@@ -256,7 +268,8 @@ def test_analysis_needs_neither_training_code_nor_mlflow_for_its_help(tmp_path: 
         "ours = {name for name in sys.modules if name.startswith(('experiments.', 'groie'))}\n"
         "print(slow, sorted(ours), {'torch', 'mmdet', 'mmcv', 'mmengine', 'hydra', 'omegaconf'} & set(sys.modules))\n"
     )
-    light = [f"experiments.{module}" for module in ("declared", "detections", "files", "matches", "names")]
+    modules = ("commands", "declared", "detections", "files", "matches", "names", "parsers", "sentences")
+    light = [f"experiments.{module}" for module in modules]
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, text=True,
         capture_output=True, check=True,

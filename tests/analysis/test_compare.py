@@ -12,6 +12,7 @@ from analysis import compare, study
 from analysis.__main__ import main
 from analysis.errors import AnalysisError
 from experiments import matches, names
+from experiments.commands import Place
 
 SHARES = {"good": 0.9, "bad": 0.3, "alike": 0.3}
 
@@ -72,7 +73,8 @@ def test_matches_that_can_still_be_made_are_not_trained_for(
     rivals.client.set_tag(late, names.UNMATCHED, "ValueError: x")
     rivals.client.set_tag(late, names.OVERRIDES, "pre=none '+a=b c'")
     assert compared(rivals, "late", "late", "--sweep", "later") == 2
-    remedy = "ValueError: x: `python run.py pre=none '+a=b c'` makes matches.npz, without training"
+    command = Place(rivals.folder, rivals.uri, rivals.experiment).command("run.py", "pre=none", "+a=b c")
+    remedy = f"ValueError: x: `{command}` makes matches.npz, without training"
     assert capsys.readouterr().err == f"error: late-s0 kept no matches to compare; {remedy}\n"
 
 

@@ -20,7 +20,7 @@ from experiments.errors import UserError
 from experiments.paths import TrialPaths
 from experiments.training import build, randomness  # noqa: F401  (registers the training data set)
 from experiments.training import images as step
-from experiments.training.worker import failure
+from experiments.training.failures import failure
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SPLITS = ("train", "val")
@@ -80,7 +80,7 @@ def test_bad_image_is_refused_wherever_it_is_loaded(tmp_path: Path, bad: str, sp
     with pytest.raises(UserError) as there:
         list(DataLoader(found, batch_size=1, sampler=[0, PLACE], num_workers=1, collate_fn=list))
     for error in (here.value, there.value):
-        expected = {"status": names.FAILED, "reason": str(here.value), "transient": False}
+        expected = {"status": names.FAILED, "reason": str(here.value), "transient": False, "memory_at": None}
         assert failure(error, TrialPaths(tmp_path)) == expected
 
 
