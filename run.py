@@ -18,10 +18,10 @@ from omegaconf import DictConfig
 
 sys.path.insert(0, str(Path(__file__).parent))  # where Python itself puts it, but for PYTHONSAFEPATH
 
-from experiments.errors import report
+from experiments.errors import CONF, report
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def run(config: DictConfig) -> str:
     """Runs the planned trial in `config.trial_dir` in processes of its own and returns its state."""
     from experiments.jobs.launch import run_trial
@@ -29,5 +29,10 @@ def run(config: DictConfig) -> str:
     return run_trial(Path(config.trial_dir), Path(config.launch_dir))
 
 
+def main() -> int:
+    """Runs a command line; returns the exit code: 0, 1 for a failed trial, 2 for a mistake of the user's."""
+    return report(run)
+
+
 if __name__ == "__main__":
-    sys.exit(report(run))
+    sys.exit(main())

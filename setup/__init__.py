@@ -1,1 +1,0 @@
-"""Set-up of a clone, run by make before every target: `python -m setup.bootstrap`. Standard library only."""
