@@ -77,6 +77,12 @@ class Place:
         return words
 
 
+def installs(extra: str) -> str:
+    """Returns the command that installs an extra of pyproject.toml, in the versions of constraints.txt."""
+    command = shlex.join([_python(), "-m", "pip", "install", "-c", "constraints.txt", "-e", f".[{extra}]"])
+    return command if Path.cwd() == ROOT else f"cd {shlex.quote(str(ROOT))} && {command}"
+
+
 def nearby(path: Path) -> str:
     """Returns a path as short as it may be typed here: relative where it lies in this folder."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) and path != Path.cwd() else str(path)

@@ -84,7 +84,7 @@ def torchvision_ops() -> ModuleType:
     except Exception as error:  # also an operator that its library lacks: beside another build of torch
         raise ImportError(
             f"torchvision is needed on a GPU and cannot be imported ({error}); install the one of torch "
-            f"{torch.__version__}: pip install 'groie-ablation[gpu]'"
+            f"{torch.__version__}: pip install -c constraints.txt -e '.[gpu]'"
         ) from error
     return torchvision.ops
 
@@ -126,7 +126,7 @@ def __getattr__(name: str) -> Callable[..., Any]:
 
     def missing(*_: Any, **__: Any) -> Any:
         raise MissingOperatorError(
-            f"the operator {name} needs a compiled mmcv; choose a model without it, or install mmcv with its operators"
+            f"the operator {name} needs a compiled mmcv; choose a model without it, or build mmcv with its operators"
         )
 
     return missing

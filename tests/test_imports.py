@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OURS = {"groie", "experiments", "analysis", "hydra_plugins", "run", "benchmarks", "setup", "tests"}
+OURS = {"groie", "experiments", "analysis", "hydra_plugins", "run", "benchmarks", "tests"}
 SHARED = {
     f"experiments.{module}"
     for module in ("names", "declared", "detections", "matches", "files", "commands", "parsers", "sentences")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from experiments import commands
 from experiments.errors import UserError
 from experiments.planning import output_folder
 from experiments.sentences import is_printable, shown
@@ -55,7 +56,7 @@ def unusable(uri: str, error: Exception) -> UserError:
     if uri.startswith("sqlite:"):
         remedy = f"give {KINDS}"
     elif isinstance(error, ImportError):
-        remedy = "install its driver (.venv/bin/pip install -e '.[server]' has PostgreSQL's), or use tracking=sqlite"
+        remedy = f"install its driver (PostgreSQL's: {commands.installs('server')}), or use tracking=sqlite"
     return UserError(f"the MLflow store {_source(uri)} cannot be used ({what}); {remedy}")
 
 

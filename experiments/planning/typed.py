@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
 
-from experiments import declared, names
+from experiments import commands, declared, names
 from experiments.declared import key_of
 from experiments.errors import CONF, UserError, unknown
 from experiments.parsers import Parser
@@ -106,7 +106,7 @@ def _launcher(name: object) -> None:
         raise UserError(f"hydra/launcher={name} is refused; give the name of one, such as ray, or leave it out")
     for part, (plugin, extra) in LAUNCHERS.items():
         if part in name and find_spec(f"hydra_plugins.{plugin}") is None:
-            raise UserError(f"hydra/launcher={name} needs a plugin that is not installed: pip install -e '.[{extra}]'")
+            raise UserError(f"hydra/launcher={name} needs a plugin that is not installed: {commands.installs(extra)}")
 
 
 def _flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

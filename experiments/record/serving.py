@@ -18,7 +18,7 @@ from filelock import FileLock
 from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from experiments import names
+from experiments import commands, names
 from experiments.errors import UserError
 from experiments.parsers import Parser
 from experiments.paths import OutputPaths
@@ -118,7 +118,7 @@ def _check_database(uri: str) -> None:
     except ImportError as error:
         raise UserError(
             f"the driver of {url.drivername} is not installed ({error}); that of postgresql+psycopg comes with "
-            ".venv/bin/pip install -e '.[server]'"
+            f"{commands.installs('server')}"
         ) from error
     try:
         engine.connect().close()

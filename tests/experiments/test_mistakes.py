@@ -7,6 +7,8 @@ import pytest
 from conftest import Preloaded
 from mistakes import content, data, own_data, refusal, refused
 
+from experiments import commands
+
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 MENU = "attention, conv, conv1, conv3, conv5, none, nonlocal"
@@ -232,7 +234,7 @@ def test_launcher_that_is_not_installed(tmp_path: Path, launcher: str, plugin: s
     hidden = f"import sys; sys.modules['hydra_plugins.{plugin}'] = None; import runpy"
     arguments = ["run.py", f"hydra/launcher={launcher}", f"output_dir={tmp_path}"]
     done = harness.run("-c", f"{hidden}; sys.argv = {arguments}; runpy.run_path('run.py', run_name='__main__')")
-    sentence = f"error: hydra/launcher={launcher} needs a plugin that is not installed: pip install -e '.[{extra}]'\n"
+    sentence = f"error: hydra/launcher={launcher} needs a plugin that is not installed: {commands.installs(extra)}\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
     assert list(tmp_path.iterdir()) == []
 

@@ -46,7 +46,7 @@ STORES = {
     "": "MLFLOW_BACKEND_STORE_URI is not set; name the database: MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://",
     f"postgres://me:{SECRET}@host/runs": "=postgres://me:***@host/runs names no database",
     f"{SECRET}@host": "=host names no database",
-    f"postgresql+pg8000://me:{SECRET}@host/runs": "pip install -e '.[server]'",
+    f"postgresql+pg8000://me:{SECRET}@host/runs": "pip install -c constraints.txt -e '.[server]'",
 }
 
 

@@ -23,7 +23,7 @@ LEVEL = (3, 4, 24, 40)  # images, channels, height and width of a level of strid
 
 
 def boxes(count: int, tied: bool) -> tuple[Tensor, Tensor]:
-    """Returns random float32 boxes (count, 4) on whole pixels, of which many overlap by just a threshold, and scores."""
+    """Returns random boxes (count, 4), float32 on whole pixels, and scores."""
     corner = torch.randint(0, 120, (count, 2)).float()
     size = torch.randint(1, 60, (count, 2)).float()
     scores = torch.rand(count)
