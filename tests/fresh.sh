@@ -11,6 +11,7 @@ command -v debootstrap > /dev/null || { echo "error: debootstrap is missing: apt
 rm -rf "$root/root/groie"
 git clone --quiet "$here" "$root/root/groie"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/" # of this machine, which may be behind a proxy
 mount --bind /proc "$root/proc"
 mount --bind /dev "$root/dev"
 trap 'umount "$root/proc" "$root/dev"' EXIT
