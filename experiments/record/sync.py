@@ -41,9 +41,8 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
     if still:
         console.print(f"{count} trials are in MLflow as their folders have them: {where}", markup=False)
     if running := sum(one.state == names.RUNNING for one in trials):
-        console.print(
-            f"{running} {'runs' if running == 1 else 'run'} and are left to the commands that run them", markup=False
-        )
+        left = "runs and is left to the command that runs it" if running == 1 else "run and are left to their commands"
+        console.print(f"{running} {left}", markup=False)
     if left_out:
         raise UserError(f"{len(left_out)} were not delivered: {'; '.join(left_out)}")
 

@@ -209,15 +209,17 @@ class Courier:
         run: Run | None = None
         delay = SECONDS
         while True:
-            closing = self.closing.is_set()  # asked first: what was written until then is delivered below
+            closing, known = self.closing.is_set(), run is not None  # asked first: all until then is delivered below
             try:
                 run = run or Run(Store(self.config), self.paths)
                 run.update()
                 self.trouble, delay = None, SECONDS
             except Exception as error:  # of any kind: a thread that ends in silence would pass for one that is done
-                run = None  # it may have been deleted, or its store moved away: looked for again
                 self.trouble = wording.trouble(error)
                 delay = min(2 * delay, LONGEST_SECONDS)
+                run = None
+                if known:  # it may have been deleted, or its store moved away: looked for again, at once
+                    continue
             if closing:
                 return
             self.closing.wait(delay)
