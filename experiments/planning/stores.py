@@ -115,7 +115,9 @@ def _file(uri: str) -> str | None:
         if not path.is_file():
             return f"because {path} is no file"
         with path.open("rb") as file:
-            return None if file.read(len(HEADER)) in (HEADER, b"") else f"because {path} is no SQLite database"
+            start = file.read(len(HEADER))
+        cut_or_empty = start in (HEADER[: len(start)], bytes(len(start)))  # a store that was damaged is told as such
+        return None if cut_or_empty else f"because {path} is no SQLite database"
     return None if output_folder.takes_files(nearest) else f"because nothing can be written in {nearest}"
 
 

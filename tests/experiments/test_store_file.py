@@ -218,6 +218,17 @@ def recorded(outputs: Path) -> list[tuple]:
     ]
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:10], lambda content: bytes(len(content))], ids=["10 bytes", "zeros"]
+)
+def test_what_a_power_cut_leaves_is_told_as_damage(
+    damage: Callable[[bytes], bytes], empty_store: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mlflow.db").write_bytes(damage(empty_store.read_bytes()))
+    with pytest.raises(UserError, match=r"mlflow\.db is damaged \(file is not a database\); move it away"):
+        opened(tmp_path)
+
+
 @pytest.mark.parametrize("damage", [cut, overwrite])
 def test_damaged_store_is_told_and_made_again_from_the_folders(
     damage: Callable[[Path], None],
