@@ -49,6 +49,16 @@ class Place:
         before = "" if whole == _whole(_default_uri(), ROOT) else f"MLFLOW_TRACKING_URI={shlex.quote(whole)} "
         return f"{before}make ui" if Path.cwd() == ROOT else f"{before}make -C {shlex.quote(str(ROOT))} ui"
 
+    def sync(self) -> str:
+        """Returns what delivers all trials to this store, also where they were given another one."""
+        own = self.uri is None or self.uri == f"sqlite:///{self.outputs}/mlflow.db"
+        return self.command("experiments", "sync", *([] if own else _option("--tracking-uri", str(self.uri))))
+
+    def mlflow(self, *words: str) -> str:
+        """Returns a command of MLflow's own on this store."""
+        store = shlex.quote(_whole(self.uri or _default_uri(), Path.cwd()))
+        return f"MLFLOW_TRACKING_URI={store} {shlex.join([_python(), '-m', 'mlflow', *words])}"
+
     def localized(self, text: object) -> str:
         """Returns a text in which each command in backquotes that the documents know works here, on this place."""
         return re.sub(r"`python (?:-m )?(run\.py|analysis|experiments)( [^`]*)?`", self._localized, str(text))

@@ -23,6 +23,7 @@ VARIANT = "variant"  # the variant as people read it: "sum pre=conv5 post=attent
 OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial again, as a shell takes it
 RECORD = "record"  # of one folder of a trial: by this its run is found again
 SETTLED = "settled"  # attempt, its state, bytes of the files that the run is in accord with; empty while one runs
+WRITTEN = "written."  # WRITTEN + the tag of a text that a person may change -> SHA-256 of what we wrote there last
 COMMIT = "commit"  # of the source, 12 digits; -dirty where files differed from it; of several, with the epochs of each
 CODE = "code"  # files that the training had loaded -> what each means (record.sources), JSON; of several sources, "a,b"
 NOT_RECORDED = "not_recorded"  # why the newest attempt's commit, or more of its provenance, is unknown; else absent

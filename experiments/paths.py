@@ -24,10 +24,6 @@ class OutputPaths:
         return self.root / "artifacts"
 
     @property
-    def store_lock(self) -> Path:
-        return self.root / "store.lock"
-
-    @property
     def trials(self) -> Path:
         return self.root / "trials"
 

@@ -7,10 +7,10 @@ from experiments.planning.plan import Plan
 
 
 def judge(plan: Plan) -> None:
-    """Raises UserError where data are missing, the disk has no room or the store does not answer."""
+    """Raises UserError where data are missing, the disk has no room or the store cannot be used."""
     for entry in plan.entries:
         datasets.require(entry.trial.config)
     lacking = resources.lacking_space(plan.settings)
     if lacking:
         raise UserError(lacking)
-    stores.answer(plan.settings["tracking"]["uri"])
+    stores.judge(plan.place)

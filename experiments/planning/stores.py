@@ -4,13 +4,16 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from experiments import commands
+from experiments.commands import Place, installs
 from experiments.errors import UserError
 from experiments.planning import output_folder
 from experiments.sentences import is_printable, shown
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 KINDS = "sqlite:///PATH, http://HOST:PORT, or a database such as postgresql+psycopg://HOST/NAME"
 DATABASES = ("postgresql", "mysql", "mssql")
@@ -31,21 +34,49 @@ def accept_of(configs: Iterable[dict[str, Any]]) -> None:
     accept(uri)
 
 
-def answer(uri: str) -> None:
-    """Raises UserError where a server or a database does not answer."""
+def judge(place: Place) -> None:
+    """Raises UserError where a store does not answer, is damaged, or had its experiment deleted; nothing is written."""
+    from experiments.record import store_file
+    from experiments.record.tracking import MlflowClient  # with the settings by which it gives up soon
+
+    uri = str(place.uri)
+    file = store_file.locate(uri)
     try:
-        if uri.startswith("http"):
-            from experiments.record.tracking import MlflowClient  # with the settings by which it gives up soon
-
-            MlflowClient(uri).search_experiments(max_results=1)
-        elif not uri.startswith("sqlite:"):
-            from sqlalchemy import create_engine
-
-            engine = create_engine(uri)
-            engine.connect().close()
-            engine.dispose()
+        if file:
+            schema = store_file.judge(file, place).schema
+        elif not uri.startswith("http"):
+            schema = _schema(uri)
+        if uri.startswith("http") or schema == store_file.newest_schema():  # else it will be made, or upgraded, later
+            experiment(MlflowClient(uri), place)
+    except UserError:
+        raise
     except Exception as error:  # of MLflow, SQLAlchemy or a driver
         raise unusable(uri, error) from error
+
+
+def _schema(uri: str) -> str | None:
+    """Returns the schema of the MLflow that made the tables of a database, None where there are none yet."""
+    from alembic.migration import MigrationContext
+    from sqlalchemy import create_engine
+
+    engine = create_engine(uri)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+
+
+def experiment(client: "MlflowClient", place: Place) -> str | None:
+    """Returns the id of the experiment of a store, None where there is none; UserError where it was deleted."""
+    found = client.get_experiment_by_name(str(place.experiment))
+    if found is None or found.lifecycle_stage == "active":
+        return str(found.experiment_id) if found else None
+    command = place.mlflow("experiments", "restore", "--experiment-id", str(found.experiment_id))
+    raise UserError(
+        f"the experiment {shown(place.experiment)} was deleted in {place.uri}; bring it back: {command}, "
+        "or give another tracking.experiment"
+    )
 
 
 def unusable(uri: str, error: Exception) -> UserError:
@@ -56,7 +87,7 @@ def unusable(uri: str, error: Exception) -> UserError:
     if uri.startswith("sqlite:"):
         remedy = f"give {KINDS}"
     elif isinstance(error, ImportError):
-        remedy = f"install its driver (PostgreSQL's: {commands.installs('server')}), or use tracking=sqlite"
+        remedy = f"install its driver (PostgreSQL's: {installs('server')}), or use tracking=sqlite"
     return UserError(f"the MLflow store {_source(uri)} cannot be used ({what}); {remedy}")
 
 
@@ -84,7 +115,9 @@ def _file(uri: str) -> str | None:
         if not path.is_file():
             return f"because {path} is no file"
         with path.open("rb") as file:
-            return None if file.read(len(HEADER)) in (HEADER, b"") else f"because {path} is no SQLite database"
+            start = file.read(len(HEADER))
+        cut_or_empty = start in (HEADER[: len(start)], bytes(len(start)))  # a store that was damaged is told as such
+        return None if cut_or_empty else f"because {path} is no SQLite database"
     return None if output_folder.takes_files(nearest) else f"because nothing can be written in {nearest}"
 
 

@@ -14,15 +14,14 @@ import sys
 from argparse import RawDescriptionHelpFormatter as RawText
 from pathlib import Path
 
-from filelock import FileLock
 from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from experiments import commands, names
+from experiments import names
+from experiments.commands import Place, installs
 from experiments.errors import UserError
 from experiments.parsers import Parser
-from experiments.paths import OutputPaths
-from experiments.record import pages, wording
+from experiments.record import pages, store_file, wording
 from experiments.sentences import sentence
 
 DEFAULTS = {
@@ -40,11 +39,7 @@ def ui() -> list[str]:
     uri = names.tracking_uri(None, names.DEFAULT_TRACKING_URI)
     if not uri.startswith("sqlite:///"):
         raise UserError(f"make ui reads a file, and MLFLOW_TRACKING_URI={_public(uri)} is none; open that in a browser")
-    outputs = OutputPaths(Path(uri.removeprefix("sqlite:///")).parent)
-    outputs.root.mkdir(parents=True, exist_ok=True)
-    with FileLock(outputs.store_lock):  # the first trial may be making it at this moment
-        addresses = _initialize(uri)
-    print("\n".join(addresses))
+    print("\n".join(_initialize(uri)))
     return ["ui", "--backend-store-uri", uri, "--workers", "1"]
 
 
@@ -118,7 +113,7 @@ def _check_database(uri: str) -> None:
     except ImportError as error:
         raise UserError(
             f"the driver of {url.drivername} is not installed ({error}); that of postgresql+psycopg comes with "
-            f"{commands.installs('server')}"
+            f"{installs('server')}"
         ) from error
     try:
         engine.connect().close()
@@ -134,8 +129,12 @@ def _initialize(uri: str) -> list[str]:
     from mlflow import MlflowClient
 
     logging.getLogger("alembic").setLevel(logging.ERROR)
+    file = store_file.locate(uri)
     try:
-        found = MlflowClient(uri).search_experiments()
+        with store_file.prepared(uri, Place(file.parent if file else OUTPUTS, uri)):
+            found = MlflowClient(uri).search_experiments()
+    except UserError:
+        raise
     except Exception as error:  # of MLflow, SQLAlchemy, Alembic or the driver
         raise UserError(f"MLflow cannot use {_public(uri)} ({wording.trouble(error)})") from error
     host, port = os.environ["MLFLOW_HOST"], os.environ["MLFLOW_PORT"]

@@ -34,11 +34,15 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
         key = (tracking["uri"], tracking["experiment"])
         stores[key] = stores.get(key) or Store({**config, "tracking": tracking})
         try:
-            deliver(stores[key], one.paths)
+            deliver(stores[key], one.paths, compare=True)
         except ShortenedError as error:
             left_out.append(str(error))
     where, count = ", ".join(uri for uri, _ in stores), len(still) - len(left_out)
-    console.print(f"{count} trials are in MLflow as their folders have them: {where}", markup=False)
+    if still:
+        console.print(f"{count} trials are in MLflow as their folders have them: {where}", markup=False)
+    if running := sum(one.state == names.RUNNING for one in trials):
+        left = "runs and is left to the command that runs it" if running == 1 else "run and are left to their commands"
+        console.print(f"{running} {left}", markup=False)
     if left_out:
         raise UserError(f"{len(left_out)} were not delivered: {'; '.join(left_out)}")
 

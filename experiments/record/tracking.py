@@ -6,13 +6,10 @@ The folder is the record; the run is its copy. Nothing is kept in memory that wo
 import json
 import logging
 import os
-import shlex
 import threading
 import time
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 # Quiet, and a store that does not answer is given up after seconds, not MLflow's own minutes; read at mlflow's import.
 # No retries: we try again ourselves, after a look at what the store has, else a run that it made before its answer was
@@ -23,19 +20,21 @@ for _name, _value in {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",  # else a file that was moved away is written to there
 }.items():
     os.environ.setdefault(_name, _value)
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from experiments import names
+from experiments.commands import Place
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning import stores
-from experiments.record import origin, pages, whole, wording
+from experiments.record import contents, origin, pages, store_file, whole, wording
 from experiments.record.journal import Reader
 
 SECONDS, LONGEST_SECONDS = 1.0, 15.0  # between two updates of a run; doubled while the store is in trouble
@@ -53,25 +52,24 @@ class Store:
 
         Raises UserError where the store cannot be used.
         """
-        tracking, outputs = config["tracking"], OutputPaths(Path(config["output_dir"]))
-        stores.accept(tracking["uri"])
-        outputs.root.mkdir(parents=True, exist_ok=True)
-        self.uri = tracking["uri"]
+        self.uri, self.place = config["tracking"]["uri"], Place.of(config)
+        stores.accept(self.uri)
+        outputs = OutputPaths(Path(config["output_dir"]))
         try:
-            # Processes that create one sqlite store together leave it broken: one at a time.
-            with FileLock(outputs.store_lock):
+            with store_file.prepared(self.uri, self.place):
                 self.client = MlflowClient(self.uri)
-                found = self.client.get_experiment_by_name(tracking["experiment"])
-                if found is None:
-                    local = self.uri.startswith("sqlite:")
-                    where = outputs.artifacts.resolve().as_uri() if local else None  # a server chooses its own place
-                    self.experiment_id = self.client.create_experiment(
-                        tracking["experiment"], artifact_location=where, tags=pages.tags()
-                    )
-                else:
-                    self.experiment_id = found.experiment_id
+                found = stores.experiment(self.client, self.place)
+                self.experiment_id = found or self._create_experiment(outputs)
+        except UserError:
+            raise
         except Exception as error:  # of MLflow, SQLAlchemy, Alembic or a driver
             raise stores.unusable(self.uri, error) from error
+
+    def _create_experiment(self, outputs: OutputPaths) -> str:
+        local = self.uri.startswith("sqlite:")
+        where = outputs.artifacts.resolve().as_uri() if local else None  # a server chooses its own place
+        made = self.client.create_experiment(str(self.place.experiment), artifact_location=where, tags=pages.tags())
+        return str(made)
 
 
 class Run:
@@ -86,8 +84,11 @@ class Run:
         self.run_id = ""  # not yet known
         self.tags: dict[str, str] = {}  # as the store has them
 
-    def update(self) -> None:
+    def update(self, compare: bool = False) -> None:
         """Brings the run up to date; a second time in a row changes nothing.
+
+        Args:
+            compare: look at what the store has of a trial that has ended, whatever its tag `settled` says.
 
         Raises what the store raises, and ShortenedError where a finished trial lacks records of its epochs.
         """
@@ -101,18 +102,20 @@ class Run:
             self._find_or_create(description, tried)
         unmatched = (whole.of(self.paths).matches or "") if ended else ""
         settled = self._settled(attempt, unmatched) if attempt and ended else ""
+        status = (attempt.status or names.KILLED) if attempt and ended else names.RUNNING
         anew = settled != self.tags[names.SETTLED]
+        if compare and ended and not anew:
+            anew = contents.differs(self.client, self.client.get_run(self.run_id), self.paths, status, tried)
         if anew or not ended:
             self._deliver()
         if anew and attempt and ended:
             self._keep_files()
-            self.client.log_batch(self.run_id, metrics=_spent(tried))
+            self.client.log_batch(self.run_id, metrics=contents.spent(tried))
         reason = (attempt.reason or "") if attempt and ended else ""
         told = {names.REASON: reason, names.UNMATCHED: unmatched}
-        self._tag({**_tags(description, self.outputs), **self._origin(attempt), **told})
+        self._tag({**contents.tags(description), **self._texts(description), **self._origin(attempt), **told})
         if anew and attempt and ended:
-            status = attempt.status or names.KILLED
-            self.client.set_terminated(self.run_id, status, end_time=_milliseconds(attempt.heard))
+            self.client.set_terminated(self.run_id, status, end_time=contents.milliseconds(attempt.heard))
         elif anew:
             self.client.update_run(self.run_id, status=names.RUNNING)
         self._tag({names.SETTLED: settled})  # last: what was not reached before the store broke off is done again
@@ -125,26 +128,33 @@ class Run:
 
     def _keep_files(self) -> None:
         """Copies what is needed to repeat and to understand the trial."""
-        for path in self.paths.kept:
-            if path.exists():
-                self.client.log_artifact(self.run_id, str(path))
-        folder = self.paths.provenance(1).parent
-        if folder.exists():
-            self.client.log_artifacts(self.run_id, str(folder), folder.name)
+        for name, path in contents.kept(self.paths).items():
+            self.client.log_artifact(self.run_id, str(path), str(Path(name).parent) if "/" in name else None)
+
+    def _texts(self, description: dict[str, Any]) -> dict[str, str]:
+        """Returns name and description of the run, if they are ours to write: asked once more before they are."""
+        if all(self.tags.get(tag) == text for tag, text in contents.texts(description, self.outputs, {}).items()):
+            return {}
+        self.tags = {**self.tags, **self.client.get_run(self.run_id).data.tags}
+        return contents.texts(description, self.outputs, self.tags)
 
     def _origin(self, attempt: attempts.Attempt | None) -> dict[str, str]:
         return origin.tags(self.paths, attempt.number) if attempt else {}
 
     def _find_or_create(self, description: dict[str, Any], tried: list[attempts.Attempt]) -> None:
-        record = description[names.RECORD]
-        found = self.client.search_runs([self.experiment_id], f"tags.{names.RECORD} = '{record}'")
-        if found:
-            run = found[0]
+        """Finds the trial's run, brings it back where it was deleted, makes it where there is none."""
+        which = f"tags.{names.RECORD} = '{description[names.RECORD]}'"
+        found = self.client.search_runs([self.experiment_id], which, run_view_type=ViewType.ALL)
+        if found:  # of two, as earlier versions left them where one was deleted, always the same
+            run = min(found, key=lambda one: (one.info.lifecycle_stage == LifecycleStage.DELETED, one.info.run_id))
         else:
-            began = _milliseconds(tried[0].started if tried else time.time())
-            run = self.client.create_run(self.experiment_id, start_time=began, tags=_tags(description, self.outputs))
-        params = {**description["factors"], **description["kernel_sizes"], names.SEED: description[names.SEED]}
-        missing = [Param(key, str(value)) for key, value in params.items() if key not in run.data.params]
+            began = contents.milliseconds(tried[0].started if tried else time.time())
+            tags = {**contents.tags(description), **contents.texts(description, self.outputs, {})}
+            run = self.client.create_run(self.experiment_id, start_time=began, tags=tags)
+        if run.info.lifecycle_stage == LifecycleStage.DELETED:
+            self.client.restore_run(run.info.run_id)
+        params = contents.params(description)
+        missing = [Param(key, value) for key, value in params.items() if key not in run.data.params]
         if missing:
             self.client.log_batch(run.info.run_id, params=missing)
         unsettled = "" if run.info.status == names.RUNNING else "unknown"
@@ -158,12 +168,7 @@ class Run:
             if path not in self.read and path.exists():
                 records.append(json.loads(path.read_text()))
                 self.read.add(path)
-        self.pending += [
-            Metric(name, value, point["time"], point["step"])
-            for record in records
-            for point in (record, *record.get("samples", ()))
-            for name, value in point.get("metrics", {}).items()
-        ]
+        self.pending += contents.points(records)
         if self.pending:
             self.client.log_batch(self.run_id, metrics=self.pending)
             self.pending = []
@@ -175,10 +180,10 @@ class Run:
             self.tags = {**self.tags, **changed}
 
 
-def deliver(store: Store, paths: TrialPaths) -> None:
-    """Makes a trial's run say what the trial's folder says; UserError where the store does not take it."""
+def deliver(store: Store, paths: TrialPaths, compare: bool = False) -> None:
+    """Makes a trial's run say what the trial's folder says (`Run.update`); UserError where the store refuses it."""
     try:
-        Run(store, paths).update()
+        Run(store, paths).update(compare)
     except MlflowException as error:
         raise UserError(
             f"the MLflow store {store.uri} does not take the record of {paths.root.name} ({wording.trouble(error)}); "
@@ -186,29 +191,8 @@ def deliver(store: Store, paths: TrialPaths) -> None:
         ) from error
 
 
-def _tags(description: dict[str, Any], outputs: Path) -> dict[str, str]:
-    tags = {key: description[key] for key in (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.RECORD)}
-    tags[names.OVERRIDES] = shlex.join(description[names.OVERRIDES])
-    tags["mlflow.runName"] = wording.title(description)
-    tags["mlflow.note.content"] = wording.note(description, outputs)
-    return tags | description["sweeps"]
-
-
-def _spent(tried: list[attempts.Attempt]) -> list[Metric]:
-    """Returns what all attempts took, at the end of the last."""
-    wall = sum(one.heard - one.started for one in tried)
-    devices = sum((one.heard - one.started) * one.ranks for one in tried)
-    when, step = _milliseconds(tried[-1].heard), tried[-1].number
-    spent = {names.ATTEMPTS: len(tried), names.WALL_SECONDS: wall, names.DEVICE_SECONDS: devices}
-    return [Metric(name, value, when, step) for name, value in spent.items()]
-
-
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _milliseconds(seconds: float) -> int:
-    return round(1000 * seconds)
 
 
 class Courier:
@@ -225,7 +209,7 @@ class Courier:
         run: Run | None = None
         delay = SECONDS
         while True:
-            closing = self.closing.is_set()  # asked first: what was written until then is delivered below
+            closing, known = self.closing.is_set(), run is not None  # asked first: all until then is delivered below
             try:
                 run = run or Run(Store(self.config), self.paths)
                 run.update()
@@ -233,6 +217,9 @@ class Courier:
             except Exception as error:  # of any kind: a thread that ends in silence would pass for one that is done
                 self.trouble = wording.trouble(error)
                 delay = min(2 * delay, LONGEST_SECONDS)
+                run = None
+                if known:  # it may have been deleted, or its store moved away: looked for again, at once
+                    continue
             if closing:
                 return
             self.closing.wait(delay)

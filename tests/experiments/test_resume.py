@@ -6,18 +6,16 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import accidents
 import harness
-import numpy as np
 import pytest
-import torch
 import yaml
+from alike import assert_same_arrays, differing, metrics
 from conftest import Command, Preloaded
 from hydra import compose, initialize_config_dir
 
@@ -104,37 +102,6 @@ def uninterrupted(bench: Bench) -> Callable[[str], TrialPaths]:
     return get
 
 
-def flat(content: Any, path: str = "") -> dict[str, Any]:
-    """Returns the leaves of nested dicts and lists by their path; seconds, which are never the same, are left out."""
-    if isinstance(content, dict):
-        items: Sequence[tuple[Any, Any]] = list(content.items())
-    elif isinstance(content, list | tuple):
-        items = list(enumerate(content))
-    else:
-        return {path: content}
-    return {key: leaf for name, value in items for key, leaf in flat(value, f"{path}/{name}").items()}
-
-
-CHANGING = ("second", "memory", "/time", "message_hub", "experiment_name", "/cfg", "mmengine_version")
-
-
-def differing(one: Path, other: Path) -> list[str]:
-    """Returns where two checkpoints differ by so much as a bit: weights, the optimizer's state, the schedulers'."""
-    sides = [flat(torch.load(path, map_location="cpu", weights_only=False)) for path in (one, other)]
-    first, second = ({key: leaf for key, leaf in side.items() if not any(c in key for c in CHANGING)} for side in sides)
-    assert first.keys() == second.keys()
-    assert any(key.startswith("/optimizer/state") for key in first)
-    return [
-        key
-        for key, leaf in first.items()
-        if not (torch.equal(leaf, second[key]) if isinstance(leaf, torch.Tensor) else leaf == second[key])
-    ]
-
-
-def metrics(paths: TrialPaths) -> list[tuple[str, int, float]]:
-    return harness.repeatable(harness.journal_metrics(paths.root))
-
-
 def assert_same(paths: TrialPaths, reference: TrialPaths) -> None:
     """Two finished trials: what was measured, recorded once each, and what the checkpoints hold."""
     assert metrics(paths) == metrics(reference)
@@ -142,10 +109,7 @@ def assert_same(paths: TrialPaths, reference: TrialPaths) -> None:
     for name in ("best.pth", f"epoch_{EPOCHS - 1}.pth", f"epoch_{EPOCHS}.pth"):
         assert differing(paths.work / name, reference.work / name) == []
     assert not list(paths.work.glob("*.part"))
-    with np.load(paths.detections) as ours, np.load(reference.detections) as theirs:
-        assert ours.files == theirs.files
-        for name in ours.files:
-            np.testing.assert_array_equal(ours[name], theirs[name])
+    assert_same_arrays(paths.detections, reference.detections)
 
 
 def test_what_is_compared_differs_between_seeds(bench: Bench, uninterrupted: Callable[[str], TrialPaths]) -> None:

@@ -109,9 +109,11 @@ def test_port_that_is_none_is_named(
 def test_file_that_is_no_store_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mlflow.db").write_text("these are no runs, but a text that is long enough\n" * 50)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", harness.store(tmp_path))
-    with pytest.raises(UserError, match=r"MLflow cannot use sqlite:///\S+/mlflow\.db \(.*not a database"):
+    with pytest.raises(
+        UserError, match=r"the MLflow store \S+/mlflow\.db is damaged \(.*not a database\); move it away"
+    ):
         serving.ui()
-    with pytest.raises(UserError, match=r"tracking\.uri=sqlite:///\S+/mlflow\.db cannot be used \(.*not a database"):
+    with pytest.raises(UserError, match=r"=sqlite:///\S+/mlflow\.db cannot be used, because \S+ is no SQLite database"):
         Store({"output_dir": str(tmp_path), "tracking": {"uri": harness.store(tmp_path), "experiment": "groie"}})
 
 

@@ -137,7 +137,7 @@ def test_description_says_whom_it_serves_and_how_to_get_it_again(store: Store, p
     assert tags[names.OVERRIDES] == "pre=none '+dataset.root=/some where'"
     assert "- sweep one: conv 5x5, baseline\n" in text
     assert "\npython run.py pre=none '+dataset.root=/some where'\n" in text
-    assert "\npython -m experiments reproduce a-trial\n" in text
+    assert f"\npython -m experiments reproduce a-trial --output-dir {paths.root.parents[1]}\n" in text
 
 
 def test_cost_is_of_all_attempts(store: Store, paths: TrialPaths) -> None:
@@ -253,7 +253,7 @@ def test_files_are_copied_once_for_each_end(store: Store, paths: TrialPaths, mon
     write(paths, record(1, 0.25))
     attempts.claim(paths.root, "1 x cpu").update(status="FINISHED")
     copied: list[str] = []
-    monkeypatch.setattr(MlflowClient, "log_artifact", lambda self, run_id, path: copied.append(path))
+    monkeypatch.setattr(MlflowClient, "log_artifact", lambda self, run_id, path, folder: copied.append(path))
     Run(store, paths).update()
     Run(store, paths).update()
     assert copied == [str(paths.config), str(paths.journal)]
