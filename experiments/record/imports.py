@@ -156,13 +156,13 @@ def _compared_as_ended(paths: TrialPaths, mine: dict[str, bytes], theirs: dict[s
 def _adapt(one: Incoming, outputs: OutputPaths, uri: str) -> str:
     """Makes an unpacked trial one of this output folder; returns the MLflow experiment that it is in."""
     config: dict[str, Any] = yaml.safe_load(one.paths.config.read_text())
-    one.paths.config.write_bytes(export.configuration(config, uri, output_dir=str(outputs.root)))
+    files.write(one.paths.config, export.configuration(config, uri, output_dir=str(outputs.root)))
     if one.target.description.exists():
         description = json.loads(one.paths.description.read_text())
         there = json.loads(one.target.description.read_text())
         sweeps = _memberships(there["sweeps"], description["sweeps"])
         kept = there if one.novelty == THERE else description
-        one.paths.description.write_text(json.dumps({**kept, "sweeps": sweeps}, indent=2))
+        files.write(one.paths.description, json.dumps({**kept, "sweeps": sweeps}, indent=2))
     experiment: str = config["tracking"]["experiment"]
     return experiment
 
@@ -190,11 +190,11 @@ def _take(one: Incoming, outputs: OutputPaths, origin: dict[str, Any]) -> None:
         if content != one.target.description.read_bytes():
             files.write(one.target.description, content)
         return
-    one.paths.imported.write_text(json.dumps(origin, indent=2))
+    files.write(one.paths.imported, json.dumps(origin, indent=2))
     outputs.trials.mkdir(exist_ok=True)
     if one.novelty == FURTHER:
         output_folder.put_aside(outputs, one.target)
-    one.paths.root.rename(one.target.root)
+    files.move(one.paths.root, one.target.root)
 
 
 def _take_plans(staging: OutputPaths, outputs: OutputPaths) -> None:

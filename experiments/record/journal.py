@@ -39,9 +39,12 @@ def stamped(**fields: Any) -> Record:
 
 
 def append(path: Path, record: Record) -> None:
-    """Appends one record in a single write."""
+    """Appends one record in a single write; one of a complete epoch is on the disk before this returns."""
     with path.open("a") as file:
         file.write(json.dumps(record) + "\n")
+        file.flush()
+        if "step" in record:
+            os.fsync(file.fileno())
 
 
 def mend(path: Path) -> int:
