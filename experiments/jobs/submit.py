@@ -93,7 +93,7 @@ def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
 
 
 def _attempts(todo: list[Path]) -> list[int]:
-    return [attempt.number if (attempt := attempts.last(root)) else 0 for root in todo]
+    return [max(attempts.numbers(root), default=0) for root in todo]
 
 
 def _refused(error: Exception) -> bool:

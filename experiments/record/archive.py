@@ -23,6 +23,7 @@ from rich.progress import track
 from experiments import files
 from experiments.display import console
 from experiments.errors import UserError
+from experiments.reading import first, shown
 
 FORMAT = 2  # raise it when what an archive holds comes to mean something else
 OLDEST = 1  # that is read: without `errors.json`, the errors among the metrics of the last epoch
@@ -193,15 +194,3 @@ def _checked(source: IO[bytes], name: str, expected: Content) -> Iterator[bytes]
         yield block
     if size != expected.size or digest.hexdigest() != expected.sha256:
         raise ArchiveError(f"holds {name} with another content than its {MANIFEST} says")
-
-
-def first(error: ValidationError) -> str:
-    """Returns the first thing that is wrong, in a line."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(shown(str(part))[1:-1] for part in found["loc"])
-    return f"{place}: {found['msg']}" if place else found["msg"]
-
-
-def shown(text: str) -> str:
-    """Returns text of unknown origin as it may be printed."""
-    return ascii(text if len(text) <= 100 else text[:100] + "...")

@@ -3,7 +3,6 @@
 The folder is the record; the run is its copy. Nothing is kept in memory that would be lost with a process or a store.
 """
 
-import json
 import logging
 import os
 import shlex
@@ -35,7 +34,7 @@ from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning import stores
-from experiments.record import origin, pages, whole, wording
+from experiments.record import described, journal, origin, pages, whole, wording
 from experiments.record.journal import Reader
 
 SECONDS, LONGEST_SECONDS = 1.0, 15.0  # between two updates of a run; doubled while the store is in trouble
@@ -89,9 +88,9 @@ class Run:
     def update(self) -> None:
         """Brings the run up to date; a second time in a row changes nothing.
 
-        Raises what the store raises, and ShortenedError where a finished trial lacks records of its epochs.
+        Raises what the store raises, and DamagedError where a file of the trial cannot be used.
         """
-        description = json.loads(self.paths.description.read_text())
+        description = described.read(self.paths)
         tried = attempts.every(self.paths.root)
         attempt = tried[-1] if tried else None
         ended = attempt is not None and not attempt.alive
@@ -112,7 +111,7 @@ class Run:
         self._tag({**_tags(description, self.outputs), **self._origin(attempt), **told})
         if anew and attempt and ended:
             status = attempt.status or names.KILLED
-            self.client.set_terminated(self.run_id, status, end_time=_milliseconds(attempt.heard))
+            self.client.set_terminated(self.run_id, status, end_time=_milliseconds(max(one.heard for one in tried)))
         elif anew:
             self.client.update_run(self.run_id, status=names.RUNNING)
         self._tag({names.SETTLED: settled})  # last: what was not reached before the store broke off is done again
@@ -156,7 +155,7 @@ class Run:
         records = self.reader.new_records()
         for path in (self.paths.cost, self.paths.errors):
             if path not in self.read and path.exists():
-                records.append(json.loads(path.read_text()))
+                records.append(journal.point(path))
                 self.read.add(path)
         self.pending += [
             Metric(name, value, point["time"], point["step"])
