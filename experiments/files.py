@@ -1,11 +1,17 @@
-"""Files written in one step: a reader sees all of the old or all of the new, whenever a writer is stopped."""
+"""The one way to write files: a reader sees all of the old or all of the new, also after a kill or a power cut.
 
+Content is on the disk before a file gets its name, and the name before the function returns.
+"""
+
+import errno
 import hashlib
 import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+NO_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # of file systems that cannot be asked to settle a folder
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -17,7 +23,7 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> int:
     """Writes a file that is too large to be in memory; returns its size in bytes."""
     with _whole(path, parts) as part:
         size = part.stat().st_size
-        part.replace(path)
+        move(part, path)
     return size
 
 
@@ -28,7 +34,28 @@ def create(path: Path, content: str | bytes) -> bool:
             os.link(part, path)  # unlike a rename, fails where the name is taken
         except FileExistsError:
             return False
+        settle(path.parent)
     return True
+
+
+def move(source: Path, target: Path) -> None:
+    """Gives a file or a folder another name, in place of a file that has it; its content must be on the disk."""
+    source.replace(target)
+    settle(target.parent)
+    if source.parent != target.parent:
+        settle(source.parent)
+
+
+def settle(path: Path) -> None:
+    """Returns once a file's content, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_FOLDERS or not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def digest(path: Path) -> str:
@@ -43,6 +70,8 @@ def _whole(path: Path, parts: Iterable[bytes]) -> Iterator[Path]:
     try:
         with part.open("wb") as file:
             file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
         yield part
     finally:
         part.unlink(missing_ok=True)

@@ -24,6 +24,11 @@ class OutputPaths:
         return self.root / "artifacts"
 
     @property
+    def record_lock(self) -> Path:
+        """Locked while a command gives trials their records."""
+        return self.root / "record.lock"
+
+    @property
     def trials(self) -> Path:
         return self.root / "trials"
 

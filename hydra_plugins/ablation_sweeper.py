@@ -17,7 +17,7 @@ class AblationSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
         from experiments.jobs import submit
-        from experiments.planning import beforehand, calibration, plan, shown, sweep, throughput
+        from experiments.planning import beforehand, calibration, folders, plan, shown, sweep, throughput
         from experiments.record import provenance
 
         loader = self.hydra_context.config_loader
@@ -40,7 +40,7 @@ class AblationSweeper(Sweeper):
         submit.check_here(planned, launcher)
         beforehand.judge(planned)
         plan.look_at_data(planned)
-        plan.freeze(planned)
+        folders.freeze(planned)
         shown.show(planned)
         plan.write(planned)
         provenance.warn()

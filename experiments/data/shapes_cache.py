@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import Progress
 
+from experiments import files
 from experiments.data import shapes
 from experiments.errors import UserError
 
@@ -90,7 +90,7 @@ def _draw_all(spec: ShapesSpec, target: Path, console: Console) -> None:
                 name = f"{split}/{index:06d}.png"
                 _, png = cv2.imencode(".png", shapes.draw(scene, spec.image_size))
                 # not cv2.imwrite, which keeps silent about a full disk
-                (partial / "images" / name).write_bytes(png.tobytes())
+                files.write(partial / "images" / name, png.tobytes())
                 size = {"width": spec.image_size, "height": spec.image_size}
                 images.append({"id": index + 1, "file_name": name, **size})
                 for annotation in shapes.annotate(scene, spec.image_size):
@@ -99,5 +99,5 @@ def _draw_all(spec: ShapesSpec, target: Path, console: Console) -> None:
             categories = [{"id": i + 1, "name": name} for i, name in enumerate(shapes.CLASSES)]
             info = {"description": "shapes, drawn by this repository", "version": str(VERSION), **asdict(spec)}
             content = {"info": info, "images": images, "annotations": annotations, "categories": categories}
-            (partial / "annotations" / f"{split}.json").write_text(json.dumps(content))
-    os.replace(partial, target)
+            files.write(partial / "annotations" / f"{split}.json", json.dumps(content))
+    files.move(partial, target)

@@ -9,42 +9,51 @@ together, on one machine or on several that share the folder, and no server and 
 import contextlib
 import json
 import os
+import re
 import socket
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
+from pydantic import Field, TypeAdapter
 
 from experiments import files, names
+from experiments.reading import DamagedError, of_json, unreadable
 
 BEAT_SECONDS = 2.0  # how often an owner touches its file
 LAPSE_SECONDS = 60.0  # ranks end themselves when their attempt has not been touched for so long
 EXPIRY_SECONDS = 120.0  # an attempt of another machine that was not touched for so long is over; well above LAPSE
 
-TO_DO, INTERRUPTED = "to do", "interrupted"  # states of a trial beside MLflow's status words
+# States of a trial beside MLflow's status words; of one that is DAMAGED a file cannot be used.
+TO_DO, INTERRUPTED, DAMAGED = "to do", "interrupted", "damaged"
+FILE = re.compile(r"([0-9]{4}|[1-9][0-9]{4,8})\.json")  # whatever else lies beside the attempts is none
+
+Seconds = Annotated[float, Field(ge=0, lt=2**33, allow_inf_nan=False)]  # since 1970
 
 
 @dataclass(frozen=True)
 class Attempt:
     """What the file of an attempt says, and how long ago its owner was last alive."""
 
-    number: int
+    number: Annotated[int, Field(ge=1)]
     host: str
-    process: int
+    process: Annotated[int, Field(ge=0, lt=2**31)]
     born: float  # when that process started, seconds since 1970: process numbers come again
-    started: float  # seconds since 1970
-    device: str  # what it runs on, such as "cpu" or "2 x NVIDIA H100"
+    started: Seconds
+    device: Annotated[str, Field(pattern=r"^[0-9]{1,5} x .")]  # what it runs on: "1 x cpu", "2 x NVIDIA H100"
     rendezvous: str | None = None  # HOST:PORT where the ranks of several nodes meet
     job: str | None = None  # of the cluster that started it
-    status: str | None = None  # how it ended, one of MLflow's words; None while it has not
+    status: Annotated[str, Field(pattern=f"^({names.FINISHED}|{names.FAILED}|{names.KILLED})$")] | None = (
+        None  # how it ended, one of MLflow's words; None while it has not
+    )
     reason: str | None = None
     transient: bool = False  # a failure that may not come again
     journal: str | None = None  # SHA-256 of the records of all epochs, where it finished them
     memory_at: int | None = None  # the step of training at which memory ran out, if it did
-    ended: float | None = None  # seconds since 1970; None where its owner could not say
+    ended: Seconds | None = None  # None where its owner could not say
     touched: float = 0.0  # the last sign of life, seconds since 1970; kept by the file system alone
 
     @property
@@ -63,13 +72,13 @@ class Attempt:
 
     @property
     def age(self) -> float:
-        """Returns the seconds since the last sign of life."""
-        return max(0.0, time.time() - self.touched)
+        """Returns the seconds between the last sign of life and now, in whichever order: clocks are set back."""
+        return abs(time.time() - self.touched)
 
     @property
     def heard(self) -> float:
-        """Returns when it was last alive, in seconds since 1970."""
-        return self.ended if self.ended is not None else self.touched
+        """Returns when it was last alive, in seconds since 1970: not before it started, whatever clocks say."""
+        return max(self.started, self.ended if self.ended is not None else self.touched)
 
     @property
     def state(self) -> str:
@@ -77,6 +86,9 @@ class Attempt:
         if self.alive:
             return names.RUNNING
         return self.status if self.status in (names.FINISHED, names.FAILED) else INTERRUPTED
+
+
+ATTEMPT = TypeAdapter(Attempt)
 
 
 class TakenError(Exception):
@@ -111,7 +123,10 @@ class Claim:
 
 
 def claim(folder: Path, device: str, job: str | None = None) -> Claim:
-    """Begins a new attempt at the trial in `folder`; TakenError where it is finished or somebody works on it."""
+    """Begins a new attempt at the trial in `folder`; TakenError where it is finished or somebody works on it.
+
+    Raises DamagedError where the last attempt cannot be read.
+    """
     earlier = last(folder)
     if earlier is not None and earlier.state in (names.RUNNING, names.FINISHED):
         raise TakenError(earlier.state)
@@ -133,21 +148,33 @@ def claim(folder: Path, device: str, job: str | None = None) -> Claim:
 
 
 def last(folder: Path) -> Attempt | None:
-    """Returns the newest attempt at the trial in `folder`, None where there was none."""
-    numbers = [int(path.stem) for path in (folder / "attempts").glob("[0-9]*.json")]
-    if not numbers:
-        return None
-    return _read(_file(folder, max(numbers)))
+    """Returns the newest attempt at the trial in `folder`, None where there was none; DamagedError."""
+    found = numbers(folder)
+    return _read(folder, found[-1]) if found else None
 
 
 def every(folder: Path) -> list[Attempt]:
-    """Returns all attempts at the trial in `folder`, oldest first."""
-    return [_read(path) for path in sorted((folder / "attempts").glob("[0-9]*.json"))]
+    """Returns all attempts at the trial in `folder`, oldest first; DamagedError where one cannot be read."""
+    return [_read(folder, number) for number in numbers(folder)]
+
+
+def numbers(folder: Path) -> list[int]:
+    """Returns the numbers of the attempts at the trial in `folder`, rising; DamagedError where they are not listed."""
+    place = folder / "attempts"
+    try:
+        return sorted(int(name.removesuffix(".json")) for name in os.listdir(place) if FILE.fullmatch(name))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(place, error) from error
 
 
 def state(folder: Path) -> str:
-    """Returns TO_DO, RUNNING, INTERRUPTED, FINISHED or FAILED for the trial in `folder`."""
-    attempt = last(folder)
+    """Returns TO_DO, RUNNING, INTERRUPTED, FINISHED, FAILED or DAMAGED for the trial in `folder`."""
+    try:
+        attempt = last(folder)
+    except DamagedError:
+        return DAMAGED
     return attempt.state if attempt else TO_DO
 
 
@@ -161,12 +188,13 @@ def end_with(folder: Path, number: int) -> None:
 
     def watch() -> None:
         lapsed = False
-        heard = time.time()
+        touched, heard = 0.0, time.monotonic()  # two clocks are not compared, of which one may be set back
         while os.getppid() == launcher and not _file(folder, number + 1).exists():
             time.sleep(BEAT_SECONDS)
             with contextlib.suppress(OSError):  # a shared folder that is away for a moment
-                heard = path.stat().st_mtime
-            lapsed_before, lapsed = lapsed, time.time() - heard > LAPSE_SECONDS
+                if touched != (touched := path.stat().st_mtime):
+                    heard = time.monotonic()
+            lapsed_before, lapsed = lapsed, time.monotonic() - heard > LAPSE_SECONDS
             if lapsed and lapsed_before:  # twice: after a machine's sleep, the owner gets time for a touch
                 break
         os._exit(1)
@@ -174,9 +202,15 @@ def end_with(folder: Path, number: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _read(path: Path) -> Attempt:
-    facts = json.loads(path.read_text())
-    return Attempt(**facts, touched=path.stat().st_mtime)
+def _read(folder: Path, number: int) -> Attempt:
+    path = _file(folder, number)
+    _, attempt = of_json(path, ATTEMPT)
+    if attempt.number != number:
+        raise DamagedError(path, f"is damaged (it is attempt {attempt.number})")
+    try:
+        return replace(attempt, touched=path.stat().st_mtime)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _file(folder: Path, number: int) -> Path:

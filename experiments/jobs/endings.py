@@ -1,5 +1,6 @@
 """How an attempt ended, from what its processes left, and whether another may end otherwise."""
 
+import contextlib
 import json
 import re
 import signal
@@ -27,8 +28,8 @@ class Outcome:
 
 def told(paths: TrialPaths) -> Outcome:
     """Returns how a trial's processes say that they ended, else what torchrun's summary says of signals."""
-    if paths.ending.exists():
-        return Outcome(**json.loads(paths.ending.read_text()))
+    with contextlib.suppress(OSError, ValueError, TypeError):  # there is none, or it was damaged
+        return Outcome(**json.loads(paths.ending.read_bytes()))
     last = paths.log.read_text(errors="replace").rpartition("--- attempt")[2]
     signals = re.findall(r"Signal \d+ \((SIG\w+)\)", last)  # of a rank
     signals += [signal.Signals(int(number)).name for number in re.findall(r"got signal: (\d+)", last)]  # torchrun's own

@@ -1,13 +1,10 @@
 """Runs one trial in processes of its own and sees it to its end: watches the journal, writes MLflow."""
 
-import json
 import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from experiments import names
 from experiments.display import TrialDisplay, console
@@ -16,7 +13,8 @@ from experiments.jobs import attempts, endings, helper, matching, nodes, ranks, 
 from experiments.jobs.endings import Outcome
 from experiments.paths import TrialPaths
 from experiments.planning import resources
-from experiments.record import journal, origin, provenance, whole
+from experiments.reading import DamagedError
+from experiments.record import described, journal, origin, provenance, whole
 from experiments.record.journal import Reader
 from experiments.record.tracking import Courier
 from experiments.training import checkpoints
@@ -32,11 +30,15 @@ def run_trial(folder: Path, launch: Path) -> str:
     folder of all jobs started together, has a stop file.
     """
     paths = TrialPaths(folder)
-    config = yaml.safe_load(paths.config.read_text())
-    with nodes.ended_by_cluster():
-        if nodes.is_helper(config):
-            return helper.run(paths, config)
-        return _run(paths, config, launch)
+    try:
+        config = described.configuration(paths)
+        with nodes.ended_by_cluster():
+            if nodes.is_helper(config):
+                return helper.run(paths, config)
+            return _run(paths, config, launch)
+    except DamagedError as error:  # which costs no other trial
+        console.print(f"{folder.name}: {error}", style="red", markup=False)
+        return attempts.DAMAGED
 
 
 def _run(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str:
@@ -67,10 +69,10 @@ def _train(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
 
 
 def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], launch: Path) -> Outcome:
-    description = json.loads(paths.description.read_text())
     outcome = Outcome(names.KILLED, "interrupted")
     courier = display = sealed = None
     try:
+        description = described.read(paths)
         ranks.end_leftovers(paths, claim.attempt.number)
         _mend(paths)
         paths.ending.unlink(missing_ok=True)
@@ -121,10 +123,21 @@ def _mend(paths: TrialPaths) -> None:
 
 
 def _note(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
-    """Writes down the attempt's provenance; says so where another source trained the epochs so far."""
-    trained = origin.trained(paths)
+    """Writes down the attempt's provenance; says so where another source trained the epochs so far.
+
+    Nothing of it ends the trial.
+    """
+    trained: list[origin.Part] = []
+    try:
+        trained = origin.trained(paths)
+    except Exception as error:  # of whatever a folder may hold
+        console.print(f"{paths.root.name}: its earlier sources are not known: {error}", style="yellow", markup=False)
     source = provenance.note(paths, config, attempt)
-    if crossing := origin.crossing(trained, source):
+    try:
+        crossing = origin.crossing(trained, source)
+    except Exception as error:  # of source files that cannot be read
+        crossing = f"; whether its source has changed is not known: {error}"
+    if crossing:
         console.print(f"{paths.root.name}: resumes after epoch {trained[-1].last}{crossing}", markup=False)
 
 

@@ -5,7 +5,6 @@ trial's state, and the same command makes what is lacking, without training.
 """
 
 import contextlib
-import json
 import math
 import signal
 import socket
@@ -23,7 +22,7 @@ from experiments.display import console
 from experiments.errors import UserError
 from experiments.jobs import attempts, ranks, stopping
 from experiments.paths import TrialPaths
-from experiments.record import whole, wording
+from experiments.record import described, whole, wording
 from experiments.record.tracking import Courier
 
 POLL_SECONDS = 0.2
@@ -37,7 +36,7 @@ def is_due(paths: TrialPaths) -> bool:
 
 def make(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
     """Makes the matches and errors of a finished trial and brings them to MLflow; says so where that fails."""
-    title = wording.title(json.loads(paths.description.read_text()))
+    title = wording.title(described.read(paths))
     paths.work.mkdir(exist_ok=True)  # an imported trial has none
     try:
         with FileLock(paths.matching_lock, timeout=0):
@@ -60,6 +59,7 @@ def _try(paths: TrialPaths, config: dict[str, Any], launch: Path, title: str) ->
     console.print(f"{title}: COCO's decision on each detection (matches.npz)", markup=False)
     paths.unmatched.unlink(missing_ok=True)
     try:
+        whole.without_damaged_matches(paths)
         whole.restore(paths)
         reason = _supervise(paths, config, launch)
     except UserError as error:
@@ -67,7 +67,7 @@ def _try(paths: TrialPaths, config: dict[str, Any], launch: Path, title: str) ->
     if reason is None:
         return None
     if paths.unmatched.exists():  # the process itself knew why
-        reason = paths.unmatched.read_text()
+        reason = paths.unmatched.read_text(errors="replace")
     reason = textwrap.shorten(reason, LONGEST, placeholder=" ...")
     with contextlib.suppress(OSError):  # a full disk
         files.write(paths.unmatched, reason)

@@ -16,5 +16,12 @@ def ask(folder: Path, how: str) -> None:
 
 def asked(*folders: Path) -> str | None:
     """Returns the gravest wish that was left in any of the folders, None where there is none."""
-    wishes = [path.read_text() for folder in folders if (path := folder / "stop").exists()]
+    wishes = [_wish(path) for folder in folders if (path := folder / "stop").exists()]
     return NOW if NOW in wishes else DRAIN if wishes else None
+
+
+def _wish(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, ValueError):  # damaged, or taken back meanwhile; that it is there is a wish
+        return DRAIN

@@ -17,7 +17,7 @@ from types import FrameType
 
 from hydra.plugins.launcher import Launcher
 
-from experiments import names
+from experiments import files, names
 from experiments.commands import Place, override
 from experiments.display import console
 from experiments.errors import UserError
@@ -78,7 +78,7 @@ def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
             ask(where, NOW)
             _outlast(todo, where, plan.place)
         except Exception as error:  # whatever a cluster's software raises
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 root = plan.outputs.root
                 raise UserError(f"no space left in {root}; make room, then give the same command") from error
             reason = textwrap.shorten(str(error), 300)
@@ -86,14 +86,14 @@ def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
                 raise UserError(
                     f"the launcher starts no job: {reason}; its settings are in docs/clusters.md"
                 ) from error
-            (where / "error.txt").write_text("".join(traceback.format_exception(error)))
+            files.write(where / "error.txt", "".join(traceback.format_exception(error)))
             console.print(f"the launcher lost a job: {reason}; see {where / 'error.txt'}", style="red", markup=False)
             _outlast(todo, where, plan.place)
     return asked(where) is not None and not plan.settings["fail_fast"]
 
 
 def _attempts(todo: list[Path]) -> list[int]:
-    return [attempt.number if (attempt := attempts.last(root)) else 0 for root in todo]
+    return [max(attempts.numbers(root), default=0) for root in todo]
 
 
 def _refused(error: Exception) -> bool:

@@ -39,7 +39,7 @@ def epoch_seconds(trial: Trial) -> float | None:
     with tempfile.TemporaryDirectory() as folder:
         paths = TrialPaths(Path(folder).resolve())
         files.write(paths.config, yaml.safe_dump(trial.config))
-        claim = attempts.claim(paths.root, "calibration")
+        claim = attempts.claim(paths.root, "1 x calibration")
         with paths.log.open("wb") as log:
             process = ranks.start(paths, trial.config, claim.attempt, log)
             try:

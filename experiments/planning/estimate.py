@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-import yaml
-
 from experiments import names
 from experiments.data import datasets
 from experiments.errors import UserError
@@ -20,7 +18,8 @@ from experiments.jobs import attempts
 from experiments.jobs.attempts import Attempt
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning.trial import Trial, identity, unseeded, variant_of
-from experiments.record import journal
+from experiments.reading import DamagedError
+from experiments.record import described, journal, provenance
 
 MODULES = ("aggregation", "pre", "post")
 
@@ -82,12 +81,12 @@ NONE = Estimate(None, "")
 def measured(outputs: OutputPaths) -> list[Measured]:
     """Returns what each trial of the folder took that has completed an epoch, finished or not.
 
-    One whose configuration is none, as an earlier version or another hand may have left it, tells nothing.
+    A damaged one, or one whose configuration is of an earlier version, tells nothing.
     """
     found = []
-    for folder in sorted(outputs.trials.glob("*/")):
-        with suppress(LookupError, TypeError, AttributeError, yaml.YAMLError):
-            found.append(_measured(TrialPaths(folder)))
+    for paths in described.folders(outputs):
+        with suppress(DamagedError, LookupError, TypeError, AttributeError):
+            found.append(_measured(paths))
     return [one for one in found if one is not None]
 
 
@@ -96,7 +95,7 @@ def _measured(paths: TrialPaths) -> Measured | None:
     records, now = found.complete, found.newest
     if not records or not paths.config.exists():
         return None
-    config = yaml.load(paths.config.read_text(), Loader=yaml.CSafeLoader)
+    config = described.configuration(paths)
     attempt = attempts.last(paths.root)
     ranks, _, device = (attempt.device if attempt else "1 x cpu").partition(" x ")
     last = max(records)
@@ -119,6 +118,7 @@ def _epoch(record: journal.Record) -> Epoch:
     metrics, samples = record["metrics"], record.get("samples") or [{"step": 0}]
     steps = samples[-1]["step"] - samples[0]["step"]
     step = (samples[-1]["time"] - samples[0]["time"]) / 1000 / steps if steps else None
+    step = step if step is None or step > 0 else None  # a clock was set back
     return Epoch(metrics.get(names.EPOCH_SECONDS, 0.0), step, metrics.get(names.VALIDATION_SECONDS, 0.0))
 
 
@@ -126,9 +126,9 @@ def _validated(config: dict[str, Any], paths: TrialPaths, attempt: Attempt | Non
     """Returns how many images a trial was evaluated on, from what it noted itself: its data may be gone."""
     if config["dataset"]["kind"] == "shapes":
         return datasets.validation_images(config)
-    noted = paths.provenance(attempt.number) if attempt else paths.root / "nothing"
-    known = json.loads(noted.read_text()) if noted.exists() else {}
-    images: int | None = known.get("data", {}).get("val", {}).get("images")
+    if attempt is None or not paths.provenance(attempt.number).exists():
+        return None
+    images: int | None = provenance.read(paths, attempt.number).get("data", {}).get("val", {}).get("images")
     return images
 
 

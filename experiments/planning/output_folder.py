@@ -8,6 +8,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from experiments import files
 from experiments.errors import UserError
 from experiments.paths import OutputPaths, TrialPaths
 
@@ -63,7 +64,7 @@ def put_aside(outputs: OutputPaths, trial: TrialPaths) -> None:
     moment = datetime.now(UTC).strftime("%Y-%m-%d_%H-%M-%S.%f")
     try:
         with FileLock(trial.matching_lock, timeout=0):
-            trial.root.rename(outputs.replaced / f"{trial.root.name}.{moment}")
+            files.move(trial.root, outputs.replaced / f"{trial.root.name}.{moment}")
     except Timeout as error:
         raise UserError(
             f"another command makes the matches of {trial.root.name}; wait for it, then give the same command"

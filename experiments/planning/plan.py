@@ -1,7 +1,6 @@
 """From override lists to unique trials, and for each what is to be done: nothing is written before all can be run."""
 
 import json
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -19,13 +17,14 @@ from experiments.data import datasets
 from experiments.display import console
 from experiments.errors import UserError, explain
 from experiments.jobs import attempts
-from experiments.paths import OutputPaths
+from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning import decision, estimate, known_types, output_folder, rehearsal, resources, stores
 from experiments.planning.compose import Compose, Composer
 from experiments.planning.labels import Labels
 from experiments.planning.sweep import Request
 from experiments.planning.trial import Trial
-from experiments.record import git, whole
+from experiments.reading import DamagedError
+from experiments.record import described, git, whole
 
 
 @dataclass
@@ -124,14 +123,25 @@ def _look(plan: Plan) -> None:
     """Finds out the state of each trial and what is to be done about it."""
     done, source = estimate.measured(plan.outputs), cache(lambda: git.source().facts())
     for entry in plan.entries:
-        attempt = attempts.last(entry.trial.paths.root)
-        entry.state = attempt.state if attempt else attempts.TO_DO
-        found = decision.decide(entry.trial, attempt, source)
-        entry.runs, entry.why, entry.replaces, entry.stale = found.runs, found.why, found.replaces, found.stale
-        if entry.state == names.FINISHED and not entry.runs:
-            _complete(entry)
-        elif entry.runs:
+        try:
+            _judge(entry, source)
+        except DamagedError as error:  # which costs no other trial; to train it again puts the damaged folder aside
+            entry.state, entry.why = attempts.DAMAGED, str(error)
+            entry.runs = entry.replaces = entry.trial.config["rerun"] is True
+        if entry.runs and entry.trains:
             entry.cost = estimate.estimate(entry.trial, done, entry.replaces)
+
+
+def _judge(entry: Entry, source: Callable[[], dict[str, Any]]) -> None:
+    """Decides what is done about a trial; DamagedError where its folder does not tell."""
+    attempt = attempts.last(entry.trial.paths.root)
+    entry.state = attempt.state if attempt else attempts.TO_DO
+    found = decision.decide(entry.trial, attempt, source)
+    entry.runs, entry.why, entry.replaces, entry.stale = found.runs, found.why, found.replaces, found.stale
+    if attempt and not entry.replaces and entry.trial.paths.description.exists():
+        described.read(entry.trial.paths)  # what it says of sweeps and data is kept
+    if entry.state == names.FINISHED and not entry.runs:
+        _complete(entry)
 
 
 def _complete(entry: Entry) -> None:
@@ -153,65 +163,6 @@ def look_at_data(plan: Plan) -> None:
         console.print(f"note: {note}", markup=False)
     for trial in plan.trials:
         datasets.keep(trial.config)
-
-
-def freeze(plan: Plan) -> None:
-    """Writes the folders of the trials to run, and makes the others members of the sweeps that ask for them.
-
-    Data sets are made first, and the store, so that what is missing stops the sweep before it starts.
-    """
-    from experiments.record.tracking import Store, deliver
-
-    data = [_fingerprints(entry) for entry in plan.entries]
-    output_folder.mark(plan.outputs.root)
-    store = Store(plan.settings)  # here and now, so that jobs find it made
-    for entry, fingerprints in zip(plan.entries, data, strict=True):
-        trial, paths = entry.trial, entry.trial.paths
-        if entry.replaces:
-            output_folder.put_aside(plan.outputs, paths)
-        earlier = json.loads(paths.description.read_text()) if paths.description.exists() else {}
-        tags = {**earlier.get("sweeps", {}), **_membership(entry, plan.sweeps)}
-        paths.root.mkdir(parents=True, exist_ok=True)
-        files.create(paths.record, uuid.uuid4().hex)  # once, however many commands plan the trial together
-        record = paths.record.read_text()
-        description = {**trial.describe(), names.RECORD: record, "data": fingerprints, "sweeps": tags}
-        files.write(paths.description, json.dumps(description, indent=2))
-        if entry.runs:
-            paths.stop.unlink(missing_ok=True)
-            files.write(paths.config, yaml.dump(trial.config, Dumper=yaml.CSafeDumper, sort_keys=False))
-        elif entry.state != names.RUNNING:  # else whoever runs it reads the description
-            deliver(store, paths)
-
-
-def _fingerprints(entry: Entry) -> dict[str, str]:
-    """Returns the hashes of a trial's annotation files; UserError where it was begun on others."""
-    trial = entry.trial
-    now = {split: part.sha256 for split, part in datasets.locate(trial.config).items()}
-    paths = trial.paths
-    begun = entry.state != attempts.TO_DO and not entry.replaces
-    if begun and json.loads(paths.description.read_text())["data"] != now:
-        name = trial.config["dataset"]["name"]
-        raise UserError(
-            f"{trial.trial_id} is {entry.state.lower()}, but on other annotations than dataset={name} now has; "
-            "give the other data a name of its own (dataset.name=...) or another output_dir"
-        )
-    return now
-
-
-def _membership(entry: Entry, asked: Sequence[str]) -> dict[str, str]:
-    """Returns the tags by which a run says which sweeps it belongs to, where, and which rows of them it serves."""
-    now = datetime.now(UTC).isoformat()
-    tags = {}
-    for sweep, rows in entry.memberships.items():
-        key = names.sweep_key(sweep)
-        tags[names.SWEEP + key] = sweep
-        if sweep in asked:
-            tags[names.PLANNED + key] = now
-        if sweep in entry.places:
-            tags[names.PLACE + key] = str(entry.places[sweep])
-        if rows:
-            tags[names.ROWS + key] = json.dumps(rows)
-    return tags
 
 
 def write(plan: Plan) -> Path:
@@ -267,15 +218,16 @@ def estimate_unknown(plan: Plan, doing: str, of: Callable[[Trial], estimate.Esti
 
 def summarize(plan: Plan) -> bool:
     """Says what became of the plan and how to read it; returns whether every trial is finished."""
+    left_out = {entry.trial.trial_id: entry.why for entry in plan.entries if _is_left_out(entry)}
     states = {entry.trial.trial_id: attempts.state(entry.trial.paths.root) for entry in plan.entries}
+    states |= dict.fromkeys(left_out, attempts.DAMAGED)
     unfinished = {trial: state for trial, state in states.items() if state != names.FINISHED}
     finished = [entry.trial for entry in plan.entries if entry.trial.trial_id not in unfinished]
-    unmatched = {trial.trial_id: why for trial in finished if (why := whole.of(trial.paths).matches)}
+    unmatched = {trial.trial_id: why for trial in finished if (why := _unmatched(trial.paths))}
     console.print(f"{len(states) - len(unfinished)} of {len(states)} trials finished")
     for trial, state in unfinished.items():
-        attempt = attempts.last(plan.outputs.trial(trial).root)
-        reason = f": {attempt.reason}" if attempt and attempt.reason else ""
-        console.print(f"  {state.lower()}  {trial}{reason}", markup=False)
+        reason = left_out.get(trial) or _reason(plan.outputs.trial(trial))
+        console.print(f"  {state.lower()}  {trial}{reason and ': '}{reason}", markup=False)
     if names.FAILED in unfinished.values():
         console.print(
             "the same command goes on where the others stopped; with retry.failed=true it tries the failed again"
@@ -283,9 +235,9 @@ def summarize(plan: Plan) -> bool:
     elif set(unfinished.values()) == {names.RUNNING}:
         command = plan.place.command("experiments", "status", "--watch")
         console.print(f"another command still runs them: {command}", markup=False)
-    elif unfinished:
+    elif set(unfinished.values()) - {attempts.DAMAGED}:
         console.print("the same command goes on where they stopped")
-    elif not unmatched:
+    elif not unfinished and not unmatched:
         command = plan.place.command("analysis", "table", "--sweep", "last")
         console.print(f"read them: {command}   or in MLflow: {plan.place.pages()}", markup=False)
     for trial_id, why in unmatched.items():
@@ -293,3 +245,23 @@ def summarize(plan: Plan) -> bool:
     if unmatched:
         console.print("the same command makes matches.npz, without training; tables have all else", style="yellow")
     return not unfinished and not unmatched
+
+
+def _is_left_out(entry: Entry) -> bool:
+    return entry.state == attempts.DAMAGED and not entry.runs
+
+
+def _unmatched(paths: TrialPaths) -> str | None:
+    try:
+        return whole.of(paths).matches
+    except DamagedError as error:
+        return str(error)
+
+
+def _reason(paths: TrialPaths) -> str:
+    """Returns why a trial is not finished, "" where nothing tells."""
+    try:
+        attempt = attempts.last(paths.root)
+    except DamagedError as error:
+        return str(error)
+    return (attempt.reason or "") if attempt else ""

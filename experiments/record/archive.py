@@ -11,17 +11,19 @@ import stat
 import struct
 import uuid
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from pydantic import BaseModel, Field, ValidationError
 from rich.progress import track
 
+from experiments import files
 from experiments.display import console
 from experiments.errors import UserError
+from experiments.reading import first, shown
 
 FORMAT = 2  # raise it when what an archive holds comes to mean something else
 OLDEST = 1  # that is read: without `errors.json`, the errors among the metrics of the last epoch
@@ -56,14 +58,14 @@ class Manifest(BaseModel):
     files: dict[str, Content]
 
 
-def write(path: Path, study: str, commit: str | None, files: Iterable[tuple[str, bytes]]) -> Manifest:
+def write(path: Path, study: str, commit: str | None, contents: Iterable[tuple[str, bytes]]) -> Manifest:
     """Writes an archive as a whole or not at all; UserError where it cannot be written.
 
     Args:
         path: a new file.
         study: what it holds, as people call it.
         commit: of the program.
-        files: names, with slashes, and contents; read one after the other.
+        contents: names, with slashes, and contents; read one after the other.
     """
     if path.exists():
         raise UserError(f"{path} exists; give another name, or remove it first")
@@ -71,11 +73,12 @@ def write(path: Path, study: str, commit: str | None, files: Iterable[tuple[str,
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
         with ZipFile(part, "x", ZIP_DEFLATED) as zipped:
-            for name, content in files:
+            for name, content in contents:
                 manifest.files[name] = Content(size=len(content), sha256=hashlib.sha256(content).hexdigest())
                 zipped.writestr(_member(name), content)
             zipped.writestr(_member(MANIFEST), manifest.model_dump_json(indent=1))
-        part.replace(path)
+        files.settle(part)
+        files.move(part, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); give a file in a folder open to you") from error
     finally:
@@ -173,28 +176,21 @@ def _check_sizes(manifest: Manifest, folder: Path, limit: float) -> None:
 
 
 def _extract(zipped: ZipFile, member: ZipInfo, expected: Content, folder: Path) -> None:
-    """Writes a member as the manifest describes it, or nothing that is used."""
+    """Writes a member as the manifest describes it, or nothing."""
     target = folder / member.filename
     target.parent.mkdir(parents=True, exist_ok=True)
+    with zipped.open(member) as source:
+        files.write_parts(target, _checked(source, member.filename, expected))
+
+
+def _checked(source: IO[bytes], name: str, expected: Content) -> Iterator[bytes]:
+    """Yields the blocks of a member; ArchiveError where they are not what the manifest describes."""
     digest, size = hashlib.sha256(), 0
-    with zipped.open(member) as source, target.open("xb") as written:
-        while block := source.read(BLOCK):
-            size += len(block)
-            if size > expected.size:
-                break
-            digest.update(block)
-            written.write(block)
+    while block := source.read(BLOCK):
+        size += len(block)
+        if size > expected.size:
+            break
+        digest.update(block)
+        yield block
     if size != expected.size or digest.hexdigest() != expected.sha256:
-        raise ArchiveError(f"holds {member.filename} with another content than its {MANIFEST} says")
-
-
-def first(error: ValidationError) -> str:
-    """Returns the first thing that is wrong, in a line."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(shown(str(part))[1:-1] for part in found["loc"])
-    return f"{place}: {found['msg']}" if place else found["msg"]
-
-
-def shown(text: str) -> str:
-    """Returns text of unknown origin as it may be printed."""
-    return ascii(text if len(text) <= 100 else text[:100] + "...")
+        raise ArchiveError(f"holds {name} with another content than its {MANIFEST} says")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 import yaml
 from rich.progress import track
 
-from experiments import names
+from experiments import names, reading
 from experiments.display import console
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.record import archive, forms, git, status, whole
+from experiments.reading import DamagedError
+from experiments.record import archive, described, forms, git, origin, status, whole
 from experiments.record.status import Progress
 
 LAST, ALL = "last", "all"  # in place of a sweep's name: the one planned last, whatever the folder has
@@ -30,28 +32,46 @@ def pack(outputs: OutputPaths, study: str, file: Path) -> None:
         study: a sweep's name, `last` or `all`.
         file: to write, as a whole or not at all.
 
-    Raises UserError for an unknown study, one of which no trial has ended, one with a finished trial that no longer has
-    all its records, and a file that cannot be written.
+    Raises UserError for an unknown study, one of which no trial has ended, and a file that cannot be written; and, once
+    all others are written, where a file of a trial cannot be used.
     """
     name = _planned_last(outputs) if study == LAST else study
     trials = status.read(outputs, None if name == ALL else name)
     ended = [one for one in trials if one.attempt is not None and one.state != names.RUNNING]
+    damaged = {one.paths.root.name: flaw for one in trials if (flaw := one.damage or (one in ended and _flaw(one)))}
+    ended = [one for one in ended if one.paths.root.name not in damaged]
     if not ended:
-        raise UserError(f"no trial of {name} in {outputs.root} has ended; wait, or cancel what runs")
-    for one in ended:
-        whole.restore(one.paths)
+        told = "; ".join(damaged.values()) or "wait, or cancel what runs"
+        raise UserError(f"no trial of {name} in {outputs.root} has ended and is whole; {told}")
     manifest = archive.write(file, name, git.commit()[0], _contents(outputs, name, ended))
     size = sum(content.size for content in manifest.files.values()) / 2**20
     console.print(f"{len(ended)} trials of {name} are in {file} ({size:.1f} MiB unpacked)", markup=False)
     for one in trials:
-        if one not in ended:
+        if one not in ended and one.paths.root.name not in damaged:
             console.print(f"left out, as it is {one.state.lower()}: {one.paths.root.name}", markup=False)
+    if damaged:
+        raise UserError(f"{len(damaged)} were left out: {'; '.join(damaged.values())}")
+
+
+def _flaw(one: Progress) -> str | None:
+    """Returns what is wrong with a trial that who imports it would refuse; mends its journal where that is all."""
+    try:
+        whole.restore(one.paths)
+        described.configuration(one.paths)
+        for path in one.paths.root.glob("*.npz"):
+            if not zipfile.is_zipfile(path):
+                return str(DamagedError(path, "is damaged (it holds no arrays)"))
+    except DamagedError as error:
+        return str(error)
+    return next(iter(origin.flaws(one.paths)), None)
 
 
 def _planned_last(outputs: OutputPaths) -> str:
     """Returns the name of the sweep that was asked for last."""
-    tags = [item for one in status.read(outputs) for item in one.description["sweeps"].items()]
+    tags = [item for one in status.read(outputs) for item in one.description.get("sweeps", {}).items()]
     planned = [(datetime.fromisoformat(value), tag) for tag, value in tags if tag.startswith(names.PLANNED)]
+    if not planned:
+        raise UserError(f"no trial in {outputs.root} says which sweep was asked for last; name one, or all")
     return dict(tags)[names.SWEEP + max(planned)[1].removeprefix(names.PLANNED)]
 
 
@@ -63,9 +83,14 @@ def _contents(outputs: OutputPaths, study: str, trials: list[Progress]) -> Itera
         if attempts.last(one.paths.root) != one.attempt:
             raise UserError(f"{one.paths.root.name} was begun again meanwhile; export once it has ended")
     for path in sorted(outputs.plan("").parent.glob("*.json")):
-        name, content = f"plans/{path.name}", path.read_bytes()
-        if forms.largest(name) is not None and (study == ALL or study in json.loads(content)["sweeps"]):
-            yield name, _without_passwords(content)
+        name = f"plans/{path.name}"
+        try:
+            _, plan = reading.of_json(path, forms.PLANNED)
+        except DamagedError as error:  # which no command needs
+            console.print(f"left out: {error}", style="yellow", markup=False)
+            continue
+        if forms.largest(name) is not None and (study == ALL or study in plan.sweeps):
+            yield name, _without_passwords(path.read_bytes())
 
 
 def packed(paths: TrialPaths) -> dict[str, bytes]:

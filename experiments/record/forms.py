@@ -114,7 +114,7 @@ class Planned(BaseModel):
     made: str
 
 
-ATTEMPT, EPOCH, TOLD, ROWS = TypeAdapter(Attempt), TypeAdapter(Epoch), TypeAdapter(Told), TypeAdapter(list[Line])
+EPOCH, TOLD, ROWS, PLANNED = TypeAdapter(Epoch), TypeAdapter(Told), TypeAdapter(list[Line]), TypeAdapter(Planned)
 LINE, WORDS = TypeAdapter(Line), TypeAdapter(Words)
 WRITTEN = {field.name for field in fields(Attempt)} - {"touched"}
 

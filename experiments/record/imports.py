@@ -7,7 +7,7 @@ configuration that the command composes which asks for it.
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,8 @@ from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning import output_folder
-from experiments.record import archive, export, forms, inspection, status, sync
+from experiments.reading import DamagedError, of_json
+from experiments.record import archive, described, export, forms, inspection, status, sync
 from experiments.record.archive import ArchiveError
 from experiments.record.tracking import Store
 
@@ -106,7 +107,7 @@ def _checked(staging: OutputPaths, outputs: OutputPaths) -> list[Incoming]:
     folders = sorted(staging.trials.glob("*/"))
     if not folders:
         raise ArchiveError("holds no trial")
-    records = {path.read_text(): path.parent.name for path in outputs.trials.glob("*/record")}
+    records = {known: paths.root.name for paths in described.folders(outputs) if (known := described.noted(paths))}
     coming = []
     for folder in track(folders, "checking", console=console, disable=not console.is_terminal):
         paths = TrialPaths(folder)
@@ -128,8 +129,10 @@ def _compared(paths: TrialPaths, target: TrialPaths) -> str:
     """Returns what an unpacked trial is beside the one that is there; nothing where each has what the other lacks."""
     if not target.root.exists():
         return NEW
-    if attempts.state(target.root) == attempts.TO_DO:
+    if attempts.last(target.root) is None:  # DamagedError where that cannot be known
         return FURTHER
+    described.read(target)
+    described.configuration(target)
     mine, theirs = export.packed(target), export.packed(paths)
     tried = [{name: files[name] for name in files if name.startswith("attempts/")} for files in (mine, theirs)]
     if mine.get("record") != theirs["record"] or attempts.state(target.root) == names.RUNNING:
@@ -156,15 +159,21 @@ def _compared_as_ended(paths: TrialPaths, mine: dict[str, bytes], theirs: dict[s
 def _adapt(one: Incoming, outputs: OutputPaths, uri: str) -> str:
     """Makes an unpacked trial one of this output folder; returns the MLflow experiment that it is in."""
     config: dict[str, Any] = yaml.safe_load(one.paths.config.read_text())
-    one.paths.config.write_bytes(export.configuration(config, uri, output_dir=str(outputs.root)))
+    files.write(one.paths.config, export.configuration(config, uri, output_dir=str(outputs.root)))
     if one.target.description.exists():
         description = json.loads(one.paths.description.read_text())
-        there = json.loads(one.target.description.read_text())
-        sweeps = _memberships(there["sweeps"], description["sweeps"])
+        there = described.read(one.target) if one.novelty == THERE else _known(one.target)
+        sweeps = _memberships(there.get("sweeps", {}), description["sweeps"])
         kept = there if one.novelty == THERE else description
-        one.paths.description.write_text(json.dumps({**kept, "sweeps": sweeps}, indent=2))
+        files.write(one.paths.description, json.dumps({**kept, "sweeps": sweeps}, indent=2))
     experiment: str = config["tracking"]["experiment"]
     return experiment
+
+
+def _known(paths: TrialPaths) -> dict[str, Any]:
+    with suppress(DamagedError):
+        return described.read(paths)
+    return {}
 
 
 def _memberships(there: dict[str, str], coming: dict[str, str]) -> dict[str, str]:
@@ -190,17 +199,24 @@ def _take(one: Incoming, outputs: OutputPaths, origin: dict[str, Any]) -> None:
         if content != one.target.description.read_bytes():
             files.write(one.target.description, content)
         return
-    one.paths.imported.write_text(json.dumps(origin, indent=2))
+    files.write(one.paths.imported, json.dumps(origin, indent=2))
     outputs.trials.mkdir(exist_ok=True)
     if one.novelty == FURTHER:
         output_folder.put_aside(outputs, one.target)
-    one.paths.root.rename(one.target.root)
+    files.move(one.paths.root, one.target.root)
 
 
 def _take_plans(staging: OutputPaths, outputs: OutputPaths) -> None:
     """Adds the sweeps' plans, where there is none of the sweep that was made later."""
     for path in sorted(staging.plan("").parent.glob("*.json")):
         target = outputs.plan(path.stem)
-        if not target.exists() or json.loads(target.read_bytes())["made"] < inspection.plan(path).made:
+        if _made(target) < inspection.plan(path).made:
             target.parent.mkdir(exist_ok=True)
             files.write(target, path.read_bytes())
+
+
+def _made(plan: Path) -> str:
+    """Returns when a plan was made, "" where there is none, or a damaged one."""
+    with suppress(DamagedError):
+        return of_json(plan, forms.PLANNED)[1].made
+    return ""

@@ -15,13 +15,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from experiments import names
+from experiments.jobs import attempts
 from experiments.paths import TrialPaths
 from experiments.planning.trial import Trial
+from experiments.reading import check_shape, first, reason_of, shown
 from experiments.record import forms, provenance, whole
-from experiments.record.archive import ArchiveError, first, shown
+from experiments.record.archive import ArchiveError
 from experiments.record.forms import Description, Planned, Point, Provenance, Sources
 
-DEPTH = 50  # of lists and mappings in each other; a configuration has ten
 ARRAYS = 4 * 2**30  # bytes that a file of arrays may unpack to
 LATEST = 2**33  # seconds since 1970
 
@@ -84,7 +85,7 @@ def _check(path: Path, do: Callable[Given, Result], *given: Given.args, **more: 
     except ValidationError as error:
         reason = first(error)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, yaml.YAMLError) as error:
-        reason = shown(" ".join(str(error).split()))[1:-1]  # without its quotes
+        reason = reason_of(error)
     except (BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError):
         reason = "no arrays of numpy's"
     where = "/".join(path.parts[-3:] if path.parent.name in ("attempts", "provenance", "sources") else path.parts[-2:])
@@ -126,12 +127,8 @@ def _sweeps(tags: dict[str, str]) -> None:
 
 def _identity(paths: TrialPaths, described: Description) -> None:
     """Checks that the configuration is the one whose hash the trial's id has, and the description is of it."""
-    text = paths.config.read_text()
-    depth = 0
-    for event in yaml.parse(text, yaml.CSafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent) or depth > DEPTH:  # by which few bytes become gigabytes, or minutes
-            raise ValueError("it repeats parts of itself, or holds them too deep in each other")
+    text = paths.config.read_bytes()
+    check_shape(text)
     config = yaml.safe_load(text)
     found = Trial(config, tuple(described.overrides)).describe()
     if not found[names.TRIAL_ID] == described.trial_id == paths.root.name:
@@ -154,7 +151,7 @@ def _attempt(number: int, path: Path) -> None:
     unknown = json.loads(content).keys() - forms.WRITTEN
     if unknown:
         raise ValueError(f"{shown(sorted(unknown)[0])} is no fact of an attempt")
-    attempt = forms.ATTEMPT.validate_json(content, strict=True)
+    attempt = attempts.ATTEMPT.validate_json(content, strict=True)
     if (attempt.number, path.stem) != (number, f"{number:04d}"):
         raise ValueError("attempts are numbered otherwise")
     if attempt.status not in (names.FINISHED, names.FAILED, names.KILLED):

@@ -6,7 +6,8 @@ Two kinds of record, told apart by their keys:
   {"time": ms, "epoch": 3, "iteration": 7, "iterations": 50, "loss": x}  how far the training is; or, in place of loss,
                                                                          "evaluating": true
 
-A line that is neither was damaged. Every reader here leaves it out, and `so_far` says which line it is.
+A line that is neither was damaged. Every reader here leaves it out, and `so_far` says which line it is. A file that
+cannot be read at all raises DamagedError.
 """
 
 import hashlib
@@ -18,9 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from experiments import files, names
+from experiments.reading import DamagedError, of_json, unreadable
 
 Record = dict[str, Any]
+OBJECT = TypeAdapter(Record)
+LARGEST = 2**53  # whole numbers below it are known exactly everywhere
 PROGRESS = ("time", "epoch", "iteration", "iterations")  # whole numbers of a record that says how far the training is
 
 
@@ -39,9 +45,12 @@ def stamped(**fields: Any) -> Record:
 
 
 def append(path: Path, record: Record) -> None:
-    """Appends one record in a single write."""
+    """Appends one record in a single write; one of a complete epoch is on the disk before this returns."""
     with path.open("a") as file:
         file.write(json.dumps(record) + "\n")
+        file.flush()
+        if "step" in record:
+            os.fsync(file.fileno())
 
 
 def mend(path: Path) -> int:
@@ -101,6 +110,14 @@ def seconds(epoch: Record) -> float:
     return float(sum(epoch["metrics"].get(name, 0.0) for name in (names.EPOCH_SECONDS, names.VALIDATION_SECONDS)))
 
 
+def point(path: Path) -> Record:
+    """Returns a record that is alone in its file: the cost, the errors; DamagedError where it is none."""
+    found, _ = of_json(path, OBJECT)
+    if not _is_point(found):
+        raise DamagedError(path, "is damaged (it holds no metrics)")
+    return found
+
+
 class Reader:
     """Reads a journal while it grows."""
 
@@ -117,11 +134,14 @@ class Reader:
 
 def _lines(path: Path, offset: int) -> list[bytes]:
     """Returns the whole lines after an offset; none where there is no journal yet."""
-    if not path.exists():
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            content = file.read()
+    except FileNotFoundError:
         return []
-    with path.open("rb") as file:
-        file.seek(offset)
-        content = file.read()
+    except OSError as error:
+        raise unreadable(path, error) from error
     return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
 
 
@@ -134,8 +154,8 @@ def _parsed(line: bytes) -> Record | None:
     if not isinstance(record, dict):
         return None
     if "step" in record:
-        points = (record, *record["samples"]) if isinstance(record.get("samples"), list) else (record,)
-        known = record["step"] != 0 and all(map(_is_point, points))
+        samples = record.get("samples", [])
+        known = record["step"] != 0 and isinstance(samples, list) and all(map(_is_point, (record, *samples)))
     else:
         known = all(_is_count(record.get(key)) for key in PROGRESS) and record["iterations"] > 0
         known = known and ("evaluating" in record or _is_number(record.get("loss")))
@@ -154,8 +174,9 @@ def _is_point(point: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Returns whether it is a number that any store takes; what training measured may be infinite or none."""
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST)

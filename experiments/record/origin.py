@@ -5,16 +5,23 @@ Attempts may run on different sources. Wherever such a result is shown, it says 
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments import names
+from experiments.jobs import attempts
 from experiments.paths import TrialPaths
+from experiments.reading import DamagedError, of_json
 from experiments.record import journal, provenance, sources
+from experiments.record.git import Source
+from experiments.record.sources import NOTED
 
 MOST = 20  # commits that are named of one trial
 TAG = 4000  # characters of a tag; MLflow takes 5000 or more
+NUMBER = re.compile("[0-9]{4,9}")
 
 
 @dataclass(frozen=True)
@@ -57,12 +64,9 @@ def trained(paths: TrialPaths) -> list[Part]:
 
 def parts(paths: TrialPaths) -> list[Part]:
     """Returns the same, and the source of the newest attempt even where it has trained none yet."""
-    begun = []
-    for path in sorted(paths.provenance(1).parent.glob("[0-9]*.json")):
-        file = paths.sources(int(path.stem))
-        noted = json.loads(file.read_text()) if file.exists() else None
-        begun.append((int(path.stem), json.loads(path.read_text())["source"], noted))
-    complete = max(journal.complete_epochs(paths.journal), default=0) if begun else 0
+    epochs = journal.complete_epochs(paths.journal)
+    begun = [(number, _source(paths, number), _noted(paths, number, epochs)) for number in _numbers(paths)]
+    complete = max(epochs, default=0)
     found: list[Part] = []
     for place, (number, source, noted) in enumerate(begun):
         last = min([complete, *(other["after"] for _, _, other in begun[place + 1 :] if other)])
@@ -83,6 +87,49 @@ def parts(paths: TrialPaths) -> list[Part]:
     return found
 
 
+def _numbers(paths: TrialPaths) -> list[int]:
+    """Returns the attempts that have a provenance, in their order."""
+    found = (path.stem for path in paths.provenance(1).parent.glob("*.json"))
+    return sorted(int(name) for name in found if NUMBER.fullmatch(name))
+
+
+def _source(paths: TrialPaths, number: int) -> dict[str, Any]:
+    """Returns the source of an attempt, which is unknown where its provenance is damaged."""
+    try:
+        source: dict[str, Any] = provenance.read(paths, number)["source"]
+    except DamagedError:
+        return Source().facts()
+    return source
+
+
+def _noted(paths: TrialPaths, number: int, epochs: dict[int, journal.Record]) -> dict[str, Any] | None:
+    """Returns what the training of an attempt noted of its files, None where it noted nothing.
+
+    Where that is damaged, the times of attempt and epochs tell after which epoch it began.
+    """
+    if not paths.sources(number).exists():
+        return None
+    try:
+        found, _ = of_json(paths.sources(number), NOTED)
+    except DamagedError:
+        began = next((one.started for one in attempts.every(paths.root) if one.number == number), math.inf)
+        return {"after": sum(epoch["time"] < 1000 * began for epoch in epochs.values()), "files": None}
+    return found
+
+
+def flaws(paths: TrialPaths) -> list[str]:
+    """Returns a sentence for each file about a trial's source that is damaged: what it said is no longer known."""
+    found = []
+    for number in _numbers(paths):
+        try:
+            provenance.read(paths, number)
+            if paths.sources(number).exists():
+                of_json(paths.sources(number), NOTED)
+        except DamagedError as error:
+            found.append(str(error))
+    return found
+
+
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one["commit"] == other["commit"] and not differs(one, other)
 
@@ -95,13 +142,16 @@ def differs(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def tags(paths: TrialPaths, attempt: int) -> dict[str, str]:
     """Returns what a run's page and its filters should show of where it comes from, from an attempt on record."""
-    path = paths.provenance(attempt)
-    if not path.exists():
+    if not paths.provenance(attempt).exists():
         return {}
     found = parts(paths)
     files = _files(found)
+    try:
+        shown = provenance.tags(provenance.read(paths, attempt))
+    except DamagedError as error:
+        shown = {names.NOT_RECORDED: str(error)}
     return {
-        **provenance.tags(json.loads(path.read_text())),
+        **shown,
         names.COMMIT: commits(found),
         **({names.CODE: _short(files)} if files else {}),
     }

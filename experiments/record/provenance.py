@@ -13,11 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
+from pydantic import BaseModel, TypeAdapter
 
 from experiments import files, names
 from experiments.data import datasets
 from experiments.display import console
 from experiments.paths import TrialPaths
+from experiments.reading import of_json
 from experiments.record import git, programs
 from experiments.record.git import Source
 
@@ -27,6 +29,35 @@ VARIABLES = ("SLURM_", "RAY_", "CUDA_", "NCCL_", "OMP_", "MKL_", "TORCH", "PYTHO
 SECRET = ("TOKEN", "KEY", "PASSWORD", "SECRET", "JWT")
 LONGEST = 300  # characters of a sentence about what is lacking
 UNKNOWN = "unknown"
+
+
+class NotedSource(BaseModel):
+    """`git.Source.facts`, as every version has them."""
+
+    commit: str | None
+    dirty: bool
+    difference: str
+    untracked: list[str]
+
+
+class NotedMachine(BaseModel):
+    """What of the machine is read again."""
+
+    host: str
+    gpus: list[str]
+
+
+class Noted(BaseModel):
+    """What of `provenance/0001.json` is read again."""
+
+    source: NotedSource
+    machine: NotedMachine
+    packages: dict[str, str]
+    lacking: list[str] = []
+    data: dict[str, dict[str, Any]] = {}
+
+
+NOTED = TypeAdapter(Noted)
 
 
 class Notes:
@@ -64,6 +95,12 @@ def note(paths: TrialPaths, config: dict[str, Any], attempt: int) -> dict[str, A
     except Exception as error:  # a full disk, above all: the trial says so itself when it comes to that
         console.print(f"{paths.root.name}: its provenance is not recorded: {error}", style="yellow", markup=False)
     return source.facts()
+
+
+def read(paths: TrialPaths, attempt: int) -> dict[str, Any]:
+    """Returns the provenance of an attempt; DamagedError where it cannot be read."""
+    known, _ = of_json(paths.provenance(attempt), NOTED)
+    return known
 
 
 def warn() -> None:

@@ -1,18 +1,27 @@
 """What to type to get a trial's result again, and what differs today from when it was made."""
 
-import json
 import shlex
 from typing import Any
 
-import yaml
+from pydantic import BaseModel, TypeAdapter
 
 from experiments import names
 from experiments.commands import override
 from experiments.data import datasets
 from experiments.declared import key_of
 from experiments.errors import UserError
-from experiments.record import origin, provenance
+from experiments.reading import of_json
+from experiments.record import described, origin, provenance
 from experiments.record.status import Progress
+
+
+class Imported(BaseModel):
+    """What of `imported.json` is read again."""
+
+    file: str
+
+
+IMPORTED = TypeAdapter(Imported)
 
 
 def commands(trial: Progress) -> list[str]:
@@ -38,7 +47,7 @@ def commands(trial: Progress) -> list[str]:
 
 def _overrides(trial: Progress) -> list[str]:
     """Returns what was typed, with the whole path of the data: a relative one was sought from where it was typed."""
-    root = yaml.safe_load(trial.paths.config.read_text())["dataset"].get("root")
+    root = described.configuration(trial.paths)["dataset"].get("root")
     typed = trial.description[names.OVERRIDES]
     return [override("dataset.root", root) if key_of(item) == "dataset.root" else item for item in typed]
 
@@ -51,7 +60,7 @@ def warnings(trial: Progress) -> list[str]:
     found = [f"then: {sentence}" for sentence in then.get("lacking", ())]
     found += [changed] if (changed := origin.changed(trained)) else []
     if trial.paths.imported.exists():
-        file = json.loads(trial.paths.imported.read_text())["file"]
+        file = of_json(trial.paths.imported, IMPORTED)[1].file
         found.append(f"it was imported from {file}: read its overrides and difference before you use them")
     if then["source"]["commit"] != now["source"]["commit"]:
         found.append(f"the commit was {then['source']['commit']}, now it is {now['source']['commit']}")
@@ -69,7 +78,7 @@ def warnings(trial: Progress) -> list[str]:
 
 
 def _data(trial: Progress) -> list[str]:
-    config: dict[str, Any] = yaml.safe_load(trial.paths.config.read_text())
+    config = described.configuration(trial.paths)
     try:
         now = {split: part.sha256 for split, part in datasets.locate(config).items()}
     except UserError as error:
@@ -78,7 +87,8 @@ def _data(trial: Progress) -> list[str]:
 
 
 def _provenance(trial: Progress) -> dict[str, Any]:
-    if trial.attempt is None or not (path := trial.paths.provenance(trial.attempt.number)).exists():
+    if trial.damage:
+        raise UserError(trial.damage)
+    if trial.attempt is None or not trial.paths.provenance(trial.attempt.number).exists():
         raise UserError(f"{trial.paths.root.name} was never started; nothing is known of how it would have run")
-    known: dict[str, Any] = json.loads(path.read_text())
-    return known
+    return provenance.read(trial.paths, trial.attempt.number)

@@ -14,7 +14,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, TypeAdapter
 
 from experiments import files
 from experiments.paths import TrialPaths
@@ -24,6 +26,16 @@ COUNTED = ("groie", "experiments/training", "experiments/data")  # of this repos
 NOT_COUNTED = ("analysis", "benchmarks", "experiments", "hydra_plugins", "setup", "tests", "run.py")
 INSTALLED = ("site-packages", "dist-packages")
 SITE = ("sitecustomize", "usercustomize")  # set up the interpreter: a coverage tool's, say
+
+
+class Noted(BaseModel):
+    """`sources/0001.json`, as every version has it."""
+
+    after: Annotated[int, Field(ge=0)]  # complete epochs
+    files: dict[str, str]  # name -> meaning
+
+
+NOTED = TypeAdapter(Noted)
 
 
 def note(paths: TrialPaths, attempt: int, after: int, config: Any) -> None:

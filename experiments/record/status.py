@@ -1,6 +1,5 @@
 """How far every trial of an output folder is, read from its files alone: nothing is asked of those who run them."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,9 +14,13 @@ from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.jobs.attempts import Attempt
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.record import journal, whole
+from experiments.reading import DamagedError
+from experiments.record import described, journal, origin, whole
 
-STYLES = {names.RUNNING: "green", names.FAILED: "red", attempts.INTERRUPTED: "yellow", names.FINISHED: "dim"}
+STYLES = {
+    **{names.RUNNING: "green", names.FAILED: "red", attempts.INTERRUPTED: "yellow", names.FINISHED: "dim"},
+    attempts.DAMAGED: "red",
+}
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,18 @@ class Progress:
     """A trial and how far it is."""
 
     paths: TrialPaths
-    description: dict[str, Any]
+    description: dict[str, Any]  # empty where it cannot be read
     attempt: Attempt | None
     epoch: float  # complete epochs, and the share of the one that runs
     average_precision: float | None  # box AP of the last complete epoch, a fraction; None where records are lacking
     epoch_seconds: float | None  # median of the complete epochs
     lacks: whole.Lacks
+    damage: str | None = None  # which file of it cannot be used, and what helps; all else is then unknown
 
     @property
     def state(self) -> str:
+        if self.damage:
+            return attempts.DAMAGED
         return self.attempt.state if self.attempt else attempts.TO_DO
 
     @property
@@ -45,29 +51,46 @@ class Progress:
 
 
 def read(outputs: OutputPaths, sweep: str | None = None) -> list[Progress]:
-    """Returns every trial of the folder, or of one sweep of it; UserError, with what there is, where there is none."""
-    found = [_progress(TrialPaths(path.parent)) for path in sorted(outputs.trials.glob("*/trial.json"))]
+    """Returns every trial of the folder, or of one sweep of it; UserError, with what there is, where there is none.
+
+    A damaged one comes with every sweep that it may belong to.
+    """
+    found = [_progress(paths) for paths in described.folders(outputs)]
     if not found:
         raise UserError(
             f"no trials in {outputs.root}; name the folder with --output-dir, or start some: `python run.py`"
         )
     if sweep is None:
         return found
-    members = [one for one in found if sweep in _sweeps(one)]
-    if not members:
+    members = [one for one in found if sweep in _sweeps(one) or not one.description]
+    if all(not one.description for one in members):
         known = sorted({name for one in found for name in _sweeps(one)})
         raise UserError(f"no trial of sweep {sweep!r} in {outputs.root}; there are: {', '.join(known)}")
     return members
 
 
 def _sweeps(progress: Progress) -> list[str]:
-    return [name for tag, name in progress.description["sweeps"].items() if tag.startswith(names.SWEEP)]
+    return [name for tag, name in progress.description.get("sweeps", {}).items() if tag.startswith(names.SWEEP)]
 
 
 def _progress(paths: TrialPaths) -> Progress:
-    found, attempt = journal.so_far(paths.journal), attempts.last(paths.root)
+    description: dict[str, Any] = {}
+    try:
+        description = described.read(paths)
+        return _whole_progress(paths, description)
+    except DamagedError as error:
+        nothing = whole.Lacks(None, None)
+        return Progress(paths, description, None, 0.0, None, None, nothing, str(error))
+
+
+def _whole_progress(paths: TrialPaths, description: dict[str, Any]) -> Progress:
+    found, tried = journal.so_far(paths.journal), attempts.every(paths.root)
+    attempt = tried[-1] if tried else None
+    if attempt:
+        described.configuration(paths)
+    if paths.cost.exists():
+        journal.point(paths.cost)
     complete, now = found.complete, found.newest
-    description = json.loads(paths.description.read_text())
     lacks = whole.lacks(paths, description["epochs"], attempt, found)
     running = now["epoch"] - 1 + now["iteration"] / now["iterations"] if now else 0.0
     last = complete[max(complete)]["metrics"] if complete else {}
@@ -96,7 +119,7 @@ def find(outputs: OutputPaths, wanted: str) -> Progress:
 
 def table(trials: list[Progress]) -> Table:
     """Returns the trials as a table, those that need attention at the end, where a terminal shows them."""
-    order = (names.FINISHED, attempts.TO_DO, names.RUNNING, attempts.INTERRUPTED, names.FAILED)
+    order = (names.FINISHED, attempts.TO_DO, names.RUNNING, attempts.INTERRUPTED, names.FAILED, attempts.DAMAGED)
     counts = {state: sum(one.state == state for one in trials) for state in order}
     title = ", ".join(f"{count} {state.lower()}" for state, count in counts.items() if count)
     grid = Table(title=f"{len(trials)} trials: {title}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -111,6 +134,8 @@ def table(trials: list[Progress]) -> Table:
 
 
 def _cells(one: Progress) -> tuple[str, ...]:
+    if one.damage:
+        return f"{one.paths.root.name}\n  {one.damage}", one.state, "", "", ""
     running = one.state == names.RUNNING
     return (
         "\n  ".join(filter(None, (one.paths.root.name, _told(one.attempt, running), *_lacking(one)))),
@@ -136,7 +161,7 @@ def _lacking(one: Progress) -> list[str]:
         found.append(f"{one.paths.journal.name} {one.lacks.records}; {remedy}")
     if one.lacks.matches:
         found.append(f"without {one.paths.matches.name} ({one.lacks.matches}); its command makes it, without training")
-    return found
+    return found + origin.flaws(one.paths)
 
 
 def _span(seconds: float) -> str:

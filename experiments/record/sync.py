@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import yaml
 from rich.progress import track
 
 from experiments import names
@@ -11,9 +10,10 @@ from experiments.display import console
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
+from experiments.reading import DamagedError
+from experiments.record import described
 from experiments.record.status import Progress
 from experiments.record.tracking import Store, deliver
-from experiments.record.whole import ShortenedError
 
 
 def all_trials(trials: list[Progress], uri: str | None) -> None:
@@ -23,22 +23,24 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
         trials: of one output folder.
         uri: another store than the trials' own.
 
-    Raises UserError, once all others are delivered, where a finished trial no longer has the records of all its epochs.
+    Raises UserError, once all others are delivered, where a file of a trial cannot be used.
     """
     stores: dict[tuple[str, str], Store] = {}
+    count = 0
     still = [one for one in trials if one.attempt is not None and one.state != names.RUNNING]
-    left_out: list[str] = []
+    left_out = [one.damage for one in trials if one.damage]
     for one in track(still, "to MLflow", console=console, disable=not console.is_terminal):
-        config: dict[str, Any] = yaml.safe_load(one.paths.config.read_text())
-        tracking = config["tracking"] | ({"uri": uri} if names.stated(uri) else {})
-        key = (tracking["uri"], tracking["experiment"])
-        stores[key] = stores.get(key) or Store({**config, "tracking": tracking})
         try:
+            config = described.configuration(one.paths)
+            tracking = config["tracking"] | ({"uri": uri} if names.stated(uri) else {})
+            key = (tracking["uri"], tracking["experiment"])
+            stores[key] = stores.get(key) or Store({**config, "tracking": tracking})
             deliver(stores[key], one.paths, compare=True)
-        except ShortenedError as error:
+            count += 1
+        except DamagedError as error:
             left_out.append(str(error))
-    where, count = ", ".join(uri for uri, _ in stores), len(still) - len(left_out)
-    if still:
+    where = ", ".join(uri for uri, _ in stores)
+    if still and (stores or not left_out):
         console.print(f"{count} trials are in MLflow as their folders have them: {where}", markup=False)
     if running := sum(one.state == names.RUNNING for one in trials):
         left = "runs and is left to the command that runs it" if running == 1 else "run and are left to their commands"
@@ -52,8 +54,12 @@ def what_was_missed(trials: list[TrialPaths], config: dict[str, Any]) -> None:
     try:
         store = Store(config)
         for paths in trials:
-            if attempts.state(paths.root) not in (attempts.TO_DO, names.RUNNING):
+            if attempts.state(paths.root) in (attempts.TO_DO, names.RUNNING):
+                continue
+            try:
                 deliver(store, paths)
+            except DamagedError as error:
+                console.print(f"not delivered to MLflow: {error}", style="yellow", markup=False)
     except UserError as error:
         command = Place.of(config).command("experiments", "sync")
         told = f"MLflow may lack some of these trials: {error}, or deliver it later: {command}"

@@ -3,7 +3,6 @@
 The folder is the record; the run is its copy. Nothing is kept in memory that would be lost with a process or a store.
 """
 
-import json
 import logging
 import os
 import threading
@@ -34,7 +33,7 @@ from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning import stores
-from experiments.record import contents, origin, pages, store_file, whole, wording
+from experiments.record import contents, described, journal, origin, pages, store_file, whole, wording
 from experiments.record.journal import Reader
 
 SECONDS, LONGEST_SECONDS = 1.0, 15.0  # between two updates of a run; doubled while the store is in trouble
@@ -87,12 +86,10 @@ class Run:
     def update(self, compare: bool = False) -> None:
         """Brings the run up to date; a second time in a row changes nothing.
 
-        Args:
-            compare: look at what the store has of a trial that has ended, whatever its tag `settled` says.
-
-        Raises what the store raises, and ShortenedError where a finished trial lacks records of its epochs.
+        end = contents.milliseconds(max(one.heard for one in tried))
+        self.client.set_terminated(self.run_id, status, end_time=end)
         """
-        description = json.loads(self.paths.description.read_text())
+        description = described.read(self.paths)
         tried = attempts.every(self.paths.root)
         attempt = tried[-1] if tried else None
         ended = attempt is not None and not attempt.alive
@@ -115,7 +112,8 @@ class Run:
         told = {names.REASON: reason, names.UNMATCHED: unmatched}
         self._tag({**contents.tags(description), **self._texts(description), **self._origin(attempt), **told})
         if anew and attempt and ended:
-            self.client.set_terminated(self.run_id, status, end_time=contents.milliseconds(attempt.heard))
+            end = contents.milliseconds(max(one.heard for one in tried))
+            self.client.set_terminated(self.run_id, status, end_time=end)
         elif anew:
             self.client.update_run(self.run_id, status=names.RUNNING)
         self._tag({names.SETTLED: settled})  # last: what was not reached before the store broke off is done again
@@ -166,7 +164,7 @@ class Run:
         records = self.reader.new_records()
         for path in (self.paths.cost, self.paths.errors):
             if path not in self.read and path.exists():
-                records.append(json.loads(path.read_text()))
+                records.append(journal.point(path))
                 self.read.add(path)
         self.pending += contents.points(records)
         if self.pending:

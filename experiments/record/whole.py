@@ -4,26 +4,21 @@ A trial is FINISHED when its last epoch is recorded. What shows, plans, exports 
 still has all its records, and whether what follows the last epoch (`experiments.training.decisions`) was done.
 """
 
-import json
 import shlex
+import zipfile
 from dataclasses import dataclass
-from typing import Any
 
 from experiments import names
 from experiments.display import console
-from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.jobs.attempts import Attempt
 from experiments.paths import TrialPaths
-from experiments.record import journal
+from experiments.reading import DamagedError, content
+from experiments.record import described, journal
 from experiments.record.journal import Content, Record
 from experiments.training import checkpoints
 
 NOT_YET = "not made yet"
-
-
-class ShortenedError(UserError):
-    """A finished trial's journal lacks what no checkpoint gives back."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +77,30 @@ def _unmatched(paths: TrialPaths, found: Content) -> str | None:
     # Trials of earlier versions have their errors among the metrics of the last epoch.
     told = paths.errors.exists() or names.error_metric("bbox", names.ERROR_KINDS[0]) in last
     if told and paths.matches.exists():
-        return None
-    return paths.unmatched.read_text() if paths.unmatched.exists() else NOT_YET
+        return f"{', '.join(damaged)} damaged" if (damaged := _damaged(paths)) else None
+    return content(paths.unmatched).decode(errors="replace") if paths.unmatched.exists() else NOT_YET
+
+
+def without_damaged_matches(paths: TrialPaths) -> None:
+    """Removes what was made of a trial's detections and cannot be read; it can be made again."""
+    for name in _damaged(paths):
+        (paths.root / name).unlink()
+
+
+def _damaged(paths: TrialPaths) -> list[str]:
+    found = [paths.matches.name] if paths.matches.exists() and not zipfile.is_zipfile(paths.matches) else []
+    if paths.errors.exists():
+        try:
+            journal.point(paths.errors)
+        except DamagedError:
+            found.append(paths.errors.name)
+    return found
 
 
 def seal(paths: TrialPaths) -> str:
     """Returns by what the records of a trial that has just finished are known again; mends its journal if need be.
 
-    Raises ShortenedError where that cannot be done.
+    Raises DamagedError where that cannot be done.
     """
     _mend(paths, _epochs(paths), None)
     return journal.digest(_in_order(journal.so_far(paths.journal)))
@@ -102,7 +113,7 @@ def restore(paths: TrialPaths, dry: bool = False) -> str | None:
         paths: of the trial.
         dry: only look.
 
-    Returns a sentence where there is something to mend. Raises ShortenedError where no checkpoint has the records.
+    Returns a sentence where there is something to mend. Raises DamagedError where no checkpoint has the records.
     """
     attempt = attempts.last(paths.root)
     if attempt is None or attempt.state != names.FINISHED:
@@ -123,10 +134,11 @@ def _mend(paths: TrialPaths, epochs: int, digest: str | None, dry: bool = False)
                 journal.write(paths.journal, records)
                 console.print(f"{paths.root.name}: {mended}", style="yellow", markup=False)
             return mended
-    overrides = shlex.join(_description(paths)[names.OVERRIDES])
-    raise ShortenedError(
-        f"{paths.journal} {flaw}, and {paths.work} has no checkpoint with the records of all epochs to mend it from; "
-        f"bring the file back from a copy, or train the trial again: python run.py {overrides} rerun=true"
+    overrides = shlex.join(described.read(paths)[names.OVERRIDES])
+    raise DamagedError(
+        paths.journal,
+        f"{flaw}, and {paths.work} has no checkpoint with the records of all epochs to mend it from",
+        f"bring the file back from a copy, or train the trial again: python run.py {overrides} rerun=true",
     )
 
 
@@ -135,10 +147,5 @@ def _in_order(found: Content) -> list[Record]:
 
 
 def _epochs(paths: TrialPaths) -> int:
-    epochs: int = _description(paths)["epochs"]
+    epochs: int = described.read(paths)["epochs"]
     return epochs
-
-
-def _description(paths: TrialPaths) -> dict[str, Any]:
-    description: dict[str, Any] = json.loads(paths.description.read_text())
-    return description

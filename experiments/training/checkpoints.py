@@ -27,20 +27,11 @@ def save(runner: "Runner", folder: Path, epoch: int, records: list[dict[str, Any
     meta = {"epoch": epoch, "iter": runner.iter, "records": records}
     try:
         runner.save_checkpoint(str(folder), part.name, meta=meta)
-        _sync(part)
+        files.settle(part)
         files.write(_digest_file(path), files.digest(part))
-        part.replace(path)
-        _sync(folder)
+        files.move(part, path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def newest(folder: Path) -> Path | None:
@@ -86,7 +77,7 @@ def mark_best(folder: Path, epoch: int) -> None:
     part = folder / "best.part"
     part.unlink(missing_ok=True)
     os.link(folder / f"epoch_{epoch}.pth", part)
-    part.replace(folder / BEST)
+    files.move(part, folder / BEST)
     part.unlink(missing_ok=True)  # a rename between two names of one file does nothing
 
 

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -22,7 +21,7 @@ from experiments.data import datasets
 from experiments.detections import Records
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.record import journal
+from experiments.record import described, journal
 from experiments.training import error_kinds
 
 TOLERANCE = 1e-9  # of AP: hotcoco's and pycocotools' are equal to the last bit, those of other detections are not
@@ -31,7 +30,7 @@ SIGN_SECONDS = 10.0  # between two signs of life
 
 def make(paths: TrialPaths) -> None:
     """Writes `matches.npz` and `errors.json` of a trial whose last epoch is recorded."""
-    annotations = datasets.locate(yaml.safe_load(paths.config.read_text()))["val"].annotations
+    annotations = datasets.locate(described.configuration(paths))["val"].annotations
     complete = journal.complete_epochs(paths.journal)
     last = max(complete)
     errors = keep(paths, str(annotations), complete[last]["metrics"])

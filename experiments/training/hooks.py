@@ -10,7 +10,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from experiments import names
+from experiments import files, names
 from experiments.jobs import stopping
 from experiments.paths import TrialPaths
 from experiments.record import journal
@@ -60,7 +60,7 @@ class TrialHook(Hook):
         if record["step"] not in journal.complete_epochs(self.paths.journal):
             for path in self.paths.evaluated:
                 if self.paths.fresh(path).exists():  # else it is there: a stop came between this and the record
-                    self.paths.fresh(path).replace(path)
+                    files.move(self.paths.fresh(path), path)
             journal.append(self.paths.journal, record)
 
     def before_train_epoch(self, runner: Runner) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 from yapf.yapflib import yapf_api
@@ -19,14 +18,14 @@ from experiments import files, names
 from experiments.data import datasets
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.record import journal, sources
+from experiments.record import described, journal, sources
 from experiments.training import build, checkpoints, cost, failures
 
 
 def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     """Trains and evaluates the trial in `paths` from its last complete epoch on; returns how that ended."""
     _format_once()
-    config = yaml.safe_load(paths.config.read_text())
+    config = described.configuration(paths)
     ranks = int(os.environ["WORLD_SIZE"])
     cfg = build.detector_config(config, datasets.locate(config), paths, ranks)
     if ranks > 1 and not torch.cuda.is_available():

@@ -22,7 +22,7 @@ from hydra import compose, initialize_config_dir
 from experiments.data import datasets
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.planning import plan
+from experiments.planning import folders, plan
 from experiments.planning.sweep import Request
 from experiments.record import journal
 from experiments.training import decisions
@@ -66,7 +66,7 @@ class Bench:
         request = Request("test", (*SHORT, *overrides, f"output_dir={self.outputs}"))
         with initialize_config_dir(str(harness.ROOT / "conf"), version_base="1.3"):
             planned = plan.make([request], lambda asked: compose("config", asked))
-        plan.freeze(planned)
+        folders.freeze(planned)
         return planned.trials[0].paths.root
 
     def start(self, paths: TrialPaths, accident: tuple[str, int] | None = None) -> Command:

@@ -1,0 +1,101 @@
+"""Writes the folders of a plan's trials: what each is, which sweeps it belongs to, and its configuration."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+from experiments import files, names
+from experiments.data import datasets
+from experiments.display import console
+from experiments.errors import UserError
+from experiments.jobs import attempts
+from experiments.paths import TrialPaths
+from experiments.planning import output_folder
+from experiments.planning.plan import Entry, Plan
+from experiments.reading import DamagedError
+from experiments.record import described, provenance
+
+
+def freeze(plan: Plan) -> None:
+    """Writes the folders of the trials to run, and makes the others members of the sweeps that ask for them.
+
+    Data sets are made first, and the store, so that what is missing stops the sweep before it starts.
+    """
+    from experiments.record.tracking import Store, deliver
+
+    usable = [entry for entry in plan.entries if entry.runs or entry.state != attempts.DAMAGED]
+    data = [_fingerprints(entry) for entry in usable]
+    output_folder.mark(plan.outputs.root)
+    store = Store(plan.settings)  # here and now, so that jobs find it made
+    for entry, fingerprints in zip(usable, data, strict=True):
+        trial, paths = entry.trial, entry.trial.paths
+        if entry.replaces:
+            output_folder.put_aside(plan.outputs, paths)
+        tags = {**_earlier(paths).get("sweeps", {}), **_membership(entry, plan.sweeps)}
+        paths.root.mkdir(parents=True, exist_ok=True)
+        record = described.record(paths, plan.outputs.record_lock)
+        description = {**trial.describe(), names.RECORD: record, "data": fingerprints, "sweeps": tags}
+        files.write(paths.description, json.dumps(description, indent=2))
+        if entry.runs or not paths.config.exists():
+            files.write(paths.config, yaml.dump(trial.config, Dumper=yaml.CSafeDumper, sort_keys=False))
+        if entry.runs:
+            paths.stop.unlink(missing_ok=True)
+        elif entry.state != names.RUNNING:  # else whoever runs it reads the description
+            try:
+                deliver(store, paths)
+            except DamagedError as error:
+                console.print(f"not delivered to MLflow: {error}", style="yellow", markup=False)
+
+
+def _earlier(paths: TrialPaths) -> dict[str, Any]:
+    """Returns what `trial.json` says; nothing where there is none, or a damaged one of a trial that was not begun."""
+    with suppress(DamagedError):
+        return described.read(paths)
+    return {}
+
+
+def _fingerprints(entry: Entry) -> dict[str, str]:
+    """Returns the hashes of a trial's annotation files; UserError where it was begun on others."""
+    trial = entry.trial
+    now = {split: part.sha256 for split, part in datasets.locate(trial.config).items()}
+    paths = trial.paths
+    begun = entry.state != attempts.TO_DO and not entry.replaces
+    if begun and _begun_on(paths) not in (None, now):
+        name = trial.config["dataset"]["name"]
+        raise UserError(
+            f"{trial.trial_id} is {entry.state.lower()}, but on other annotations than dataset={name} now has; "
+            "give the other data a name of its own (dataset.name=...) or another output_dir"
+        )
+    return now
+
+
+def _begun_on(paths: TrialPaths) -> dict[str, str] | None:
+    """Returns the hashes of the annotation files that a trial was begun on; None where nothing tells any more."""
+    if paths.description.exists():
+        return dict(described.read(paths)["data"])
+    try:
+        noted = provenance.read(paths, attempts.numbers(paths.root)[-1]).get("data", {})
+    except DamagedError:
+        return None
+    found = {split: facts.get("sha256") for split, facts in noted.items()}
+    return found if all(found.values()) and found else None
+
+
+def _membership(entry: Entry, asked: Sequence[str]) -> dict[str, str]:
+    """Returns the tags by which a run says which sweeps it belongs to, where, and which rows of them it serves."""
+    now = datetime.now(UTC).isoformat()
+    tags = {}
+    for sweep, rows in entry.memberships.items():
+        key = names.sweep_key(sweep)
+        tags[names.SWEEP + key] = sweep
+        if sweep in asked:
+            tags[names.PLANNED + key] = now
+        if sweep in entry.places:
+            tags[names.PLACE + key] = str(entry.places[sweep])
+        if rows:
+            tags[names.ROWS + key] = json.dumps(rows)
+    return tags

@@ -1,0 +1,142 @@
+"""What a trial's folder says of the trial: its description, the record by which its run is found, its configuration."""
+
+import json
+import re
+import uuid
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from filelock import FileLock
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from experiments import files, names
+from experiments.paths import OutputPaths, TrialPaths
+from experiments.reading import DamagedError, content, first, of_json, of_yaml, reason_of
+
+RECORD = re.compile("[0-9a-f]{32}")
+ABSENT = "bring it back from a copy, or give the trial's command again; move away a folder that is no trial"
+
+
+class Description(BaseModel):
+    """`trial.json`, as every version has it."""
+
+    trial_id: str
+    variant_id: str
+    variant: str
+    overrides: list[str]
+    seed: int
+    factors: dict[str, str]
+    kernel_sizes: dict[str, int]
+    epochs: Annotated[int, Field(ge=1, lt=2**31)]
+    record: str = ""
+    data: dict[str, str]
+    sweeps: dict[str, str]
+
+
+class Tracking(BaseModel):
+    """Where a trial's run is."""
+
+    uri: str
+    experiment: str
+
+
+class Schedule(BaseModel):
+    """How long it trains."""
+
+    epochs: int
+
+
+class Settings(BaseModel):
+    """What every command reads of `config.yaml`."""
+
+    output_dir: str
+    tracking: Tracking
+    schedule: Schedule
+    dataset: dict[str, Any]
+    resources: dict[str, Any]
+    retry: dict[str, Any]
+
+
+DESCRIPTION, SETTINGS, ROWS = TypeAdapter(Description), TypeAdapter(Settings), TypeAdapter(list[str])
+
+
+def folders(outputs: OutputPaths) -> list[TrialPaths]:
+    """Returns every folder that is among the trials, also one that is none; OSError where they cannot be listed."""
+    if not outputs.trials.exists():
+        return []
+    return [TrialPaths(path) for path in sorted(outputs.trials.iterdir()) if path.is_dir() or path.is_symlink()]
+
+
+def read(paths: TrialPaths) -> dict[str, Any]:
+    """Returns what `trial.json` says, with the trial's record; DamagedError where that cannot be used."""
+    path = paths.description
+    try:
+        if not path.exists():
+            raise DamagedError(paths.root, f"has no {path.name}", ABSENT)
+    except OSError:  # of the folder, which the next line says
+        content(path)
+    known, found = of_json(path, DESCRIPTION)
+    if found.trial_id != paths.root.name:
+        raise DamagedError(path, f"is of another trial, {found.trial_id}")
+    try:
+        _check(found.sweeps)
+    except ValidationError as error:
+        raise DamagedError(path, f"is damaged ({first(error)})") from error
+    except ValueError as error:
+        raise DamagedError(path, f"is damaged ({reason_of(error)})") from error
+    record = _valid(found.record) or noted(paths)
+    if record is None:
+        raise DamagedError(paths.record, "is empty or damaged, and trial.json does not have it")
+    return known | {names.RECORD: record}
+
+
+def _check(sweeps: dict[str, str]) -> None:
+    """Raises ValueError for what programs read of a sweep's tags and cannot."""
+    for tag, value in sweeps.items():
+        if tag.startswith(names.PLANNED) and datetime.fromisoformat(value).tzinfo is None:
+            raise ValueError("a sweep is planned at no time of the world")
+        if tag.startswith(names.ROWS):
+            ROWS.validate_json(value, strict=True)
+
+
+def configuration(paths: TrialPaths) -> dict[str, Any]:
+    """Returns the frozen configuration; DamagedError where it lacks what every command reads of it."""
+    return of_yaml(paths.config, SETTINGS)
+
+
+def record(paths: TrialPaths, lock: Path) -> str:
+    """Returns by what the trial's run is found again: made once, however many commands plan the trial together.
+
+    It is never empty: what its own file no longer says is restored from `trial.json`, or else made.
+
+    Args:
+        paths: of the trial.
+        lock: of the output folder, held meanwhile.
+    """
+    with FileLock(lock):
+        found = _described(paths) or noted(paths) or uuid.uuid4().hex
+        if noted(paths) != found:
+            files.write(paths.record, found)
+    return found
+
+
+def noted(paths: TrialPaths) -> str | None:
+    """Returns the record that its own file has; None where that is damaged, or not there."""
+    try:
+        return _valid(paths.record.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _described(paths: TrialPaths) -> str | None:
+    """Returns the record that `trial.json` has, whatever else is in it."""
+    try:
+        known = json.loads(paths.description.read_bytes())
+        return _valid(known[names.RECORD])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _valid(text: str) -> str | None:
+    return text if RECORD.fullmatch(text) else None
