@@ -26,6 +26,7 @@ SETTLED = "settled"  # attempt, its state, bytes of the files that the run is in
 WRITTEN = "written."  # WRITTEN + the tag of a text that a person may change -> SHA-256 of what we wrote there last
 COMMIT = "commit"  # of the source, 12 digits; -dirty where files differed from it; of several, with the epochs of each
 CODE = "code"  # files that the training had loaded -> what each means (record.sources), JSON; of several sources, "a,b"
+OPERATORS = "operators"  # whose NMS and RoIAlign trained it: "groie", "torchvision 0.28.0", "mmcv 2.3.6, compiled"
 NOT_RECORDED = "not_recorded"  # why the newest attempt's commit, or more of its provenance, is unknown; else absent
 HOST = "host"  # where that attempt ran
 GPU = "gpu"

@@ -145,7 +145,7 @@ def tags(paths: TrialPaths, attempt: int) -> dict[str, str]:
     if not paths.provenance(attempt).exists():
         return {}
     found = parts(paths)
-    files = _files(found)
+    files, used = _files(found), _operators(paths)
     try:
         shown = provenance.tags(provenance.read(paths, attempt))
     except DamagedError as error:
@@ -154,7 +154,14 @@ def tags(paths: TrialPaths, attempt: int) -> dict[str, str]:
         **shown,
         names.COMMIT: commits(found),
         **({names.CODE: _short(files)} if files else {}),
+        **({names.OPERATORS: used} if used else {}),
     }
+
+
+def _operators(paths: TrialPaths) -> str:
+    """Returns whose NMS and RoIAlign the attempts used: "groie", of several "groie, torchvision 0.28.0"."""
+    noted = [_noted(paths, number, {}) for number in _numbers(paths)]
+    return ", ".join(dict.fromkeys(one["operators"] for one in noted if one and one.get("operators")))
 
 
 def commits(found: Sequence[Part]) -> str:

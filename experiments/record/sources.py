@@ -6,7 +6,6 @@ trial's id, and another value makes another trial. So is the version of drawn im
 
 import ast
 import hashlib
-import json
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Set
@@ -23,7 +22,7 @@ from experiments.paths import TrialPaths
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNTED = ("groie", "experiments/training", "experiments/data")  # of this repository; and all that is not its own
-NOT_COUNTED = ("analysis", "benchmarks", "experiments", "hydra_plugins", "setup", "tests", "run.py")
+NOT_COUNTED = ("analysis", "benchmarks", "experiments", "hydra_plugins", "tests", "run.py")
 INSTALLED = ("site-packages", "dist-packages")
 SITE = ("sitecustomize", "usercustomize")  # set up the interpreter: a coverage tool's, say
 
@@ -33,13 +32,14 @@ class Noted(BaseModel):
 
     after: Annotated[int, Field(ge=0)]  # complete epochs
     files: dict[str, str]  # name -> meaning
+    operators: str | None = None  # whose NMS and RoIAlign it uses; None where an earlier version wrote it
 
 
 NOTED = TypeAdapter(Noted)
 
 
 def note(paths: TrialPaths, attempt: int, after: int, config: Any) -> None:
-    """Writes down what this process has loaded, and after how many complete epochs it begins.
+    """Writes down what this process has loaded, whose operators it uses, after how many complete epochs it begins.
 
     Args:
         paths: of the trial.
@@ -47,10 +47,13 @@ def note(paths: TrialPaths, attempt: int, after: int, config: Any) -> None:
         after: complete epochs.
         config: the trial's resolved configuration.
     """
+    from groie import operators  # with torch, which this process has loaded
+
     path = paths.sources(attempt)
     path.parent.mkdir(exist_ok=True)
     named = {kind.rpartition(".")[0] for kind in _types(config)}
-    files.write(path, json.dumps({"after": after, "files": loaded(named)}, indent=1))
+    noted = Noted(after=after, files=loaded(named), operators=operators.backend())
+    files.write(path, noted.model_dump_json(indent=1))
 
 
 def _types(config: Any) -> Iterator[str]:

@@ -96,6 +96,12 @@ def test_the_same_commit_with_other_files_is_another_source(tmp_path: Path) -> N
     assert origin.commits(origin.parts(paths)) == f"{A} (epochs 1-2), {A} (epochs 3-4)"
 
 
+@pytest.mark.parametrize(("noted", "expected"), [([None], None), (["groie"], "groie"), (["a", "b", "a"], "a, b")])
+def test_operators_of_all_attempts_are_named(tmp_path: Path, noted: list[str | None], expected: str | None) -> None:
+    attempts = [{"after": place, "files": {}, **({"operators": one} if one else {})} for place, one in enumerate(noted)]
+    assert origin.tags(trial(tmp_path, 4, *attempts), len(noted)).get(names.OPERATORS) == expected
+
+
 def test_trial_without_record_of_its_files_has_no_such_tag(tmp_path: Path) -> None:
     assert names.CODE not in origin.tags(trial(tmp_path, 4, {}), 1)
 

@@ -25,6 +25,7 @@ from experiments.planning import decision, plan
 from experiments.planning.decision import Decision
 from experiments.planning.trial import Trial
 from experiments.record import provenance, sources
+from groie import operators
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -191,6 +192,7 @@ def test_a_real_training_notes_what_it_loaded(swept: Swept) -> None:
         assert all(name.startswith(counted) for name in noted["files"])
         assert noted["files"] == {name: sources.meaning(harness.ROOT / name) for name in noted["files"]}
         assert json.loads(run.data.tags[names.CODE]) == noted["files"]
+        assert run.data.tags[names.OPERATORS] == noted["operators"] == operators.backend()
 
 
 EDITING = """

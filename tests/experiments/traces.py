@@ -51,12 +51,13 @@ def write_provenance(
     difference: str = "",
     after: int | None = None,
     files: dict[str, str] | None = None,
+    **noted: str,
 ) -> None:
     """Writes where an attempt's result comes from, and with `after` what its training had loaded when it began."""
     source = {"commit": commit, "dirty": bool(difference), "difference": difference, "untracked": []}
     known = {"source": source, "packages": {}, "machine": {"host": "elsewhere", "gpus": []}}
     known["data"] = {"train": {"images": 99}, "val": {"images": 50}}
-    for place, content in (("provenance", known), ("sources", {"after": after, "files": files or {}})):
+    for place, content in (("provenance", known), ("sources", {"after": after, "files": files or {}, **noted})):
         if place == "provenance" or after is not None:
             path = folder / place / f"{number:04d}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
