@@ -4,6 +4,9 @@ Time: the two alternate, the median counts. Memory: what autograd saves for the 
 parameters and inputs, which are there anyway. Of the full GRoIE also its floor: the convolution alone on ready inputs.
 """
 
+import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+# isort: split
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +16,6 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from torch import Tensor, nn
 
-import groie  # noqa: F401  (registers our modules)
 from benchmarks.figure import Figure
 
 WHAT, PEER = "forward + backward", "MMDetection"

@@ -4,6 +4,9 @@ Random images and boxes, one batch again and again: loading is not in it. Both a
 the peer's RoIAlign is torchvision's.
 """
 
+import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+# isort: split
 import copy
 from collections.abc import Callable, Iterator
 from statistics import median
@@ -14,7 +17,6 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
-import groie  # noqa: F401  (registers our modules)
 from benchmarks.extractor import ATTENTION, CHANNELS, FULL, STRIDES, alternated
 from benchmarks.figure import Figure
 

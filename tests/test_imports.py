@@ -50,6 +50,40 @@ def test_imports_go_one_way(path: Path) -> None:
     assert breaches(package(path), path.read_text()) == set()
 
 
+def too_early(source: str) -> list[int]:
+    """Returns the lines that import MMDetection or mmcv where neither their function nor the top has imported groie."""
+    found = []
+
+    def visit(node: ast.AST, ready: bool) -> bool:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import | ast.ImportFrom):
+                modules = [child.module] if isinstance(child, ast.ImportFrom) else [one.name for one in child.names]
+                tops = {str(module).partition(".")[0] for module in modules}
+                ready |= "groie" in tops
+                if tops & {"mmdet", "mmcv"} and not ready:
+                    found.append(child.lineno)
+            elif isinstance(child, ast.FunctionDef | ast.ClassDef):
+                visit(child, ready)
+            else:
+                ready = visit(child, ready)
+        return ready
+
+    visit(ast.parse(source), False)
+    return found
+
+
+@pytest.mark.parametrize("folder", ["experiments", "benchmarks"])
+def test_groie_is_imported_before_what_needs_its_operators(folder: str) -> None:
+    """A plain mmcv lacks compiled operators; `groie.operators` must be in their place before `mmcv.ops` looks."""
+    sources = {path: path.read_text() for path in (ROOT / folder).rglob("*.py")}
+    assert {str(path): lines for path, source in sources.items() if (lines := too_early(source))} == {}
+
+
+def test_an_early_import_is_seen() -> None:
+    assert too_early("import groie\ndef f():\n    import mmdet.models") == []
+    assert too_early("def f():\n    import mmdet.models\n    import groie\nfrom mmcv import ops") == [2, 4]
+
+
 @pytest.mark.parametrize("module", sorted(SHARED))
 def test_what_analysis_shares_is_light(module: str) -> None:
     """Else analysis would import Hydra or torch through it."""

@@ -16,11 +16,12 @@ def build(wanted: Any, choice: str) -> Any:
         wanted: config of a module that MMDetection's registry builds.
         choice: what to type to get it, for the error.
     """
+    import groie  # noqa: F401 (it registers the modules, and stands in for the operators that mmcv lacks)
+
+    # isort: split
     import torch
     from mmdet.registry import MODELS
     from mmengine.registry import DefaultScope
-
-    import groie  # noqa: F401  (registers the modules)
 
     def on(device: str) -> Any:
         with torch.device(device), DefaultScope.overwrite_default_scope("mmdet"):

@@ -95,6 +95,8 @@ def _named(name: str) -> object:
         return ""
     if name.partition(".")[0] in sys.stdlib_module_names:
         return "it is of Python's own library"
+    import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
     module, _, attribute = name.rpartition(".")
     try:
         return getattr(import_module(module), attribute, f"{module} has no class {attribute}")
@@ -105,18 +107,22 @@ def _named(name: str) -> object:
 @cache
 def _registered() -> frozenset[str]:
     """Returns the names of everything that MMDetection, MMEngine and this project have registered."""
+    import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+    # isort: split
     import mmdet.models
     import mmdet.registry
     import mmengine.registry
     from mmengine.registry import Registry
-
-    import groie  # noqa: F401  (registers the modules)
 
     registries = [*vars(mmdet.registry).values(), *vars(mmengine.registry).values()]
     return frozenset(name for one in registries if isinstance(one, Registry) for name in one.module_dict)
 
 
 def _registered_by_us(name: str) -> bool:
+    import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+    # isort: split
     from mmdet.registry import MODELS
 
     return getattr(MODELS.module_dict.get(name), "__module__", "").startswith("groie.")

@@ -157,6 +157,9 @@ def _require_classes(model: Any, choice: str) -> None:
 
 def _require_modules(config: Settings, made: Any) -> None:
     """Raises UserError where a module that is chosen before or after the aggregation is nowhere in the extractor."""
+    import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+    # isort: split
     from mmdet.registry import MODELS
 
     wanted = [config[group]["type"] for group in ("pre", "post") if config[group]["type"] is not None]

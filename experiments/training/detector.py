@@ -3,6 +3,9 @@
 The edits go in this order: the recipe's (what the authors did otherwise), the profile's (how big), the extractors.
 """
 
+import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+# isort: split
 import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
