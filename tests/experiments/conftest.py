@@ -1,5 +1,8 @@
 """Expensive things, made once: a sweep of two real trials, and a process that runs `run.py` without starting up."""
 
+import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+# isort: split
 import contextlib
 import json
 import os

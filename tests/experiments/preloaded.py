@@ -3,6 +3,9 @@
 Reads jobs from stdin, one JSON object a line. A job's folder gets stdout, stderr, its process id and exit code.
 """
 
+import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
+
+# isort: split
 import atexit
 import gc
 import json
