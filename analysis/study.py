@@ -3,22 +3,24 @@
 import csv
 import json
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from analysis import declarations, frames, rows, surroundings
 from analysis.errors import AnalysisError
 from analysis.metrics import METRICS
-from analysis.runs import Histories, Point, Run, histories, of_experiment, requests
+from analysis.runs import Histories, Point, Run, check, histories, of_experiment, requests
 from experiments import files, matches, names
 from experiments.declared import Declaration
 from experiments.matches import Matches
+from experiments.sentences import shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,6 +33,17 @@ SUMS = "SHA256SUMS"  # of all of them, as `sha256sum --check` reads it
 MATCHES = "matches.npz"  # a run's artifact
 NAMED = 5  # studies, at most, in an error
 METRIC_COLUMNS = ("run_id", "metric", "step", "timestamp", "value")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What `ABOUT` says."""
+
+    format: Literal[3]
+    sweep: str
+
+
+SAVED, RUN = TypeAdapter(Saved), TypeAdapter(Run)
 
 
 def file_name(sweep: str) -> str:
@@ -180,13 +193,34 @@ def save(study: Study, folder: Path) -> None:
 def load(folder: Path) -> Study:
     """Returns what was saved; AnalysisError where the folder holds no study, one of another format or not all of it."""
     sweep, runs = outline(folder)
+    with _named(folder / HISTORIES):
+        found = _histories(folder / HISTORIES)
+    decided = {path.stem: _load(path) for path in sorted(folder.glob(DECIDED))}
+    with _named(folder / AROUND):
+        surroundings.FORM.validate_json((folder / AROUND).read_bytes(), strict=True)
+        around = json.loads((folder / AROUND).read_bytes())
+    return Study(sweep, runs, found, decided, around)
+
+
+def _histories(path: Path) -> Histories:
     found: Histories = {}
-    with (folder / HISTORIES).open(newline="") as file:
-        for row in csv.DictReader(file):
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file, strict=True):
             point = Point(int(row["step"]), int(row["timestamp"]), float(row["value"]))
             found.setdefault((row["run_id"], row["metric"]), []).append(point)
-    decided = {path.stem: _load(path) for path in sorted(folder.glob(DECIDED))}
-    return Study(sweep, runs, found, decided, json.loads((folder / AROUND).read_text()))
+    return found
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Raises AnalysisError, with the file's name, for whatever a reader finds wrong in it."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, RecursionError, OverflowError, csv.Error) as error:
+        reason = shown(" ".join(str(error).split()), 200)
+        raise AnalysisError(
+            f"{path} is damaged ({reason}); bring back the files that `python -m analysis paper` wrote there"
+        ) from error
 
 
 def outline(folder: Path) -> tuple[str, list[Run]]:
@@ -207,7 +241,17 @@ def outline(folder: Path) -> tuple[str, list[Run]]:
             "make it anew from MLflow with `python -m analysis paper`"
         )
     _check_whole(folder)
-    return about["sweep"], [Run(**json.loads(line)) for line in (folder / RUNS).read_text().splitlines()]
+    with _named(folder / ABOUT):
+        sweep = SAVED.validate_python(about).sweep
+    with _named(folder / RUNS):
+        runs = [_run(line) for line in (folder / RUNS).read_bytes().splitlines()]
+    return sweep, runs
+
+
+def _run(line: bytes) -> Run:
+    run = RUN.validate_json(line, strict=True)
+    check(run)
+    return run
 
 
 def _check_whole(folder: Path) -> None:

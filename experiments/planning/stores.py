@@ -3,10 +3,10 @@
 import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from experiments import sqlite_uri
 from experiments.errors import UserError
 from experiments.planning import output_folder
 from experiments.sentences import is_printable, shown
@@ -75,8 +75,8 @@ def accept(uri: str) -> None:
 
 def _file(uri: str) -> str | None:
     """Returns why no store can be at the address of a file."""
-    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if not uri.startswith("sqlite:///") or not path.name:
+    path = sqlite_uri.file(uri)
+    if path is None:
         return "because it names no file"
     nearest = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
     if nearest == path.absolute():

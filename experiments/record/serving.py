@@ -18,11 +18,11 @@ from filelock import FileLock
 from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from experiments import names
+from experiments import names, sqlite_uri
 from experiments.errors import UserError
 from experiments.parsers import Parser
 from experiments.paths import OutputPaths
-from experiments.record import pages, wording
+from experiments.record import moved, pages, wording
 from experiments.sentences import sentence
 
 DEFAULTS = {
@@ -40,9 +40,10 @@ def ui() -> list[str]:
     uri = names.tracking_uri(None, names.DEFAULT_TRACKING_URI)
     if not uri.startswith("sqlite:///"):
         raise UserError(f"make ui reads a file, and MLFLOW_TRACKING_URI={_public(uri)} is none; open that in a browser")
-    outputs = OutputPaths(Path(uri.removeprefix("sqlite:///")).parent)
+    outputs = OutputPaths((sqlite_uri.file(uri) or OUTPUTS).parent)
     outputs.root.mkdir(parents=True, exist_ok=True)
     with FileLock(outputs.store_lock):  # the first trial may be making it at this moment
+        moved.settle(uri)
         addresses = _initialize(uri)
     print("\n".join(addresses))
     return ["ui", "--backend-store-uri", uri, "--workers", "1"]

@@ -34,7 +34,7 @@ from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning import stores
-from experiments.record import described, journal, origin, pages, whole, wording
+from experiments.record import described, journal, moved, origin, pages, whole, wording
 from experiments.record.journal import Reader
 
 SECONDS, LONGEST_SECONDS = 1.0, 15.0  # between two updates of a run; doubled while the store is in trouble
@@ -59,6 +59,7 @@ class Store:
         try:
             # Processes that create one sqlite store together leave it broken: one at a time.
             with FileLock(outputs.store_lock):
+                moved.settle(self.uri)
                 self.client = MlflowClient(self.uri)
                 found = self.client.get_experiment_by_name(tracking["experiment"])
                 if found is None:
@@ -97,7 +98,8 @@ class Run:
         if ended:
             whole.restore(self.paths)  # before anything of it is delivered
         if not self.run_id:
-            self._find_or_create(description, tried)
+            with FileLock(OutputPaths(self.outputs).store_lock):  # of two commands at once, one makes it
+                self._find_or_create(description, tried)
         unmatched = (whole.of(self.paths).matches or "") if ended else ""
         settled = self._settled(attempt, unmatched) if attempt and ended else ""
         anew = settled != self.tags[names.SETTLED]
