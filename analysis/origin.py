@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from analysis.runs import Run
-from experiments import names
+from experiments import names, sqlite_uri
 from experiments.commands import Place
 
 STORE = Path(names.DEFAULT_TRACKING_URI).name  # in an output folder, unless it was put elsewhere
@@ -20,8 +20,8 @@ def place(arguments: Namespace, runs: Sequence[Run] = ()) -> Place:
     if getattr(arguments, "source", None):
         return Place()
     uri = arguments.tracking_uri
-    file = Path(uri.removeprefix("sqlite:///")).absolute()
-    beside = [file.parent] if uri.startswith("sqlite:///") and file.name == STORE else []
+    file = sqlite_uri.file(uri)
+    beside = [file.absolute().parent] if file and file.name == STORE else []
     found = [folder for folder in (*beside, *map(_outputs, runs[:1])) if folder and folder.is_dir()]
     return Place(found[0] if found else None, uri, arguments.experiment)
 

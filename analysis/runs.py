@@ -5,13 +5,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from analysis.errors import AnalysisError
-from analysis.store import nothing_recorded, without_password
+from analysis.store import artifacts, nothing_recorded, without_password
 from experiments import names
+from experiments.sentences import shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+ROWS, CODE = TypeAdapter(list[str]), TypeAdapter(dict[str, str])
 PAGE = 100  # runs in one request for histories: no server gives more
 MLFLOW_S_OWN = "Default"  # the experiment that every store begins with
 MOST_POINTS = 25_000  # in one answer, as MLflow's server limits it
@@ -27,7 +31,7 @@ class Run:
     tags: dict[str, str]
     params: dict[str, str]
     metrics: dict[str, float]  # the last value of each
-    artifacts: str = field(default="", compare=False)  # URI of their folder, as the store has it
+    artifacts: str = field(default="", compare=False)  # URI of their folder
 
     @property
     def overrides(self) -> list[str]:
@@ -45,6 +49,19 @@ class Run:
     def as_dict(self) -> dict[str, Any]:
         """Returns what is true of it in any place, for JSON; `Run(**...)` is its inverse."""
         return {name: value for name, value in asdict(self).items() if name != "artifacts"}
+
+
+def check(run: Run) -> None:
+    """Raises ValueError for tags that programs read, and that these could not."""
+    if not run.tags.get(names.TRIAL_ID):
+        raise ValueError("a run is of no trial")
+    _ = run.overrides
+    CODE.validate_json(run.tags.get(names.CODE) or "{}")
+    for tag, value in run.tags.items():
+        if tag.startswith(names.ROWS):
+            ROWS.validate_json(value)
+        elif tag.startswith(names.PLACE):
+            int(value)
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,7 @@ def of_experiment(client: "MlflowClient", experiment: str, uri: str) -> list[Run
                 run.data.tags,
                 run.data.params,
                 run.data.metrics,
-                run.info.artifact_uri,
+                artifacts(uri, run.info.run_id, run.info.artifact_uri),
             )
             for run in page
             if names.TRIAL_ID in run.data.tags
@@ -84,6 +101,15 @@ def of_experiment(client: "MlflowClient", experiment: str, uri: str) -> list[Run
             break
     if not runs:
         raise _no_trials(client, experiment, uri)
+    for run in runs:
+        try:
+            check(run)
+        except ValueError as error:
+            reason = shown(" ".join(str(error).split()), 200)
+            raise AnalysisError(
+                f"the run {run.run_id} in {without_password(uri)} has a tag that was changed ({reason}); "
+                "`python -m experiments sync` writes it again"
+            ) from error
     return runs
 
 

@@ -87,7 +87,7 @@ def disagree(
         images: the folder that its file names are relative to.
     """
     recorded = of_experiment(client, experiment, uri)
-    first, second = (_trial(client, _find(recorded, one)) for one in asked)
+    first, second = (_trial(uri, _find(recorded, one)) for one in asked)
     return of_trials(first, second, annotations, images, most)
 
 
@@ -157,15 +157,20 @@ def _find(recorded: Sequence[Run], asked: str) -> Run:
     )
 
 
-def _trial(client: "MlflowClient", run: Run) -> Trial:
+def _trial(uri: str, run: Run) -> Trial:
+    from mlflow import artifacts
+
     label = f"{run.tags.get(names.VARIANT, run.tags[names.TRIAL_ID])}, seed {run.params.get(names.SEED, '?')}"
-    kept = {artifact.path for artifact in client.list_artifacts(run.run_id)}
+    kept = {Path(one.path).name for one in artifacts.list_artifacts(run.artifacts, tracking_uri=uri)}
     if lacking := {MATCHES, DETECTIONS} - kept:
         raise AnalysisError(f"the run of {run.tags[names.TRIAL_ID]} has no {min(lacking)}; {run.without_matches}")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            decided = matches.load(Path(client.download_artifacts(run.run_id, MATCHES, folder)))
-            records = detections.load(Path(client.download_artifacts(run.run_id, DETECTIONS, folder)))
+            files = [
+                Path(artifacts.download_artifacts(f"{run.artifacts}/{name}", dst_path=folder, tracking_uri=uri))
+                for name in (MATCHES, DETECTIONS)
+            ]
+            decided, records = matches.load(files[0]), detections.load(files[1])
         except (OSError, ValueError) as error:
             raise AnalysisError(f"what is kept of {run.tags[names.TRIAL_ID]} cannot be read ({error})") from error
     return Trial(label, decided["bbox"], records["bbox"])

@@ -8,10 +8,10 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.errors import AnalysisError
+from experiments import sqlite_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -101,8 +101,8 @@ def _connect(uri: str) -> None:
 def _check_sqlite(uri: str) -> None:
     # MLflow creates a missing database and fills an empty one. A reader that did so while a study is starting would
     # race with the writer, which can leave the file unusable; a file with a run in it is complete, so ask for that.
-    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if not path.is_file():
+    path = sqlite_uri.file(uri)
+    if path is None or not path.is_file():
         raise nothing_recorded(uri)
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
@@ -118,6 +118,21 @@ def _check_sqlite(uri: str) -> None:
         raise AnalysisError(f"{path} is no sqlite database ({error}); name another --tracking-uri") from error
     if not recorded:
         raise nothing_recorded(uri)
+
+
+def artifacts(uri: str, run_id: str, recorded: str) -> str:
+    """Returns the URI of a run's artifacts: where an output folder was moved or copied they are beside its store.
+
+    Args:
+        uri: of the store.
+        run_id: of the run.
+        recorded: the URI that the store has, with the whole path of the folder as it was.
+    """
+    file = sqlite_uri.file(uri)
+    if file is None:
+        return recorded
+    moved = file.absolute().parent / "artifacts" / run_id / "artifacts"
+    return moved.as_uri() if moved.is_dir() else recorded
 
 
 @contextmanager

@@ -2,20 +2,36 @@
 
 import csv
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from analysis import declarations, frames, rows, surroundings
 from analysis.errors import AnalysisError
 from analysis.metrics import METRICS
-from analysis.runs import Histories, Point, Run, histories, of_experiment, requests
+from analysis.runs import Histories, Point, Run, check, histories, of_experiment, requests
+from analysis.study_files import (
+    ABOUT,
+    AROUND,
+    DATA,
+    DECIDED,
+    FORMAT,
+    HISTORIES,
+    RUNS,
+    SUMS,
+    check_whole,
+    named,
+    studies_near,
+    written,
+)
 from experiments import files, matches, names
 from experiments.declared import Declaration
 from experiments.matches import Matches
@@ -23,14 +39,20 @@ from experiments.matches import Matches
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-FORMAT = 3  # of the files that `save` writes
-DATA = "data"  # the folder of these files, in a folder of results
-ABOUT = "study.json"  # names the sweep
-RUNS, HISTORIES, AROUND, DECIDED = "runs.jsonl", "metrics.csv", "surroundings.json", "matches/*.npz"
-SUMS = "SHA256SUMS"  # of all of them, as `sha256sum --check` reads it
 MATCHES = "matches.npz"  # a run's artifact
 NAMED = 5  # studies, at most, in an error
 METRIC_COLUMNS = ("run_id", "metric", "step", "timestamp", "value")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What `ABOUT` says."""
+
+    format: Literal[3]
+    sweep: str
+
+
+SAVED, RUN = TypeAdapter(Saved), TypeAdapter(Run)
 
 
 def file_name(sweep: str) -> str:
@@ -153,7 +175,10 @@ def _matches(runs: Sequence[Run], uri: str, progress: Progress) -> dict[str, dic
             # By the URI that is known already: asked for a run's artifacts, MLflow would read the run anew.
             if any(Path(one.path).name == MATCHES for one in artifacts.list_artifacts(run.artifacts, tracking_uri=uri)):
                 file = artifacts.download_artifacts(f"{run.artifacts}/{MATCHES}", dst_path=folder, tracking_uri=uri)
-                decided[run.tags[names.TRIAL_ID]] = _load(Path(file))
+                try:
+                    decided[run.tags[names.TRIAL_ID]] = _load(Path(file))
+                except AnalysisError as error:  # a trial without matches, as tables then say
+                    print(f"note: {run.tags[names.TRIAL_ID]} is taken as without matches: {error}", file=sys.stderr)
             on_read()
     return decided
 
@@ -173,80 +198,65 @@ def save(study: Study, folder: Path) -> None:
             writer.writerows((run_id, metric, point.step, point.timestamp, repr(point.value)) for point in points)
     for trial_id, decided in study.matches.items():
         matches.save(folder / DECIDED.replace("*", trial_id), decided)
-    sums = [f"{files.digest(folder / name)}  {name}\n" for name in _names(folder)]
+    sums = [f"{files.digest(folder / name)}  {name}\n" for name in written(folder)]
     (folder / SUMS).write_text("".join(sums))
 
 
 def load(folder: Path) -> Study:
     """Returns what was saved; AnalysisError where the folder holds no study, one of another format or not all of it."""
     sweep, runs = outline(folder)
+    with named(folder / HISTORIES):
+        found = _histories(folder / HISTORIES)
+    decided = {path.stem: _load(path) for path in sorted(folder.glob(DECIDED))}
+    with named(folder / AROUND):
+        surroundings.FORM.validate_json((folder / AROUND).read_bytes(), strict=True)
+        around = json.loads((folder / AROUND).read_bytes())
+    return Study(sweep, runs, found, decided, around)
+
+
+def _histories(path: Path) -> Histories:
     found: Histories = {}
-    with (folder / HISTORIES).open(newline="") as file:
-        for row in csv.DictReader(file):
+    with path.open(newline="") as file:
+        rows = csv.DictReader(file, strict=True)
+        if tuple(rows.fieldnames or ()) != METRIC_COLUMNS:
+            raise ValueError("it has other columns")
+        for row in rows:
             point = Point(int(row["step"]), int(row["timestamp"]), float(row["value"]))
             found.setdefault((row["run_id"], row["metric"]), []).append(point)
-    decided = {path.stem: _load(path) for path in sorted(folder.glob(DECIDED))}
-    return Study(sweep, runs, found, decided, json.loads((folder / AROUND).read_text()))
+    return found
 
 
 def outline(folder: Path) -> tuple[str, list[Run]]:
     """Returns the sweep and the runs of a saved study; AnalysisError as `load` raises it."""
     if not (folder / ABOUT).is_file():
-        near = [str(one) for one in _studies_near(folder.parent)]
+        near = [str(one) for one in studies_near(folder.parent)]
         there = f", such as {', '.join(near[:NAMED])}" if near else ""
         raise AnalysisError(
             f"{folder.parent} holds no study; "
             f"give the folder that `python -m analysis paper` wrote, the one that holds `{DATA}/`{there}"
         )
     about: Any = None
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         about = json.loads((folder / ABOUT).read_text())
     if isinstance(about, dict) and about.get("format") not in (None, FORMAT):  # which may have other files
         raise AnalysisError(
             f"{folder} has format {about['format']}; this version reads {FORMAT}: "
             "make it anew from MLflow with `python -m analysis paper`"
         )
-    _check_whole(folder)
-    return about["sweep"], [Run(**json.loads(line)) for line in (folder / RUNS).read_text().splitlines()]
+    check_whole(folder)
+    with named(folder / ABOUT):
+        sweep = SAVED.validate_python(about).sweep
+    with named(folder / RUNS):
+        runs = [_run(line) for line in (folder / RUNS).read_bytes().splitlines()]
+        if not runs:
+            raise ValueError("it holds no run")
+    return sweep, runs
 
 
-def _check_whole(folder: Path) -> None:
-    """Raises AnalysisError where a file is lacking, or is not the one that was written."""
-    try:
-        flaw = _flaw(folder)
-    except OSError as error:
-        flaw = f"{error.filename}: {error.strerror}"
-    if flaw:
-        raise AnalysisError(
-            f"{folder} holds no whole study ({flaw}); bring back the files that `python -m analysis paper` wrote there"
-        )
-
-
-def _flaw(folder: Path) -> str:
-    if not (folder / SUMS).is_file():
-        return f"{SUMS} is not there"
-    lines = (line.partition("  ") for line in (folder / SUMS).read_text(errors="replace").splitlines())
-    sums = {name: digest for digest, _, name in lines}
-    for name in dict.fromkeys((*_names(folder), *sums)):
-        if not (folder / name).is_file():
-            return f"{name} is not there"
-        if sums.get(name) != files.digest(folder / name):
-            return f"{name} is not as it was written"
-    return ""
-
-
-def _names(folder: Path) -> list[str]:
-    """Returns the files that a study's folder has, but for the sums."""
-    decided = sorted(path.relative_to(folder).as_posix() for path in folder.glob(DECIDED))
-    return [ABOUT, RUNS, HISTORIES, AROUND, *decided]
-
-
-def _studies_near(folder: Path) -> list[Path]:
-    """Returns the folders that hold a study: those in this one, else beside it, else that which it lies in."""
-    for around in (folder, folder.parent):
-        if found := sorted(path.parent.parent for path in around.glob(f"[!.]*/{DATA}/{ABOUT}")):
-            return found
-    return [folder.parent] if (folder.parent / DATA / ABOUT).is_file() else []
+def _run(line: bytes) -> Run:
+    run = RUN.validate_json(line, strict=True)
+    check(run)
+    return run
 
 
 def _load(path: Path) -> dict[str, Matches]:

@@ -6,10 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, TypeAdapter
+
 from analysis.runs import Run
 from experiments import names
 
 FOLDER = "provenance"  # of a run's artifacts: a file for each attempt
+
+
+class Surroundings(BaseModel):
+    """Of one trial, `KEPT`."""
+
+    machine: dict[str, Any]
+    data: dict[str, dict[str, Any]]
+    packages: dict[str, str]
+
+
+FORM = TypeAdapter(list[Surroundings])  # of what `read` returns
 KEPT = ("machine", "data", "packages")  # and nothing that tells where files lie
 
 

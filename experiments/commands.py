@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import names
+from experiments import names, sqlite_uri
 
 ROOT = Path(__file__).parents[1]
 PLAIN = re.compile(r"(?!(null|true|false|nan|inf)$)[a-z_/.][\w./:@%+-]*", re.ASCII | re.IGNORECASE)  # needs no quotes
@@ -51,7 +51,7 @@ class Place:
 
     def sync(self) -> str:
         """Returns what delivers all trials to this store, also where they were given another one."""
-        own = self.uri is None or self.uri == f"sqlite:///{self.outputs}/mlflow.db"
+        own = self.uri is None or self.uri == sqlite_uri.of(Path(str(self.outputs)) / "mlflow.db")
         return self.command("experiments", "sync", *([] if own else _option("--tracking-uri", str(self.uri))))
 
     def mlflow(self, *words: str) -> str:
@@ -79,7 +79,7 @@ class Place:
     def _overrides(self) -> list[str]:
         usual = Path.cwd() / "outputs"
         words = [] if self.outputs in (None, usual) else [override("output_dir", nearby(Path(str(self.outputs))))]
-        own = names.tracking_uri(None, f"sqlite:///{self.outputs or usual}/mlflow.db")
+        own = names.tracking_uri(None, sqlite_uri.of((self.outputs or usual) / "mlflow.db"))
         if self.uri and _whole(self.uri, Path.cwd()) != _whole(own, Path.cwd()):
             words.append(override("tracking.uri", self.uri))
         if self.experiment not in (None, names.EXPERIMENT):
@@ -123,5 +123,4 @@ def _default_uri() -> str:
 
 def _whole(uri: str, folder: Path) -> str:
     """Returns the URI of a file with the whole path, another as it is."""
-    start, found, place = uri.partition("sqlite:///")
-    return f"{found}{(folder / place).resolve()}" if found and not start else uri
+    return sqlite_uri.whole(uri, folder)

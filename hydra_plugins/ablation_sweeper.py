@@ -45,8 +45,11 @@ class AblationSweeper(Sweeper):
         plan.write(planned)
         provenance.warn()
         stopped = submit.run(planned, launcher, folder)
-        from experiments.record import sync  # with MLflow, which a dry run does without
+        from experiments.jobs import matching  # these two with MLflow, which a dry run does without
+        from experiments.record import sync
 
+        for entry in planned.to_run:
+            matching.await_other(entry.trial.paths, planned.settings["resources"]["patience"])
         sync.what_was_missed([entry.trial.paths for entry in planned.to_run], planned.settings)
         finished = plan.summarize(planned)
         if stopped:

@@ -10,7 +10,17 @@ ROOT = Path(__file__).parents[1]
 OURS = {"groie", "experiments", "analysis", "hydra_plugins", "run", "benchmarks", "tests"}
 SHARED = {
     f"experiments.{module}"
-    for module in ("names", "declared", "detections", "matches", "files", "commands", "parsers", "sentences")
+    for module in (
+        "names",
+        "declared",
+        "detections",
+        "matches",
+        "files",
+        "commands",
+        "parsers",
+        "sentences",
+        "sqlite_uri",
+    )
 }
 HEAVY = {"torch", "mmdet", "mmcv", "mmengine", "hydra", "omegaconf"}
 

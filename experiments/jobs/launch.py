@@ -83,7 +83,7 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         display = TrialDisplay(description, config["schedule"]["epochs"])
         lacking = resources.lacking_space(config)
         outcome = (
-            Outcome(names.FAILED, lacking) if lacking else _supervise(claim, paths, config, launch, courier, display)
+            Outcome(names.KILLED, lacking) if lacking else _supervise(claim, paths, config, launch, courier, display)
         )
         if outcome.status == names.FINISHED:
             outcome, sealed = _sealed(paths, outcome)
@@ -93,7 +93,8 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         raise
     finally:
         if not claim.lost:
-            claim.update(**asdict(outcome), ended=time.time(), journal=sealed)
+            ended = max(time.time(), claim.attempt.started)  # a clock may have been set back
+            claim.update(**asdict(outcome), ended=ended, journal=sealed)
             if outcome.status == names.FINISHED:  # written down by now: the checkpoints may go
                 _keep(paths, config)
         trouble = courier.close() if courier else None

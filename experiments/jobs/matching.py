@@ -34,6 +34,13 @@ def is_due(paths: TrialPaths) -> bool:
     return whole.of(paths).matches is not None
 
 
+def await_other(paths: TrialPaths, patience: float) -> None:
+    """Waits while another command makes a trial's matches, for so many seconds at most."""
+    if paths.matching_lock.exists():
+        with contextlib.suppress(Timeout), FileLock(paths.matching_lock, timeout=patience):
+            pass
+
+
 def make(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
     """Makes the matches and errors of a finished trial and brings them to MLflow; says so where that fails."""
     title = wording.title(described.read(paths))

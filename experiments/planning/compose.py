@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments import names
+from experiments import names, sqlite_uri
 from experiments.declared import key_of
 from experiments.errors import CONF
 from experiments.planning import checks, numbers, option_files, output_folder, typed
@@ -196,4 +196,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     tracking = resolved.get("tracking")
     if isinstance(tracking, dict):
         tracking["uri"] = names.tracking_uri(tracking.get("uri"), tracking.pop("otherwise", None))
+        if isinstance(tracking["uri"], str):
+            typed_uri = sqlite_uri.of_typed(tracking["uri"], Path(str(config.output_dir)))
+            tracking["uri"] = sqlite_uri.whole(typed_uri, Path.cwd())
     return {str(key): value for key, value in resolved.items()}

@@ -54,7 +54,7 @@ def freeze(plan: Plan) -> None:
 def _earlier(paths: TrialPaths) -> dict[str, Any]:
     """Returns what `trial.json` says; nothing where there is none, or a damaged one of a trial that was not begun."""
     with suppress(DamagedError):
-        return described.read(paths)
+        return described.without_record(paths)
     return {}
 
 
@@ -76,7 +76,7 @@ def _fingerprints(entry: Entry) -> dict[str, str]:
 def _begun_on(paths: TrialPaths) -> dict[str, str] | None:
     """Returns the hashes of the annotation files that a trial was begun on; None where nothing tells any more."""
     if paths.description.exists():
-        return dict(described.read(paths)["data"])
+        return dict(described.without_record(paths)["data"])
     try:
         noted = provenance.read(paths, attempts.numbers(paths.root)[-1]).get("data", {})
     except DamagedError:

@@ -139,7 +139,7 @@ def _judge(entry: Entry, source: Callable[[], dict[str, Any]]) -> None:
     found = decision.decide(entry.trial, attempt, source)
     entry.runs, entry.why, entry.replaces, entry.stale = found.runs, found.why, found.replaces, found.stale
     if attempt and not entry.replaces and entry.trial.paths.description.exists():
-        described.read(entry.trial.paths)  # what it says of sweeps and data is kept
+        described.without_record(entry.trial.paths)  # what it says of sweeps and data is kept
     if entry.state == names.FINISHED and not entry.runs:
         _complete(entry)
 
@@ -223,7 +223,9 @@ def summarize(plan: Plan) -> bool:
     states |= dict.fromkeys(left_out, attempts.DAMAGED)
     unfinished = {trial: state for trial, state in states.items() if state != names.FINISHED}
     finished = [entry.trial for entry in plan.entries if entry.trial.trial_id not in unfinished]
-    unmatched = {trial.trial_id: why for trial in finished if (why := _unmatched(trial.paths))}
+    # What another command trains, or trained while this one ran, that one makes the matches of.
+    ours = {entry.trial.trial_id for entry in plan.entries if entry.runs or entry.state != names.RUNNING}
+    unmatched = {one.trial_id: why for one in finished if one.trial_id in ours and (why := _unmatched(one.paths))}
     console.print(f"{len(states) - len(unfinished)} of {len(states)} trials finished")
     for trial, state in unfinished.items():
         reason = left_out.get(trial) or _reason(plan.outputs.trial(trial))

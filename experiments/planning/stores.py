@@ -3,10 +3,10 @@
 import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from experiments import sqlite_uri
 from experiments.commands import Place, installs
 from experiments.errors import UserError
 from experiments.planning import output_folder
@@ -40,7 +40,7 @@ def judge(place: Place) -> None:
     from experiments.record.tracking import MlflowClient  # with the settings by which it gives up soon
 
     uri = str(place.uri)
-    file = store_file.locate(uri)
+    file = sqlite_uri.file(uri)
     try:
         if file:
             schema = store_file.judge(file, place).schema
@@ -107,8 +107,8 @@ def accept(uri: str) -> None:
 
 def _file(uri: str) -> str | None:
     """Returns why no store can be at the address of a file."""
-    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if not uri.startswith("sqlite:///") or not path.name:
+    path = sqlite_uri.file(uri)
+    if path is None:
         return "because it names no file"
     nearest = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
     if nearest == path.absolute():

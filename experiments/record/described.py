@@ -16,6 +16,7 @@ from experiments.reading import DamagedError, content, first, of_json, of_yaml, 
 
 RECORD = re.compile("[0-9a-f]{32}")
 ABSENT = "bring it back from a copy, or give the trial's command again; move away a folder that is no trial"
+RECORDLESS = "the trial's command makes another"
 
 
 class Description(BaseModel):
@@ -62,14 +63,25 @@ DESCRIPTION, SETTINGS, ROWS = TypeAdapter(Description), TypeAdapter(Settings), T
 
 
 def folders(outputs: OutputPaths) -> list[TrialPaths]:
-    """Returns every folder that is among the trials, also one that is none; OSError where they cannot be listed."""
-    if not outputs.trials.exists():
-        return []
-    return [TrialPaths(path) for path in sorted(outputs.trials.iterdir()) if path.is_dir() or path.is_symlink()]
+    """Returns every folder among the trials, also one that is no trial; OSError where they cannot be listed.
+
+    Hidden ones are other programs'.
+    """
+    found = sorted(outputs.trials.iterdir()) if outputs.trials.exists() else []
+    return [TrialPaths(path) for path in found if path.name[0] != "." and (path.is_dir() or path.is_symlink())]
 
 
 def read(paths: TrialPaths) -> dict[str, Any]:
     """Returns what `trial.json` says, with the trial's record; DamagedError where that cannot be used."""
+    found = without_record(paths)
+    own = _valid(found.get(names.RECORD)) or noted(paths)
+    if own is None:
+        raise DamagedError(paths.record, "is empty or damaged, and trial.json does not have it", RECORDLESS)
+    return found | {names.RECORD: own}
+
+
+def without_record(paths: TrialPaths) -> dict[str, Any]:
+    """Returns the same for what does without a record, or makes one."""
     path = paths.description
     try:
         if not path.exists():
@@ -85,10 +97,7 @@ def read(paths: TrialPaths) -> dict[str, Any]:
         raise DamagedError(path, f"is damaged ({first(error)})") from error
     except ValueError as error:
         raise DamagedError(path, f"is damaged ({reason_of(error)})") from error
-    record = _valid(found.record) or noted(paths)
-    if record is None:
-        raise DamagedError(paths.record, "is empty or damaged, and trial.json does not have it")
-    return known | {names.RECORD: record}
+    return known
 
 
 def _check(sweeps: dict[str, str]) -> None:
@@ -138,5 +147,5 @@ def _described(paths: TrialPaths) -> str | None:
         return None
 
 
-def _valid(text: str) -> str | None:
-    return text if RECORD.fullmatch(text) else None
+def _valid(text: Any) -> str | None:
+    return text if isinstance(text, str) and RECORD.fullmatch(text) else None

@@ -17,7 +17,7 @@ import yaml
 from filelock import FileLock, Timeout
 from rich.progress import track
 
-from experiments import files, names
+from experiments import files, names, sqlite_uri
 from experiments.display import console
 from experiments.errors import UserError
 from experiments.jobs import attempts
@@ -55,7 +55,7 @@ def bring(file: Path, outputs: OutputPaths, uri: str | None, limit: float) -> No
     another record, and for a store that does not answer.
     """
     output_folder.accept(outputs.root)
-    uri = names.tracking_uri(uri, f"sqlite:///{outputs.root}/mlflow.db")
+    uri = names.tracking_uri(uri, sqlite_uri.of(outputs.root / "mlflow.db"))
     with _staging(outputs) as staging:
         try:
             manifest = archive.unpack(file, staging.root, limit, forms.largest)

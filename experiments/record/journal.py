@@ -40,8 +40,16 @@ class Content:
 
 
 def stamped(**fields: Any) -> Record:
-    """Returns a record of now."""
-    return {"time": time.time_ns() // 1_000_000, **fields}
+    """Returns a record of now: of one process none is earlier than another before it, though the clock is set back."""
+    return {"time": (_BEGAN + _elapsed()) // 1_000_000, **fields}
+
+
+def _elapsed() -> int:
+    """Returns nanoseconds by a clock that nobody sets, and that counts a machine's sleep where one does."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+_BEGAN = time.time_ns() - _elapsed()  # nanoseconds since 1970
 
 
 def append(path: Path, record: Record) -> None:

@@ -11,7 +11,7 @@ from experiments.data import datasets
 from experiments.declared import key_of
 from experiments.errors import UserError
 from experiments.reading import of_json
-from experiments.record import described, origin, provenance
+from experiments.record import described, moved, origin, provenance
 from experiments.record.status import Progress
 
 
@@ -78,7 +78,7 @@ def warnings(trial: Progress) -> list[str]:
 
 
 def _data(trial: Progress) -> list[str]:
-    config = described.configuration(trial.paths)
+    config = moved.here(described.configuration(trial.paths), trial.paths.root.parents[1])
     try:
         now = {split: part.sha256 for split, part in datasets.locate(config).items()}
     except UserError as error:

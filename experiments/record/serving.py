@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from experiments import names
+from experiments import names, sqlite_uri
 from experiments.commands import Place, installs
 from experiments.errors import UserError
 from experiments.parsers import Parser
@@ -129,7 +129,7 @@ def _initialize(uri: str) -> list[str]:
     from mlflow import MlflowClient
 
     logging.getLogger("alembic").setLevel(logging.ERROR)
-    file = store_file.locate(uri)
+    file = sqlite_uri.file(uri)
     try:
         with store_file.prepared(uri, Place(file.parent if file else OUTPUTS, uri)):
             found = MlflowClient(uri).search_experiments()

@@ -18,11 +18,12 @@ from importlib import resources
 from pathlib import Path
 
 from filelock import FileLock
-from sqlalchemy import make_url
 
+from experiments import sqlite_uri
 from experiments.commands import Place
 from experiments.display import console
 from experiments.errors import UserError
+from experiments.record import moved
 
 LOCK = "store.lock"
 PARTS = ("", "-journal", "-wal", "-shm")  # the files of an SQLite database: its own, and what its writers need
@@ -40,25 +41,22 @@ class Content:
     flaw: str | None = None  # why it cannot be read, or not all of it
 
 
-def locate(uri: str) -> Path | None:
-    """Returns the file of a store; None for a server or a database."""
-    return Path(str(make_url(uri).database)) if uri.startswith("sqlite:") else None
-
-
 @contextmanager
 def prepared(uri: str, place: Place) -> Iterator[None]:
     """Makes a store's file where it is missing, upgrades an older one, and holds a lock for what else is to be made.
 
-    What was broken off before it held a run is put aside. Of a server or a database nothing is made.
+    What was broken off before it held a run is put aside; artifacts that were moved are found. Of a server or database
+    nothing is made.
 
     Raises UserError for a file that is damaged, is none of MLflow's, or is of another MLflow and cannot be upgraded.
     """
-    file = locate(uri)
+    file = sqlite_uri.file(uri)
     folder = file.parent if file else Path(str(place.outputs))
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / LOCK):
         if file:
             _prepare(file, place)
+            moved.settle(uri)
         yield
 
 

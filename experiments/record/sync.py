@@ -11,7 +11,7 @@ from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
 from experiments.reading import DamagedError
-from experiments.record import described
+from experiments.record import described, moved
 from experiments.record.status import Progress
 from experiments.record.tracking import Store, deliver
 
@@ -31,7 +31,7 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
     left_out = [one.damage for one in trials if one.damage]
     for one in track(still, "to MLflow", console=console, disable=not console.is_terminal):
         try:
-            config = described.configuration(one.paths)
+            config = moved.here(described.configuration(one.paths), one.paths.root.parents[1])
             tracking = config["tracking"] | ({"uri": uri} if names.stated(uri) else {})
             key = (tracking["uri"], tracking["experiment"])
             stores[key] = stores.get(key) or Store({**config, "tracking": tracking})

@@ -23,6 +23,7 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
@@ -96,7 +97,8 @@ class Run:
         if ended:
             whole.restore(self.paths)  # before anything of it is delivered
         if not self.run_id:
-            self._find_or_create(description, tried)
+            with FileLock(OutputPaths(self.outputs).record_lock):  # of two commands at once, one makes it
+                self._find_or_create(description, tried)
         unmatched = (whole.of(self.paths).matches or "") if ended else ""
         settled = self._settled(attempt, unmatched) if attempt and ended else ""
         status = (attempt.status or names.KILLED) if attempt and ended else names.RUNNING

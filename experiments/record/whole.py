@@ -134,7 +134,7 @@ def _mend(paths: TrialPaths, epochs: int, digest: str | None, dry: bool = False)
                 journal.write(paths.journal, records)
                 console.print(f"{paths.root.name}: {mended}", style="yellow", markup=False)
             return mended
-    overrides = shlex.join(described.read(paths)[names.OVERRIDES])
+    overrides = shlex.join(described.without_record(paths)[names.OVERRIDES])
     raise DamagedError(
         paths.journal,
         f"{flaw}, and {paths.work} has no checkpoint with the records of all epochs to mend it from",
@@ -147,5 +147,5 @@ def _in_order(found: Content) -> list[Record]:
 
 
 def _epochs(paths: TrialPaths) -> int:
-    epochs: int = described.read(paths)["epochs"]
+    epochs: int = described.without_record(paths)["epochs"]
     return epochs

@@ -62,7 +62,8 @@ def failure(error: BaseException, paths: TrialPaths) -> dict[str, Any]:
         if words.search(reason):
             return _failed(f"{reason}; {remedy}")
     if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-        return _failed(f"no space left in {paths.root}")
+        # Interrupted, not failed: nothing is wrong with the trial, and another attempt before there is room is in vain.
+        return _failed(f"no space left in {paths.root}") | {"status": names.KILLED}
     if isinstance(error, MEMORY) or MEMORY_WORDS.search(reason) or number == errno.ENOMEM:
         others = _held_by_others()
         if others:

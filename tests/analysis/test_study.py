@@ -1,10 +1,13 @@
 """A study is read once, and a few plain files hold all of it."""
 
+import hashlib
+import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -167,3 +170,46 @@ def test_a_table_of_which_nothing_ran_has_its_rows(recorder: Recorder) -> None:
     assert list(table5.lines["status"].unique()) == ["NOT RUN"]
     assert table5.lines["row"].iloc[0] == "Faster R-CNN"
     assert len(table5.lines) == 8
+
+
+def summed(folder: Path) -> None:
+    """Gives the files of a saved study the sums that they have now."""
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    found = [line.partition("  ")[2] for line in lines]
+    sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in found]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+
+
+WRONG = {"empty": b"", "garbage": b"\xff\x00", "a list": b"[1]\n", "a mapping": b"{}\n", "deep": b"[" * 100_000}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize("file", FILES)
+def test_wrong_content_with_right_sums_is_told(saved: Path, file: str, kind: str) -> None:
+    (saved / file).write_bytes(WRONG[kind])
+    summed(saved)
+    found = complaint(saved)
+    assert str(saved / file) in found or file in found
+    assert "Traceback" not in found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tags": {}},
+        {"tags": {"trial_id": "a", "rows.x": "{"}},
+        {"tags": {"trial_id": "a", "place.x": "first"}},
+        {"tags": {"trial_id": "a", "code": "[]"}},
+        {"tags": {"trial_id": "a", "overrides": "'"}},
+        {"metrics": {"bbox/AP": "x"}},
+        {"params": 5},
+        {"started": "now"},
+    ],
+    ids=str,
+)
+def test_run_that_is_none_is_told(saved: Path, changes: dict[str, Any]) -> None:
+    first, *others = (saved / "runs.jsonl").read_text().splitlines()
+    run = {**json.loads(first), **changes}
+    (saved / "runs.jsonl").write_text("\n".join([json.dumps(run), *others]) + "\n")
+    summed(saved)
+    assert complaint(saved).startswith(f"{saved / 'runs.jsonl'} is damaged (")

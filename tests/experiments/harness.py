@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
 
-from experiments import names
+from experiments import names, sqlite_uri
 from experiments.data.datasets import Split
 from experiments.planning.compose import Composer, resolve
 from experiments.planning.labels import Labels
@@ -115,7 +115,7 @@ def splits(folder: Path, count: int = 6) -> dict[str, Split]:
 
 def store(outputs: Path) -> str:
     """Returns the URI of the default store of an output folder."""
-    return f"sqlite:///{outputs}/mlflow.db"
+    return sqlite_uri.of(outputs / "mlflow.db")
 
 
 def client(outputs: Path) -> MlflowClient:

@@ -1,9 +1,7 @@
 """A damaged file costs its own trial: it is shown with the file's name and what helps, and all others go on."""
 
 import json
-import os
 import shutil
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,6 @@ from damages import DAMAGES, FLAWS, STRANGE, Damage, a_folder, holding
 from hydra import compose, initialize_config_dir
 
 from experiments import names
-from experiments.jobs import attempts
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning import plan
 from experiments.planning.sweep import Request
@@ -319,36 +316,6 @@ def test_nothing_about_provenance_ends_a_trial(fake: Fake) -> None:
     done = fake.run(dict.fromkeys(seeds, "finish"), "retry.failed=true")
     assert done.code == 0, done.stdout + done.stderr
     assert [status for _, status in fake.statuses(*seeds)] == ["FINISHED"] * 3
-
-
-def test_time_of_tomorrow(tmp_path: Path) -> None:
-    """An attempt of another machine that was touched tomorrow, by a clock since set back, is over."""
-    attempts.claim(tmp_path, "1 x cpu")
-    path = tmp_path / "attempts" / "0001.json"
-    transferred.edit_json(path, host="elsewhere")
-    tomorrow = time.time() + 86400
-    os.utime(path, (tomorrow, tomorrow))
-    assert attempts.state(tmp_path) == "interrupted"
-    assert attempts.claim(tmp_path, "1 x cpu").attempt.number == 2
-    os.utime(path, (tomorrow, tomorrow))
-
-
-def test_no_run_ends_before_it_starts(tmp_path: Path, empty_store: Path, tell: transferred.Teller) -> None:
-    """Whatever a clock did between two attempts, and within one."""
-    shutil.copy(empty_store, tmp_path)
-    paths = prepared.finished(tmp_path, *OVERRIDES)
-    transferred.edit_json(paths.root / "attempts" / "0001.json", ended=prepared.BEGAN - 3600)
-    assert tell("sync")[0] == 0
-    (run,) = harness.runs(tmp_path)
-    assert run.info.end_time >= run.info.start_time == 1000 * prepared.BEGAN
-    assert run.data.metrics[names.WALL_SECONDS] >= 0
-    claim = json.loads((paths.root / "attempts" / "0001.json").read_text())
-    second = claim | {"number": 2, "started": prepared.BEGAN - 7200, "ended": prepared.BEGAN - 3600}
-    (paths.root / "attempts" / "0002.json").write_text(json.dumps(second))
-    assert tell("sync")[0] == 0
-    (run,) = harness.runs(tmp_path)
-    assert run.info.end_time >= run.info.start_time
-    assert run.data.metrics[names.WALL_SECONDS] == 3600
 
 
 def test_journal_lines_that_are_no_records(tmp_path: Path) -> None:

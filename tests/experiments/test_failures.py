@@ -207,7 +207,7 @@ def test_shared_memory_that_is_used_up_is_told_by_the_loaders_themselves() -> No
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_full_disk(number: int) -> None:
-    assert judged(OSError(number, os.strerror(number))) == Outcome("FAILED", "no space left in /study/trial")
+    assert judged(OSError(number, os.strerror(number))) == Outcome("KILLED", "no space left in /study/trial")
 
 
 def attempt(device: str = "1 x Some GPU", memory_at: int | None = None) -> Attempt:

@@ -39,14 +39,15 @@ def test_full_disk_ends_the_trial_with_that_reason_and_nothing_is_torn(preloaded
     (trial,) = outputs.glob("trials/*")
     (attempt,) = harness.attempts(trial)
     assert failed.code == 1
-    assert (attempt["status"], attempt["reason"]) == ("FAILED", f"no space left in {trial}")
+    assert (attempt["status"], attempt["reason"]) == ("KILLED", f"no space left in {trial}")
+    assert f"interrupted  {trial.name}: no space left in {trial}\nthe same command goes on" in failed.stdout
     assert [path.name for path in checkpoints.by_epoch(trial / "work")] == ["epoch_1.pth"]
     assert checkpoints.is_whole(trial / "work" / "epoch_1.pth")
     assert list(trial.rglob("*.part")) == []
     assert {step for name, step, _, _ in harness.journal_metrics(trial) if name == "bbox/AP"} == {1}
 
     subprocess.run(["mount", "-o", "remount,size=400m", str(small_disk)], check=True)
-    again = preloaded.run(*arguments, "resources.free_gib=0", "retry.failed=true")
+    again = preloaded.run(*arguments, "resources.free_gib=0")
     assert (again.code, again.stderr) == (0, "")
     assert {step for name, step, _, _ in harness.journal_metrics(trial) if name == "bbox/AP"} == {1, 2}
     (run,) = harness.runs(outputs)

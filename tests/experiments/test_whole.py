@@ -17,11 +17,11 @@ from conftest import Fake
 from hydra import compose, initialize_config_dir
 
 from experiments import files, names
-from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
 from experiments.planning import plan
 from experiments.planning.sweep import Request
+from experiments.reading import DamagedError
 from experiments.record import journal, whole
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -128,7 +128,7 @@ def test_journal_is_mended_before_it_is_delivered(
 def test_trial_that_cannot_be_mended_is_not_delivered(
     trial: TrialPaths, tell: Callable[..., transferred.Told], flaw: str, tmp_path: Path
 ) -> None:
-    """Nor exported, nor passed over by a plan. Another trial of the folder is delivered."""
+    """Nor exported, nor passed over by a plan. Another trial of the folder is delivered and exported."""
     edit, sentence = FLAWS[flaw]
     other = prepared.finished(tmp_path, *OVERRIDES, seed=1)
     damage(trial, edit)
@@ -141,11 +141,12 @@ def test_trial_that_cannot_be_mended_is_not_delivered(
     assert (code, err) == (2, f"error: 1 were not delivered: {why}\n")
     assert out == f"1 trials are in MLflow as their folders have them: {harness.store(tmp_path)}\n"
     assert [run.data.tags[names.TRIAL_ID] for run in harness.runs(tmp_path)] == [other.root.name]
-    assert tell("export", "all", tmp_path / "all.zip") == (2, "", f"error: {why}\n")
-    assert not (tmp_path / "all.zip").exists()
-    with pytest.raises(UserError) as told:
-        make_plan(trial)
-    assert str(told.value) == why
+    code, _, err = tell("export", "all", tmp_path / "all.zip")
+    assert (code, err) == (2, f"error: 1 were left out: {why}\n")
+    packed = transferred.contents(tmp_path / "all.zip")
+    assert {name.split("/")[1] for name in packed if "/" in name} == {other.root.name}
+    entry = make_plan(trial)
+    assert (entry.state, entry.runs, entry.why) == ("damaged", False, why)
     assert make_plan(trial, "rerun=true").replaces
     row = " ".join(tell("status")[1].split())
     assert f" finished {len(journal.complete_epochs(trial.journal))}/12 journal.jsonl {sentence}; " in row  # without AP
@@ -219,7 +220,7 @@ def test_journal_that_lost_lines_while_training_is_mended_at_the_end(trial: Tria
     assert list(journal.complete_epochs(trial.journal)) == list(range(1, 13))
     shutil.rmtree(trial.work)
     damage(trial, FLAWS["gaps"][0])
-    with pytest.raises(whole.ShortenedError, match=r"lacks epochs 2, 7 of 12, and "):
+    with pytest.raises(DamagedError, match=r"lacks epochs 2, 7 of 12, and "):
         whole.seal(trial)
 
 
