@@ -272,11 +272,13 @@ def summarize(plan: Plan) -> bool:
     finished = [entry.trial for entry in plan.entries if entry.trial.trial_id not in unfinished]
     unmatched = {trial.trial_id: why for trial in finished if (why := whole.of(trial.paths).matches)}
     console.print(f"{len(states) - len(unfinished)} of {len(states)} trials finished")
+    failed_for_good = False
     for trial, state in unfinished.items():
         attempt = attempts.last(plan.outputs.trial(trial).root)
         reason = f": {attempt.reason}" if attempt and attempt.reason else ""
         console.print(f"  {state.lower()}  {trial}{reason}", markup=False)
-    if names.FAILED in unfinished.values():
+        failed_for_good |= attempt is not None and state == names.FAILED and not attempt.transient
+    if failed_for_good:
         console.print(
             "the same command goes on where the others stopped; with retry.failed=true it tries the failed again"
         )
