@@ -227,10 +227,13 @@ def summarize(plan: Plan) -> bool:
     ours = {entry.trial.trial_id for entry in plan.entries if entry.runs or entry.state != names.RUNNING}
     unmatched = {one.trial_id: why for one in finished if one.trial_id in ours and (why := _unmatched(one.paths))}
     console.print(f"{len(states) - len(unfinished)} of {len(states)} trials finished")
+    failed_for_good = False
     for trial, state in unfinished.items():
-        reason = left_out.get(trial) or _reason(plan.outputs.trial(trial))
-        console.print(f"  {state.lower()}  {trial}{reason and ': '}{reason}", markup=False)
-    if names.FAILED in unfinished.values():
+        attempt, flaw = _last(plan.outputs.trial(trial))
+        reason = left_out.get(trial) or flaw or (attempt.reason if attempt else None)
+        console.print(f"  {state.lower()}  {trial}{f': {reason}' if reason else ''}", markup=False)
+        failed_for_good |= attempt is not None and state == names.FAILED and not attempt.transient
+    if failed_for_good:
         console.print(
             "the same command goes on where the others stopped; with retry.failed=true it tries the failed again"
         )
@@ -260,10 +263,9 @@ def _unmatched(paths: TrialPaths) -> str | None:
         return str(error)
 
 
-def _reason(paths: TrialPaths) -> str:
-    """Returns why a trial is not finished, "" where nothing tells."""
+def _last(paths: TrialPaths) -> tuple[attempts.Attempt | None, str | None]:
+    """Returns the newest attempt at a trial, or why it cannot be read."""
     try:
-        attempt = attempts.last(paths.root)
+        return attempts.last(paths.root), None
     except DamagedError as error:
-        return str(error)
-    return (attempt.reason or "") if attempt else ""
+        return None, str(error)

@@ -169,6 +169,7 @@ def test_error_in_the_code_is_not_tried_again_until_asked(fake: Fake) -> None:
     assert "line 12" not in failed.stdout
     assert "1 of 2 trials finished" in lines
     assert f"  failed  {fake.folder(100).name}: {MISTAKE}" in lines
+    assert lines[-1].endswith("with retry.failed=true it tries the failed again")
 
     again = fake.run({100: "error", 101: "finish"})
     assert again.code == 1
@@ -206,6 +207,7 @@ def test_what_does_not_pass_fails_after_the_last_attempt(fake: Fake) -> None:
     assert failed.code == 1
     reason = "OutOfMemoryError: CUDA out of memory"
     assert fake.attempts(112) == [("FAILED", reason)] * 2
+    assert failed.stdout.splitlines()[-1] == "the same command goes on where they stopped"
     again = fake.run({112: "finish"})
     assert again.code == 0, again.stdout
     assert fake.planned(112) == ("failed", True, f"{reason}; goes on after epoch 2")
