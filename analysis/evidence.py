@@ -215,7 +215,10 @@ def corrected(lines: Iterable[Line]) -> list[Line]:
     """
     known = list(lines)
     together = stats.holm({str(place): line.raw for place, line in enumerate(known)})
-    return [replace(line, p=float(np.fmax(together[str(place)], line.alone))) for place, line in enumerate(known)]
+    return [
+        line if np.isnan(line.raw) else replace(line, p=max(together[str(place)], line.alone))
+        for place, line in enumerate(known)
+    ]
 
 
 def over_all(tables: Iterable[Evidence]) -> dict[tuple[str, str, str], float]:

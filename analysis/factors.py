@@ -67,10 +67,10 @@ def effects(
         found = {term: own for term, own in whole.items() if _independent(term, {**columns, **whole})}
         absent += [term for term in terms if term not in found]
         columns |= found
-    seeds = list(dict.fromkeys(known[names.SEED]))
-    block = _code(known[names.SEED], seeds) if len(seeds) > 1 else np.empty((len(known), 0))
-    if not _independent((names.SEED,), {**columns, (names.SEED,): block}):
-        block = block[:, :0]
+    seeds, block = list(dict.fromkeys(known[names.SEED])), np.empty((len(known), 0))
+    if len(seeds) > 1:
+        coded = _code(known[names.SEED], seeds)
+        block = coded if _independent((names.SEED,), {**columns, (names.SEED,): coded}) else block
     return _fitted(known, value, levels, columns, block, tuple(absent), level)
 
 

@@ -54,7 +54,7 @@ class RowNoise:
     def of_mean(self, alone: bool = False) -> Noise:
         """Returns the noise of the mean over its seeds; `alone` by its own seeds alone."""
         noise = self.own if alone else self.used
-        return Noise(noise.variance / self.n, noise.freedom)
+        return Noise(noise.variance / self.n, noise.freedom) if self.n and noise.freedom else UNKNOWN
 
 
 def total(parts: Sequence[Noise]) -> Noise:
@@ -120,7 +120,7 @@ def row_noises(groups: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str,
         for name, of_seed in group.items():
             values = list(of_seed.values())
             own, n = own_noise(values), len(_finite(values))
-            larger = own.freedom and not own.variance < together.variance
+            larger = own.variance > together.variance * (1 + 1e-9)  # of equal ones, that which is known better
             found[name] = RowNoise(n, own, own if n >= OWN_FROM or larger else together, together)
     return found
 
