@@ -108,14 +108,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from analysis import declarations, render, tables
+    from functools import partial
+
+    from analysis import alike, declarations, render, tables
 
     asked = arguments.sweep if arguments.number is None else declarations.numbered(arguments.number)
     if arguments.detail:
         return _detailed_table(arguments, asked)
     found = _recorded(arguments, asked, COCO_NAMES)
     part = found.whole
-    table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
+    table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration, partial(alike.noises, found))
     _print(table, arguments, found)
     if arguments.out:
         print(render.write_table(table, arguments.out))
@@ -123,11 +125,13 @@ def _table(arguments: argparse.Namespace) -> int:
 
 
 def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
-    from analysis import costs, details, evidence, factors, render, tables
+    from functools import partial
+
+    from analysis import alike, costs, details, evidence, factors, render, tables
 
     found = _study(arguments, asked)
     part, known = found.whole, costs.costs(found)
-    table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
+    table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration, partial(alike.noises, found))
     _print(tables.with_published(table, part.declaration), arguments, found)
     sure = [one for kind in table.blocks if (one := evidence.evidence(found, part, kind, render.progress))]
     for one in sure:
@@ -169,14 +173,15 @@ def _figure(arguments: argparse.Namespace) -> int:
 
 def _recorded(arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]) -> "Study":
     """Returns the sweep that is asked for, with these metrics alone but every run: other rows have colours too."""
-    from analysis import frames, render, runs, store, study
+    from analysis import frames, render, runs, store, study, unasked
 
     if arguments.source:
         return _study(arguments, asked)
     with store.reading(arguments.tracking_uri) as client:
         recorded = runs.of_experiment(client, arguments.experiment, arguments.tracking_uri)
+        recorded = unasked.of_other_sweeps(recorded, asked)
         sweep = frames.find_sweep(recorded, asked, arguments.tracking_uri)
-        asked_of = frames.wanted_histories(frames.trials_frame(frames.runs_frame(recorded, sweep)), wanted)
+        asked_of = study.wanted_histories(recorded, sweep, wanted)
         with render.progress("reading MLflow", runs.requests(asked_of)) as on_read:
             return study.Study(sweep, recorded, runs.histories(client, asked_of, on_read), {}, [])
 
@@ -244,13 +249,14 @@ def _disagree(arguments: argparse.Namespace) -> int:
 def _study(arguments: argparse.Namespace, sweep: str) -> "Study":
     from dataclasses import replace
 
-    from analysis import frames, render, store, study
+    from analysis import frames, render, store, study, unasked
 
     if arguments.source:
         found = study.load(arguments.source / study.DATA)
         if sweep == frames.LAST:
             return found
-        return replace(found, sweep=frames.find_sweep(found.runs, sweep, str(arguments.source)))
+        recorded = unasked.of_other_sweeps(found.runs, sweep)
+        return replace(found, runs=recorded, sweep=frames.find_sweep(recorded, sweep, str(arguments.source)))
     with store.reading(arguments.tracking_uri) as client:
         return study.read(client, arguments.experiment, arguments.tracking_uri, sweep, render.progress)
 

@@ -1,22 +1,34 @@
 """Two variants, or two studies row by row: every metric's difference with its interval, and whether one got worse."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis import bootstrap, origins, stats
+from analysis import alike, bootstrap, origins, stats
 from analysis.errors import AnalysisError
 from analysis.evidence import ALPHA, DRAWS
 from analysis.metrics import METRICS, Metric, coco_block
-from analysis.stats import Interval
+from analysis.stats import Interval, RowNoise
 from analysis.study import Part, Progress, Study
 from experiments import names
 from experiments.matches import Matches
 
-Trials = dict[str, dict[str, Matches]]  # seed -> IoU type -> matches
+NOTHING = RowNoise(1, stats.UNKNOWN, stats.UNKNOWN, stats.UNKNOWN)  # is known of a metric that was not recorded
 APS = {coco_block(kind)[0] for kind in names.IOU_TYPES}
 PUBLISHED = "published"  # instead of a second row: the numbers published for the first
+
+
+@dataclass(frozen=True)
+class Side:
+    """The finished trials of a row: their matches by seed and IoU type, and the row's noise by metric."""
+
+    trials: dict[str, dict[str, Matches]]
+    noises: dict[str, RowNoise]
+
+    def of_kind(self, kind: str) -> dict[str, Matches]:
+        """Returns the matches by seed, for an IoU type that each trial has."""
+        return {seed: decided[kind] for seed, decided in self.trials.items()}
 
 
 @dataclass(frozen=True)
@@ -28,11 +40,12 @@ class Comparison:
     before: float
     after: Interval
     difference: Interval
-    p: float  # corrected, see `compare`; NaN with fewer than two common seeds
+    p: float  # corrected, see `compare`; NaN where one side has one seed
+    alone: float = 0.0  # by the noise of these sides' own seeds
 
     @property
     def verdict(self) -> str:
-        """Returns "better", "worse" or "no difference found"; "one seed" where nothing can be told of training anew."""
+        """Returns "better", "worse" or "no difference found"; "one seed" where a side has no more."""
         if np.isnan(self.p):
             return "one seed"
         if self.p >= ALPHA:
@@ -40,39 +53,52 @@ class Comparison:
         return "better" if self.difference.estimate > 0 else "worse"
 
 
-def rows(study: Study) -> dict[str, Trials]:
-    """Returns the finished trials of each row of a study; a row of several tables stands under its first."""
-    found: dict[str, Trials] = {}
+def rows(study: Study) -> dict[str, Side]:
+    """Returns each row of a study; a row of several tables stands under its first."""
+    found: dict[str, Side] = {}
     known = set()
+    noises = _noises(study)
     for part in study.parts:
-        finished = part.lines.loc[part.lines["status"] == names.FINISHED]
-        for (label, variant), own in finished.groupby(["label", names.VARIANT_ID], sort=False):
-            if variant not in known:
+        for (label, variant), own in part.lines.groupby(["label", names.VARIANT_ID], sort=False):
+            finished = own.loc[own["status"] == names.FINISHED]
+            if variant not in known and len(finished):
                 known.add(variant)
                 title = origins.plain(label) if len(study.parts) == 1 else f"{part.name}: {origins.plain(label)}"
-                found[title] = _trials(study, dict(zip(own[names.SEED], own[names.TRIAL_ID], strict=True)))
+                trials = dict(zip(finished[names.SEED], finished[names.TRIAL_ID], strict=True))
+                found[title] = Side(_matches(study, trials), noises.get(variant, {}))
     return found
 
 
-def lacking(before: Mapping[str, Trials], after: Mapping[str, Trials]) -> list[str]:
+def lacking(before: Mapping[str, Side], after: Mapping[str, Side]) -> list[str]:
     """Returns the rows that have finished trials before and none after."""
-    return [row for row, trials in before.items() if trials and not after.get(row)]
+    return [row for row in before if row not in after]
 
 
-def find(part: Part, wanted: str, study: Study) -> Trials:
-    """Returns the finished trials of the row or variant that is wanted; AnalysisError lists those there are."""
+def find(part: Part, wanted: str, study: Study) -> Side:
+    """Returns the row or variant that is wanted; AnalysisError lists those there are."""
     lines = part.lines.loc[part.lines[names.VARIANT_ID] != ""]
     lines = lines.assign(label=lines["label"].map(origins.plain))
     for column in ("row", "label", names.VARIANT, names.VARIANT_ID):
         own = lines.loc[lines[column] == wanted]
         if own[names.VARIANT_ID].nunique() == 1:
             finished = own.loc[own["status"] == names.FINISHED]
-            return _trials(study, dict(zip(finished[names.SEED], finished[names.TRIAL_ID], strict=True)))
+            trials = dict(zip(finished[names.SEED], finished[names.TRIAL_ID], strict=True))
+            return Side(_matches(study, trials), _noises(study).get(own[names.VARIANT_ID].iat[0], {}))
     known = ", ".join(dict.fromkeys(lines["label"]))
     raise AnalysisError(f"no row {wanted!r} in sweep {part.sweep}; choose from: {known or 'none has run'}")
 
 
-def _trials(study: Study, trials: Mapping[str, str]) -> Trials:
+def _noises(study: Study) -> dict[str, dict[str, RowNoise]]:
+    """Returns the noise of each metric that was recorded, by variant."""
+    found: dict[str, dict[str, RowNoise]] = {}
+    for kind in names.IOU_TYPES:
+        for name in coco_block(kind):
+            for variant, noise in alike.noises(study, name).items():
+                found.setdefault(variant, {})[name] = noise
+    return found
+
+
+def _matches(study: Study, trials: Mapping[str, str]) -> dict[str, dict[str, Matches]]:
     lacking = [trial for trial in trials.values() if trial not in study.matches]
     if lacking:
         remedy = study.run_of(lacking[0]).without_matches
@@ -80,56 +106,61 @@ def _trials(study: Study, trials: Mapping[str, str]) -> Trials:
     return {seed: study.matches[trial] for seed, trial in trials.items()}
 
 
-def compare(pairs: Mapping[str, tuple[Trials, Trials]], progress: Progress) -> list[Comparison]:
+def compare(pairs: Mapping[str, tuple[Side, Side]], progress: Progress) -> list[Comparison]:
     """Returns every metric of every pair (before, after), AP first.
 
-    What training again changes is taken to be alike in all pairs. p is corrected for the APs of all pairs together, and
-    for all their other metrics together. Raises AnalysisError where a pair has no seed in common.
+    p is corrected for the APs of all pairs together, and for all their other metrics together, and no less than the
+    noise of the two sides' own seeds gives. Raises AnalysisError where a side has no finished trial.
     """
     for row, (before, after) in pairs.items():
-        if not before or not after:
+        if not before.trials or not after.trials:
             raise AnalysisError(f"{row} has no finished trial on both sides; nothing to compare")
-        if not before.keys() & after.keys():
-            seeds = " and ".join(", ".join(side) for side in (before, after))
-            raise AnalysisError(f"{row} has no seed on both sides, but {seeds}; train one that the other has")
-    sides = {
-        (row, kind): {"before": _of_kind(before, kind), "after": _of_kind(after, kind)}
-        for row, (before, after) in pairs.items()
-        for kind in names.IOU_TYPES
-        if all(kind in of for one in (before, after) for of in one.values())
-    }
-    noise = {kind: _noise([both for (_, of), both in sides.items() if of == kind]) for kind in names.IOU_TYPES}
     found: list[Comparison] = []
-    for row in pairs:
-        for kind in [of for one, of in sides if one == row]:
-            both = sides[row, kind]
-            count = sum(map(len, both.values()))
+    for row, (before, after) in pairs.items():
+        sides = {"before": before, "after": after}
+        for kind in names.IOU_TYPES:
+            if not all(kind in of for side in sides.values() for of in side.trials.values()):
+                continue
+            count = len(before.trials) + len(after.trials)
             with progress(f"drawing images: {row}", count) as step:
-                drawn = bootstrap.resample(both, "before", np.random.default_rng(0), DRAWS, known=noise[kind])
+                own = {name: side.of_kind(kind) for name, side in sides.items()}
+                drawn = bootstrap.draw(own, np.random.default_rng(0), DRAWS)
                 for _ in range(count):
                     step()
-            for short, name in zip(names.COCO_METRICS, coco_block(kind), strict=True):
-                of_before, of_after = drawn["before"].metrics[short], drawn["after"].metrics[short]
-                difference = drawn["after"].differences[short]
-                p = 2 * min(difference.better, 1 - difference.better) if difference.seeds > 1 else np.nan
-                found.append(Comparison(row, METRICS[name], of_before.estimate, of_after, difference, p))
+            found += [_compared(row, name, short, drawn, sides) for short, name in _metrics(kind)]
+    return _corrected(found)
+
+
+def _metrics(kind: str) -> Iterable[tuple[str, str]]:
+    return zip(names.COCO_METRICS, coco_block(kind), strict=True)
+
+
+def _compared(row: str, name: str, short: str, drawn: bootstrap.Draws, sides: Mapping[str, Side]) -> Comparison:
+    noises = {side: of.noises.get(name, NOTHING) for side, of in sides.items()}
+    count = len(sides["after"].trials)
+    after = drawn.mean("after", short, noises["after"].of_mean()).interval(count, within=(0.0, 1.0))
+    before = drawn.mean("before", short, noises["before"].of_mean()).estimate
+    used, alone = (
+        drawn.difference("after", "before", short, [noises[side].of_mean(own) for side in ("after", "before")])
+        for own in (False, True)
+    )
+    p = np.nan if np.isnan(alone.p) else used.p
+    return Comparison(row, METRICS[name], before, after, used.interval(count), p, alone.p)
+
+
+def _corrected(found: list[Comparison]) -> list[Comparison]:
     corrected: dict[str, float] = {}
     for of_ap in (True, False):
         family = {str(place): one.p for place, one in enumerate(found) if (one.metric.name in APS) == of_ap}
         corrected |= stats.holm(family)
-    return [replace(one, p=corrected[str(place)]) for place, one in enumerate(found)]
-
-
-def _noise(pairs: list[dict[str, dict[str, Matches]]]) -> dict[str, stats.Noise]:
-    """Returns what a metric differs by from training to training, by its name, of all pairs together."""
-    plain = [bootstrap.as_they_are(both) for both in pairs]
-    return {name: stats.noise([of_pair[name] for of_pair in plain]) for name in names.COCO_METRICS}
+    return [replace(one, p=float(np.fmax(corrected[str(place)], one.alone))) for place, one in enumerate(found)]
 
 
 def with_published(part: Part, wanted: str, study: Study) -> list[Comparison]:
-    """Returns ours less the numbers published for a row, by an interval over our seeds alone: theirs is one run.
+    """Returns ours less the numbers published for a row, which are of one run: as far off as one more seed may be.
 
-    Raises AnalysisError where the data are not those of the published numbers, or none is published.
+    Intervals are `stats.one_more`'s; p is corrected for all metrics together (Holm). Raises AnalysisError where the
+    data are not those of the published numbers, or none is published.
     """
     declaration = part.declaration
     declared = {row.name_in(declaration.name): row for row in declaration.rows} if declaration else {}
@@ -144,13 +175,8 @@ def with_published(part: Part, wanted: str, study: Study) -> list[Comparison]:
     found = []
     for kind, numbers in row.published.items():
         for name, number in zip(coco_block(kind), numbers, strict=True):
-            ours = stats.mean([float(last.at[trial, name]) for trial in lines[names.TRIAL_ID]])
-            theirs = number / 100
-            shifted = Interval(ours.estimate - theirs, ours.low - theirs, ours.high - theirs, ours.n)
-            outside = np.nan if np.isnan(ours.low) else 1.0 if ours.low <= theirs <= ours.high else 0.0
-            found.append(Comparison(wanted, METRICS[name], theirs, ours, shifted, outside))
-    return found
-
-
-def _of_kind(trials: Trials, kind: str) -> dict[str, Matches]:
-    return {seed: decided[kind] for seed, decided in trials.items()}
+            ours = [float(last.at[trial, name]) for trial in lines[names.TRIAL_ID]]
+            apart, p = stats.one_more(ours, number / 100, rounded=0.1 / 100)
+            found.append(Comparison(wanted, METRICS[name], number / 100, stats.mean(ours), apart, p))
+    together = stats.holm({one.metric.name: one.p for one in found})
+    return [replace(one, p=together[one.metric.name]) for one in found]

@@ -1,36 +1,21 @@
 """How sure a table's differences are: each row against its baseline, over seeds and images, corrected for all rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
-from analysis import bootstrap, stats
+from analysis import alike, baselines, bootstrap, caveats, power, shown, stats
+from analysis.bootstrap import Draws, Estimate
 from analysis.metrics import METRICS, Metric, coco_block
-from analysis.stats import Interval
+from analysis.spread import Spread
+from analysis.stats import Interval, RowNoise
 from analysis.study import Part, Progress, Study
-from experiments import names
 from experiments.matches import Matches
 
 DRAWS = 1000
 ALPHA = 0.05
-SHOWN = 3  # trials that lack their matches, named in a note
-OF_BOTH = (
-    "Intervals (95 %) hold for other seeds and other images of the same kind: images are drawn with replacement, the "
-    f"same for all rows, {DRAWS} times; rows are compared seed by seed, and what training again changes beside is "
-    "taken to be alike in all rows of the table. p is corrected for all these rows (Holm)."
-)
-OF_ONE = (
-    "Where a row has one seed, or one in common with its baseline, the interval is that of these trained detectors on "
-    "other images. It says nothing of training anew, so no difference of a module is found."
-)
-OF_TWINS = "same: the baseline's AP to the last bit for every seed, so that there is nothing to test."
-OF_DROPPED = "n: seeds; in parentheses those that the baseline has too, over which the difference is."
-OF_SEEDS = (
-    "Intervals (95 %) are Student's, over seeds alone, those of differences with noise pooled over the table's rows: "
-    "not all trials have their matches. p is corrected for all these rows (Holm)."
-)
+NONE_THAT_MATTERS = "no difference that matters"
 
 
 @dataclass(frozen=True)
@@ -40,27 +25,30 @@ class Line:
     label: str
     variant_id: str
     value: Interval
+    noise: RowNoise
     baseline: str  # label of the row that it is compared with; "" for none
+    baseline_id: str
     difference: Interval | None  # from the baseline
-    p: float  # of the difference, corrected for the table's rows; NaN where fewer than two seeds have both
-    better: float  # confidence that the row is better than its baseline, 0..1; NaN where no draws tell
+    raw: float  # p of the difference by itself; NaN where it was not tested: a twin, or a side of one seed
+    alone: float  # the same by the noise of these two rows' own seeds
+    p: float  # corrected for the table's rows, and no less than `alone`
+    better: float  # confidence that the row is better than its baseline, 0..1; NaN where nothing tells
+    beats: float  # probability that a new training of the row beats a new one of its baseline; NaN as `better`
     twin: bool  # of its baseline, see stats.twin
-
-    @property
-    def seeds(self) -> int:
-        """Returns how many seeds the row has."""
-        return self.value.seeds if isinstance(self.value, bootstrap.Drawn) else self.value.n
-
-    @property
-    def common(self) -> int:
-        """Returns how many of them its baseline has too; 0 without a baseline."""
-        found = self.difference
-        return 0 if found is None else found.seeds if isinstance(found, bootstrap.Drawn) else found.n
+    equivalent: bool  # the interval lies within what the table's file says matters
+    spread: Spread | None = None  # of the difference
+    common: int = 0  # seeds that both sides have at least
 
     @property
     def significant(self) -> bool | None:
         """Returns whether the difference is found; None where nothing was tested."""
         return None if np.isnan(self.p) else bool(self.p < ALPHA)
+
+    @property
+    def verdict(self) -> str:
+        """Returns the cell of p: ".041 *", "same", "" where nothing was tested; and what does not matter."""
+        tested = "same" if self.twin else shown.p_value(self.p) + " *" * bool(self.significant)
+        return ", ".join(filter(None, [tested, NONE_THAT_MATTERS * (self.equivalent and not self.twin)]))
 
 
 @dataclass(frozen=True)
@@ -69,15 +57,17 @@ class Evidence:
 
     metric: Metric
     lines: tuple[Line, ...]
-    seeds: int  # most that a row has in common with its baseline; without a comparison, most of any row
-    detectable: float | None  # AP x 100: the smallest true difference of one row found in four of five such studies
+    seeds: int  # of the tested rows with most of them; without a test, most of any row
+    detectable: float | None  # AP x 100: a true difference so large is found in at least four of five such studies
+    leading: Line | None  # of those that are found, else of all, the one with the largest difference
+    like_leading: tuple[str, ...]  # labels of rows with its baseline that the seeds and images cannot tell from it
     note: str
 
     @property
     def caption(self) -> str:
         return f"How sure: {self.metric.label}"
 
-    columns = ("row", "AP", "95 %", "against", "difference", "95 %", "p", "better", "n")
+    columns = ("row", "AP", "95 %", "sd", "against", "difference", "95 %", "p", "better", "beats", "n")
 
     @property
     def cells(self) -> list[tuple[str, ...]]:
@@ -85,126 +75,93 @@ class Evidence:
         return [
             (
                 line.label,
-                points(line.value.estimate),
-                interval(line.value),
+                shown.points(line.value.estimate),
+                shown.interval(line.value),
+                shown.points(np.sqrt(line.noise.own.variance)) if line.noise.own.freedom else "",
                 line.baseline,
-                "" if line.difference is None else points(line.difference.estimate, "+"),
-                "" if line.difference is None else interval(line.difference, "+"),
-                "same" if line.twin else "" if np.isnan(line.p) else _p(line.p) + " *" * bool(line.significant),
-                "" if line.twin or np.isnan(line.better) else f"{100 * line.better:.0f} %",
-                f"{line.seeds} ({line.common})" if line.baseline and line.common < line.seeds else str(line.seeds),
+                "" if line.difference is None else shown.points(line.difference.estimate, "+"),
+                "" if line.difference is None else shown.interval(line.difference, "+"),
+                line.verdict,
+                "" if line.twin else shown.chance(line.better),
+                "" if line.twin else shown.chance(line.beats),
+                str(line.noise.n),
             )
             for line in self.lines
         ]
 
 
+class _Table:
+    """The values of a table's rows, and what each mean and difference of them is worth."""
+
+    def __init__(self, values: alike.Values, noises: dict[str, RowNoise], drawn: dict[str, Draws]) -> None:
+        """Takes the draws by variant; without them, there are seeds alone."""
+        self.values, self.noises, self.drawn = values, noises, drawn
+
+    def mean(self, variant: str) -> Estimate:
+        noise = self.noises[variant].of_mean()
+        if self.drawn:
+            return self.drawn[variant].mean(variant, "AP", noise)
+        return _of_seeds(self._mean(variant), noise)
+
+    def difference(self, variant: str, other: str, alone: bool = False) -> Estimate:
+        """Returns a row less another; `alone` by the noise that their own seeds show."""
+        noises = [self.noises[one].of_mean(alone) for one in (variant, other)]
+        if self.drawn:
+            return self.drawn[variant].difference(variant, other, "AP", noises)
+        return _of_seeds(self._mean(variant) - self._mean(other), stats.total(noises))
+
+    def _mean(self, variant: str) -> float:
+        return float(np.mean(list(self.values[variant].values())))
+
+
+def _of_seeds(estimate: float, noise: stats.Noise) -> Estimate:
+    return Estimate(estimate, Spread(0.0, 0.0, 2, noise) if noise.freedom else None)
+
+
 def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evidence | None:
     """Returns what the finished trials of a table tell of AP; None where none has any."""
     name = coco_block(iou_type)[0]
-    values = _last(study, part, name)
+    labels = {line["variant_id"]: line["label"] for _, line in part.lines.iterrows() if line["variant_id"]}
+    known = alike.values(study, name)
+    values = {variant: known[variant] for variant in labels if variant in known}
     if not values:
         return None
-    labels = {line["variant_id"]: line["label"] for _, line in part.lines.iterrows() if line["variant_id"]}
-    baselines = {variant: other for variant, other in _baselines(part).items() if variant in values and other in values}
+    against = {one: other for one, other in baselines.of(part).items() if one in values and other in values}
     matches, lacking = _matches(study, part, iou_type, values)
-    noise = stats.noise(_together(values, baselines))
-    lines: list[Line] = []
-    if lacking:
-        lines = [_across_seeds(variant, labels, values, baselines, noise) for variant in values]
-    else:
-        for baseline in dict.fromkeys(baselines.get(variant, variant) for variant in values):
-            own = [variant for variant in values if baselines.get(variant, variant) == baseline]
-            group = {variant: matches[variant] for variant in dict.fromkeys((baseline, *own))}
-            with progress("drawing images", (DRAWS + 1) * sum(map(len, group.values()))) as on_step:
-
-                def on_drawn(draws: int, step: Callable[[], None] = on_step) -> None:
-                    for _ in range(draws):
-                        step()
-
-                rng = np.random.default_rng(0)
-                found = bootstrap.resample(group, baseline, rng, DRAWS, on_drawn=on_drawn, known={"AP": noise})
-            for variant in own:
-                twin = variant != baseline and stats.twin(values[variant], values[baseline])
-                lines.append(_drawn(variant, labels, found[variant], labels[baseline], twin))
-    order = {variant: place for place, variant in enumerate(labels)}
-    lines = _corrected(sorted(lines, key=lambda line: order[line.variant_id]))
-    seeds = max((line.common for line in lines), default=0) or max(line.seeds for line in lines)
-    return Evidence(METRICS[name], tuple(lines), seeds, _detectable(lines, noise), _note(lines, _told(study, lacking)))
+    drawn = {} if lacking else _drawn(matches, baselines.together(list(values), against), progress)
+    table = _Table(values, alike.noises(study, name), drawn)
+    matters = part.declaration.matters if part.declaration else None
+    lines = corrected([_line(variant, table, labels, against.get(variant), matters) for variant in values])
+    leading = _leading(lines)
+    return Evidence(
+        METRICS[name],
+        tuple(lines),
+        max((line.common for line in lines if not np.isnan(line.p)), default=max(line.noise.n for line in lines)),
+        _detectable(lines),
+        leading,
+        _like(leading, lines, table) if leading else (),
+        caveats.note(study, name, lines, lacking, matters),
+    )
 
 
-def _together(values: dict[str, dict[str, float]], baselines: dict[str, str]) -> list[dict[str, dict[str, float]]]:
-    """Returns the values in groups of what is compared with one another, if only by way of others."""
-    groups: dict[str, dict[str, dict[str, float]]] = {}
-    for variant, of_seed in values.items():
-        root, passed = variant, {variant}
-        while baselines.get(root, root) not in passed:
-            root = baselines[root]
-            passed.add(root)
-        groups.setdefault(root, {})[variant] = of_seed
-    return list(groups.values())
+def _drawn(matches: dict[str, dict[str, Matches]], groups: list[list[str]], progress: Progress) -> dict[str, Draws]:
+    """Returns the draws of what is compared with one another, by variant."""
+    found: dict[str, Draws] = {}
+    for group in groups:
+        own = {variant: matches[variant] for variant in group}
+        with progress("drawing images", (DRAWS + 1) * sum(map(len, own.values()))) as on_step:
 
+            def on_drawn(draws: int, step: Callable[[], None] = on_step) -> None:
+                for _ in range(draws):
+                    step()
 
-def _told(study: Study, lacking: list[str]) -> str:
-    """Returns which trials lack their matches, and what to do about it."""
-    if not lacking:
-        return ""
-    shown = ", ".join([*lacking[:SHOWN], *(["..."] if len(lacking) > SHOWN else [])])
-    return f"{len(lacking)} lack them ({shown}); of the first: {study.run_of(lacking[0]).without_matches}."
-
-
-def _note(lines: list[Line], lacking: str) -> str:
-    """Returns how to read the lines."""
-    compared = [line for line in lines if line.baseline]
-    notes = [OF_SEEDS, lacking] if lacking else [OF_BOTH]
-    if min(line.seeds for line in lines) == 1 or any(line.common == 1 for line in compared):
-        notes.append("" if lacking else OF_ONE)
-    if any(line.twin for line in lines):
-        notes.append(OF_TWINS)
-    if any(line.common < line.seeds for line in compared):
-        notes.append(OF_DROPPED)
-    return " ".join(filter(None, notes))
-
-
-def _last(study: Study, part: Part, name: str) -> dict[str, dict[str, float]]:
-    """Returns the last value of each finished trial, by variant and seed."""
-    metrics = study.metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last")
-    of_trial = dict(zip(metrics[names.TRIAL_ID], metrics[name], strict=True))
-    finished = part.lines.loc[part.lines["status"] == names.FINISHED]
-    found: dict[str, dict[str, float]] = {}
-    for line in finished.itertuples():
-        value = of_trial.get(line.trial_id, np.nan)
-        if not np.isnan(value):
-            found.setdefault(line.variant_id, {})[line.seed] = value
-    return found
-
-
-def _baselines(part: Part) -> dict[str, str]:
-    """Returns the variant that each is compared with: its row's declared baseline, or the first of a typed sweep.
-
-    Of a baseline with several variants, that which shares the row's profile, data, recipe, schedule and architecture.
-    """
-    lines = part.lines.loc[part.lines[names.VARIANT_ID] != ""].drop_duplicates(["row", names.VARIANT_ID])
-    shared = [factor for factor in names.FACTORS if factor not in ("aggregation", "pre", "post")]
-    if part.declaration is None:
-        first = lines.iloc[0][names.VARIANT_ID] if len(lines) else ""
-        return {variant: first for variant in lines[names.VARIANT_ID] if variant != first}
-    wanted = {row.name_in(part.declaration.name): row for row in part.declaration.rows}
-    found = {}
-    for _, line in lines.iterrows():
-        row = wanted.get(line["row"])
-        if row is None or row.baseline is None:
-            continue
-        named = next(one for one in part.declaration.rows if one.sweep == row.sweep and one.name == row.baseline)
-        candidates = lines.loc[lines["row"] == named.name_in(part.declaration.name)]
-        alike = candidates.loc[(candidates[shared] == line[shared]).all(axis="columns")]
-        chosen = alike if len(alike) else candidates if len(candidates) == 1 else alike
-        if len(chosen) == 1 and chosen.iloc[0][names.VARIANT_ID] != line[names.VARIANT_ID]:
-            found[line[names.VARIANT_ID]] = chosen.iloc[0][names.VARIANT_ID]
+            draws = bootstrap.draw(own, np.random.default_rng(0), DRAWS, on_drawn=on_drawn)
+        found |= dict.fromkeys(group, draws)
     return found
 
 
 def _matches(
-    study: Study, part: Part, iou_type: str, values: dict[str, dict[str, float]]
+    study: Study, part: Part, iou_type: str, values: alike.Values
 ) -> tuple[dict[str, dict[str, Matches]], list[str]]:
     """Returns the matches of the trials that have values, and the ids of those without any."""
     found: dict[str, dict[str, Matches]] = {}
@@ -219,71 +176,93 @@ def _matches(
     return found, list(dict.fromkeys(lacking))
 
 
-def _across_seeds(
-    variant: str,
-    labels: dict[str, str],
-    values: dict[str, dict[str, float]],
-    baselines: dict[str, str],
-    noise: stats.Noise,
-) -> Line:
-    value = stats.mean(list(values[variant].values()))
-    baseline = baselines.get(variant, "")
-    if not baseline:
-        return Line(labels[variant], variant, value, "", None, np.nan, np.nan, twin=False)
-    found = stats.difference(values[variant], values[baseline], known=noise)
-    twin = stats.twin(values[variant], values[baseline])
-    p = np.nan if twin or found.n < 2 else noise.p(found.estimate, found.n)
-    return Line(labels[variant], variant, value, labels[baseline], found, p, np.nan, twin)
+def _line(variant: str, table: _Table, labels: dict[str, str], baseline: str | None, matters: float | None) -> Line:
+    noise = table.noises[variant]
+    value = table.mean(variant).interval(noise.n, within=(0.0, 1.0))
+    if baseline is None:
+        nothing = (np.nan,) * 5
+        return Line(labels[variant], variant, value, noise, "", "", None, *nothing, twin=False, equivalent=False)
+    other = table.noises[baseline]
+    found = table.difference(variant, baseline)
+    interval = found.interval(noise.n)
+    twin = stats.twin(table.values[variant], table.values[baseline])
+    alone = np.nan if twin else table.difference(variant, baseline, alone=True).p
+    raw = np.nan if np.isnan(alone) else found.p
+    return Line(
+        labels[variant],
+        variant,
+        value,
+        noise,
+        labels[baseline],
+        baseline,
+        interval,
+        raw,
+        alone,
+        raw,
+        found.better,
+        stats.beats(found.estimate, (noise.used, other.used)),
+        twin,
+        matters is not None and interval.within(matters / 100),
+        found.spread,
+        min(noise.n, other.n),
+    )
 
 
-def _drawn(variant: str, labels: dict[str, str], found: bootstrap.Variant, baseline: str, twin: bool) -> Line:
-    value = found.metrics["AP"]
-    difference = found.differences.get("AP")
-    if difference is None:
-        return Line(labels[variant], variant, value, "", None, np.nan, np.nan, twin=False)
-    tested = difference.seeds > 1 and not twin
-    p = 2 * min(difference.better, 1 - difference.better) if tested else np.nan
-    return Line(labels[variant], variant, value, baseline, difference, p, difference.better, twin)
+def corrected(lines: Iterable[Line]) -> list[Line]:
+    """Returns lines with p for all of them together, Holm's, and each no less than its rows' own seeds give.
+
+    So a noise that other rows lend finds no difference that the two rows by themselves would not show.
+    """
+    known = list(lines)
+    together = stats.holm({str(place): line.raw for place, line in enumerate(known)})
+    return [
+        line if np.isnan(line.raw) else replace(line, p=max(together[str(place)], line.alone))
+        for place, line in enumerate(known)
+    ]
 
 
-def _corrected(lines: list[Line]) -> list[Line]:
-    corrected = stats.holm({line.variant_id: line.p for line in lines})
-    return [replace(line, p=corrected[line.variant_id]) for line in lines]
+def over_all(tables: Iterable[Evidence]) -> dict[tuple[str, str, str], float]:
+    """Returns p corrected for all comparisons of a study together, each once: by metric, variant and baseline."""
+    distinct = {
+        (one.metric.name, line.variant_id, line.baseline_id): line
+        for one in tables
+        for line in one.lines
+        if not np.isnan(line.raw)
+    }
+    return {key: line.p for key, line in zip(distinct, corrected(distinct.values()), strict=True)}
 
 
-def _detectable(lines: list[Line], noise: stats.Noise) -> float | None:
-    """Returns what a row with most seeds in common with its baseline can be told by, p corrected as it is here.
+def _leading(lines: list[Line]) -> Line | None:
+    compared = [line for line in lines if line.difference is not None and not np.isnan(line.difference.estimate)]
+    candidates = [line for line in compared if line.significant] or compared
+    return max(candidates, key=_distance, default=None)
+
+
+def _distance(line: Line) -> float:
+    return abs(line.difference.estimate) if line.difference else 0.0
+
+
+def _like(leading: Line, lines: list[Line], table: _Table) -> tuple[str, ...]:
+    """Returns the labels of the rows with the same baseline that cannot be told from the leading one."""
+    rivals = [
+        line for line in lines if line.baseline_id == leading.baseline_id and line.variant_id != leading.variant_id
+    ]
+    apart = {line.label: table.difference(leading.variant_id, line.variant_id).interval(0) for line in rivals}
+    return tuple(label for label, one in apart.items() if not (one.low > 0 or one.high < 0))
+
+
+def _detectable(lines: list[Line]) -> float | None:
+    """Returns what a row with as many seeds as any can be told by; the noise at its upper 80 % bound.
 
     Of several such rows, the median: their images differ a little in what they tell.
     """
-    tested = [line for line in lines if not np.isnan(line.p)]
-    if not tested or not noise.freedom:
+    tested = [line for line in lines if not np.isnan(line.p) and line.spread is not None]
+    if not tested:
         return None
-    most, alpha = max(line.common for line in tested), ALPHA / len(tested)
-    found = []
-    for line in tested:
-        if line.common == most:
-            spread = line.difference.spread if isinstance(line.difference, bootstrap.DrawnDifference) else None
-            sd = float(np.sqrt(2 * noise.variance))
-            told = stats.minimal_difference(sd, most, alpha, freedom=noise.freedom)
-            found.append(spread.detectable(1 - alpha) if spread else told)
-    return 100 * float(np.median(found))
-
-
-def points(fraction: float, sign: str = "") -> str:
-    """Returns AP x 100 with one decimal, "-" for NaN."""
-    return "-" if pd.isna(fraction) else f"{100 * fraction:{sign}.1f}"
-
-
-def interval(found: Interval, sign: str = "") -> str:
-    """Returns "[36.1, 37.4]", "" where there is none."""
-    return "" if np.isnan(found.low) else f"[{points(found.low, sign)}, {points(found.high, sign)}]"
-
-
-def difference(found: Interval | None) -> str:
-    """Returns "+1.2 [+0.4, +2.0]"."""
-    return "" if found is None else f"{points(found.estimate, '+')} {interval(found, '+')}".strip()
-
-
-def _p(value: float) -> str:
-    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+    most = max(line.common for line in tested)
+    told = [
+        power.detectable(line.noise.alike.upper, most, len(tested), line.spread)
+        for line in tested
+        if line.spread is not None and line.common == most
+    ]
+    return 100 * float(np.median(told))

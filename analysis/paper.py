@@ -4,11 +4,13 @@ import contextlib
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from markupsafe import Markup
 
 from analysis import (
+    alike,
     costs,
     declarations,
     details,
@@ -114,7 +116,9 @@ def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
             figures = _curves(found, part, look_of) | _plots(found, part, sure, look_of)
             for name, data in figures.items():
                 draw(folder / name, data)
-            table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
+            table = tables.ablation_table(
+                part.sweep, part.lines, found.metrics, part.declaration, partial(alike.noises, found)
+            )
             _write_tables(part, table, sure, known, folder)
             made.append((part, table, sure, figures))
         of_cost = _of_cost(found, look_of)

@@ -12,11 +12,11 @@ from experiments import names
 
 def of(study: Study) -> dict[str, str]:
     """Returns what is known of the study's trials together, as people read it."""
-    tags = [run.tags for run in study.runs]
+    tags = [run.tags for run in study.own]
     versions = sorted({key for one in tags for key in one if key.startswith(names.VERSION)})
     machines = [one["machine"] for one in study.surroundings]
     lacking = sorted({one[names.NOT_RECORDED] for one in tags if one.get(names.NOT_RECORDED)})
-    again = [run for run in study.runs if _attempts(run.metrics) > 1]
+    again = [run for run in study.own if _attempts(run.metrics) > 1]
     doubts = " ".join(origins.sentences(study.whole.lines))
     return {
         "commit": _every(commit for one in tags for commit in origins.commits(one.get(names.COMMIT, ""))),
@@ -28,9 +28,9 @@ def of(study: Study) -> dict[str, str]:
         **{key.removeprefix(names.VERSION): _every(one.get(key, "") for one in tags) for key in versions},
         **_data(study),
         "trained": _when(study),
-        "wall time of all trials": _hours(run.metrics.get(names.WALL_SECONDS, 0.0) for run in study.runs),
-        "device-hours": _hours(run.metrics.get(names.DEVICE_SECONDS, 0.0) for run in study.runs),
-        "interrupted": _times(sum(_attempts(run.metrics) - 1 for run in study.runs))
+        "wall time of all trials": _hours(run.metrics.get(names.WALL_SECONDS, 0.0) for run in study.own),
+        "device-hours": _hours(run.metrics.get(names.DEVICE_SECONDS, 0.0) for run in study.own),
+        "interrupted": _times(sum(_attempts(run.metrics) - 1 for run in study.own))
         + (f" ({', '.join(sorted(run.tags[names.TRIAL_ID] for run in again))})" if again else ""),
     }
 
@@ -66,8 +66,9 @@ def _data(study: Study) -> dict[str, str]:
 
 
 def _when(study: Study) -> str:
-    began = [run.started for run in study.runs]
-    ended = [points[-1].timestamp for points in study.histories.values() if points]
+    began = [run.started for run in study.own]
+    own = {run.run_id for run in study.own}
+    ended = [points[-1].timestamp for (run_id, _), points in study.histories.items() if points and run_id in own]
     if not ended:
         return "not recorded"
     first, last = (datetime.fromtimestamp(when / 1000, UTC) for when in (min(began), max(ended)))

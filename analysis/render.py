@@ -14,12 +14,12 @@ from rich.progress import Progress
 from rich.table import Table as Grid
 from rich.text import Text
 
-from analysis import details, evidence, formats, tables
+from analysis import details, formats, shown, tables
 from analysis.compare import Comparison
 from analysis.costs import Costs
 from analysis.details import Details
 from analysis.errors import AnalysisError
-from analysis.evidence import Evidence
+from analysis.evidence import ALPHA, Evidence
 from analysis.factors import Effects
 from analysis.metrics import KINDS
 from analysis.tables import Published, Row, Table
@@ -28,6 +28,10 @@ from experiments import names
 if TYPE_CHECKING:
     from analysis.drawing import Drawable
 
+SEEDS = {
+    True: "what a seed adds in all cells alike is no part of their noise",
+    False: "what a seed adds in all cells alike is part of their noise",
+}
 INDENT = (0, 0, 0, 2)  # of what belongs to the line above
 
 
@@ -70,16 +74,19 @@ def print_effects(grid: Effects) -> None:
     cells = [
         (
             " x ".join(f"{factor}={level}" for factor, level in effect.levels.items()),
-            evidence.points(effect.estimate, "+"),
-            evidence.interval(effect, "+"),
+            shown.points(effect.estimate, "+"),
+            shown.interval(effect, "+"),
+            shown.p_value(effect.p) + " *" * (effect.p < ALPHA),
             str(effect.n),
         )
         for effect in grid.effects
     ]
-    _print_cells("What each module adds to box AP, and what two add together", ("levels", "effect", "95 %", "n"), cells)
+    heads = ("levels", "effect", "95 %", "p", "n")
+    _print_cells("What each factor adds to box AP, and what two add together", heads, cells)
     lacking = "; ".join(" x ".join(term) for term in grid.not_estimated)
     note = (
-        "Intervals (95 %) are over seeds alone, each for itself. Effects of a factor add up to 0. "
+        f"Intervals (95 %) are over seeds alone, each for itself; {SEEDS[grid.blocked]}. p is corrected for all these "
+        "effects (Holm). Effects of a factor add up to 0. "
         f"Not told by these trials: {lacking or 'nothing'}."
     )
     Console(highlight=False, markup=False).print(note, style="dim")
@@ -115,10 +122,10 @@ def print_comparison(found: Sequence[Comparison]) -> None:
             grid.add_column(head, justify="left" if head in (row, "verdict") else "right", no_wrap=head != row)
         for one in found:
             if one.row == row and not math.isnan(one.difference.estimate):
-                numbers = (evidence.points(one.before), evidence.points(one.after.estimate))
-                apart = (evidence.points(one.difference.estimate, "+"), evidence.interval(one.difference, "+"))
+                numbers = (shown.points(one.before), shown.points(one.after.estimate))
+                apart = (shown.points(one.difference.estimate, "+"), shown.interval(one.difference, "+"))
                 style = {"worse": "red", "better": "green"}.get(one.verdict, "")
-                told = "" if math.isnan(one.p) else f"{one.p:.3f}"
+                told = shown.p_value(one.p)
                 grid.add_row(one.metric.label, *numbers, *apart, told, Text(one.verdict, style))
         console.print(grid)
         console.print()

@@ -1,8 +1,7 @@
 """The one-page answer: which module helps, by how much, how sure that is and at what cost; then tables and figures."""
 
-import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from analysis import evidence, pages, provenance, tables, wording
+from analysis import evidence, pages, provenance, shown, tables, wording
 from analysis.costs import costs
 from analysis.evidence import Evidence
 from analysis.study import Part, Study
@@ -19,9 +18,10 @@ from experiments.declared import key_of
 
 FIDELITY = Path(__file__).parents[1] / "docs" / "fidelity.md"
 READING = (
-    "AP is COCO's, times 100. Intervals hold 95 % of what other seeds and other images would give; a difference counts "
-    "as found (*) where it stays one after Holm's correction for all rows of its table; `better` is how sure one may "
-    "be that a row is the better one, for that row alone."
+    "AP is COCO's, times 100. Intervals (95 %) are for other seeds and other validation images; a difference counts as "
+    "found (*) where it stays one after Holm's correction for all rows of its table, and by its own rows' seeds; "
+    "`better` is how sure one may be that a row is the better one, for that row alone, `beats` how probable it is that "
+    "one new training of it beats one of its baseline."
 )
 DEMO = "Numbers of this profile and data are not COCO's, and no word on which module is better there."
 
@@ -53,7 +53,7 @@ def page(study: Study, sections: Sequence[Section], cost_figures: Sequence[Marku
     report = {
         "title": _title(study),
         "setting": _setting(study, trials),
-        "answers": [answer for section in sections for answer in answers(section)],
+        "answers": answers(sections),
         "reading": READING if set(trials["profile"]) == {"coco"} else f"{READING} {DEMO}",
         "sections": sections,
         "costs": costs(study),
@@ -76,31 +76,35 @@ class Answer:
     kind: str
 
 
-def answers(section: Section) -> list[Answer]:
-    """Returns for each IoU type of a table what its rows can be told to do, the largest difference first."""
-    return [_answer(section, one) for one in section.evidence if one.lines]
+def answers(sections: Sequence[Section]) -> list[Answer]:
+    """Returns for each table and IoU type what its rows can be told to do, by that with the largest difference."""
+    over_all = evidence.over_all(one for section in sections for one in section.evidence)
+    return [_answer(section, one, over_all) for section in sections for one in section.evidence if one.lines]
 
 
-def _answer(section: Section, found: Evidence) -> Answer:
-    compared = [line for line in found.lines if line.difference is not None]
-    title = section.title
-    if not compared:
+def _answer(section: Section, found: Evidence, over_all: Mapping[tuple[str, str, str], float]) -> Answer:
+    title, best = section.title, found.leading
+    if best is None or best.difference is None:
         return Answer(f"{title}: nothing to compare yet.", section.table.rest, "open")
+    compared = [line for line in found.lines if line.difference is not None]
     sure = [line for line in compared if line.significant]
-    told = sure or [line for line in compared if not math.isnan(line.difference.estimate)] or compared  # type: ignore[union-attr]
-    best = max(told, key=lambda line: abs(line.difference.estimate))  # type: ignore[union-attr]
-    text = evidence.difference(best.difference)
-    others = f"{len(sure)} of {len(compared)} rows differ from their baseline"
+    text = shown.difference(best.difference)
     seeds = f"{found.seeds} seed{'s' * (found.seeds != 1)}"
-    limit = f"; {seeds}"
     if found.detectable is not None:
-        limit += f" can tell a difference of {found.detectable:.1f} AP, four times in five"
+        seeds += f" can tell a difference of {found.detectable:.1f} AP, at least four times in five"
     if not sure:
         largest = f"largest: {best.label} {text} against {best.baseline}"
-        return Answer(f"{title}: no difference in {found.metric.label} is found.", f"{largest}{limit}.", "open")
-    verb = "better" if best.difference.estimate > 0 else "worse"  # type: ignore[union-attr]
+        return Answer(f"{title}: no difference in {found.metric.label} is found.", f"{largest}; {seeds}.", "open")
+    verb = "better" if best.difference.estimate > 0 else "worse"
     sentence = f"{title}: {best.label} is {verb} than {best.baseline} by {text} {found.metric.label}."
-    return Answer(sentence, f"{others}{limit}.", verb)
+    p = over_all[found.metric.name, best.variant_id, best.baseline_id]
+    told = [
+        f"p {shown.equals(best.p)} in this table, {shown.equals(p)} over all {len(over_all)} comparisons of the study",
+        f"not told from it: {', '.join(found.like_leading)}" if found.like_leading else "",
+        f"{len(sure)} of {len(compared)} rows differ from their baseline",
+        seeds,
+    ]
+    return Answer(sentence, f"{'; '.join(filter(None, told))}.", verb)
 
 
 def _title(study: Study) -> str:
@@ -119,7 +123,7 @@ def _setting(study: Study, trials: pd.DataFrame) -> str:
 def _commands(study: Study) -> list[dict[str, str]]:
     label_of = dict(zip(study.trials[names.VARIANT_ID], study.trials["label"], strict=True))
     found: dict[str, str] = {}  # by variant
-    for run in study.runs:
+    for run in study.own:
         overrides = [word for word in run.overrides if key_of(word) != names.SEED]
         found.setdefault(run.tags[names.VARIANT_ID], shlex.join(["python", "run.py", *overrides]))
     return [{"label": label_of[variant], "command": command} for variant, command in found.items()]
@@ -135,7 +139,7 @@ def _trials(study: Study) -> list[tuple[str, ...]]:
             f"{run.metrics[names.WALL_SECONDS]:.0f} s" if names.WALL_SECONDS in run.metrics else "",
             run.tags.get(names.GPU, ""),
         )
-        for run in sorted(study.runs, key=lambda run: run.tags[names.TRIAL_ID])
+        for run in sorted(study.own, key=lambda run: run.tags[names.TRIAL_ID])
     ]
 
 

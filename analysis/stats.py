@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
 
-LEVEL = 0.95  # of every interval unless told otherwise
-EXACT = 16  # up to so many seeds all 2^n sign flips are tried
+LEVEL = 0.95  # of every interval unless another is asked for
+OWN_FROM = 5  # seeds from which on a row's noise is its own alone
 
 
 @dataclass(frozen=True)
@@ -19,148 +19,189 @@ class Interval:
     high: float
     n: int
 
-
-@dataclass(frozen=True)
-class Difference(Interval):
-    """A variant less the baseline over the `n` seeds that both have."""
-
-    each: tuple[float, ...]  # seed by seed
-    dropped: tuple[str, ...]  # seeds that only one of the two has
+    def within(self, margin: float) -> bool:
+        """Returns whether all of it is nearer to 0 than a margin: no difference that matters."""
+        return bool(-margin < self.low and self.high < margin)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """What a value differs by from training to training, beside what its variant and its seed bring along."""
+    """How much a value differs from one training to the next, as a variance with the freedom of its estimate."""
 
-    variance: float  # of one value; NaN where nothing tells
-    freedom: int  # degrees of freedom that the estimate has
+    variance: float = np.nan  # of one value; NaN where nothing tells
+    freedom: float = 0  # degrees of freedom
 
-    def of_mean_difference(self, n: int) -> float:
-        """Returns the standard error of a variant less another, over the `n` seeds that both have."""
-        return float(np.sqrt(2 * self.variance / n))
-
-    def p(self, difference: float, n: int) -> float:
-        """Returns Student's two-sided p-value of such a difference over `n` seeds; NaN where nothing is known."""
+    @property
+    def upper(self) -> "Noise":
+        """Returns the noise at its upper 80 % bound, by the chi-squared distribution; as if it were known."""
         if not self.freedom:
-            return np.nan
-        error = self.of_mean_difference(n)
-        if not error:
-            return 0.0 if difference else 1.0
-        return float(2 * stats.t.sf(abs(difference) / error, self.freedom))
+            return self
+        return Noise(self.variance * self.freedom / float(stats.chi2.ppf(0.2, self.freedom)), self.freedom)
+
+
+UNKNOWN = Noise()
 
 
 @dataclass(frozen=True)
-class MeanTest(Interval):
-    """A mean with its interval and the two-sided p-value of its being 0 (NaN for a single seed)."""
+class RowNoise:
+    """The noise of one value of a row, of which there are `n` seeds."""
 
-    p: float
+    n: int
+    own: Noise  # what its own seeds show
+    used: Noise  # what its intervals are made with
+    alike: Noise  # what all rows that are alike show together
+
+    def of_mean(self, alone: bool = False) -> Noise:
+        """Returns the noise of the mean over its seeds; `alone` by its own seeds alone."""
+        noise = self.own if alone else self.used
+        return Noise(noise.variance / self.n, noise.freedom) if self.n and noise.freedom else UNKNOWN
+
+
+def total(parts: Sequence[Noise]) -> Noise:
+    """Returns the noise of a sum or difference of independent parts: Welch's degrees of freedom (Satterthwaite 1946).
+
+    Unknown where a part is. Two means' noises give Welch's unequal-variances t test (Welch 1947).
+    """
+    if not parts or not all(part.freedom for part in parts):
+        return UNKNOWN
+    variance = sum(part.variance for part in parts)
+    if not variance:
+        return Noise(0.0, min(part.freedom for part in parts))
+    # Shares first: squares of variances would underflow.
+    return Noise(variance, 1 / sum((part.variance / variance) ** 2 / part.freedom for part in parts))
+
+
+def p_value(estimate: float, noise: Noise) -> float:
+    """Returns Student's two-sided p-value of an estimate's being 0; NaN where its noise is not known."""
+    if not noise.freedom or np.isnan(estimate):
+        return np.nan
+    if not noise.variance:
+        return 0.0 if estimate else 1.0
+    return float(2 * stats.t.sf(abs(estimate) / np.sqrt(noise.variance), noise.freedom))
+
+
+def interval(estimate: float, noise: Noise, n: int, level: float = LEVEL) -> Interval:
+    """Returns Student's t interval of an estimate with this noise; without ends where the noise is not known."""
+    if not noise.freedom:
+        return Interval(estimate, np.nan, np.nan, n)
+    half = float(stats.t.ppf((1 + level) / 2, noise.freedom) * np.sqrt(noise.variance))
+    return Interval(estimate, estimate - half, estimate + half, n)
 
 
 def mean(values: Sequence[float], level: float = LEVEL) -> Interval:
     """Returns the mean across seeds and Student's t interval; no interval of one value, NaN of none."""
     array = _finite(values)
-    n = len(array)
-    if n < 2:
-        return Interval(float(array[0]) if n else np.nan, np.nan, np.nan, n)
-    half = stats.t.ppf((1 + level) / 2, n - 1) * array.std(ddof=1) / np.sqrt(n)
-    return Interval(float(array.mean()), float(array.mean() - half), float(array.mean() + half), n)
+    if not len(array):
+        return Interval(np.nan, np.nan, np.nan, 0)
+    own = own_noise(values)
+    return interval(float(array.mean()), Noise(own.variance / len(array), own.freedom), len(array), level)
 
 
-def noise(groups: Iterable[Mapping[str, Mapping[str, float]]]) -> Noise:
-    """Returns the noise that variants have in common: two seeds of one pair tell little of it, of ten rows enough.
+def own_noise(values: Sequence[float]) -> Noise:
+    """Returns what the seeds of one row tell of its noise; unknown for fewer than two."""
+    array = _finite(values)
+    return Noise(float(array.var(ddof=1)), len(array) - 1) if len(array) > 1 else UNKNOWN
 
-    In each group, a value is taken as what its variant, its seed and noise add up to (least squares; some variants may
-    lack seeds); the squares of what is left are pooled. From one group of two variants, the t interval of their
-    difference is that of the pairs alone. It holds where variants are equally noisy. A variant that is another's `twin`
-    counts once: the same outcome twice tells no more.
+
+def row_noises(groups: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, RowNoise]:
+    """Returns each row's noise. Rows of one group are alike in all that noise is known to depend on.
+
+    A row of at least OWN_FROM seeds has its own. One of fewer has its own where that is larger than what the rows of
+    its group show together, and else that of the group: a few seeds may look alike by chance, and never by more than
+    the group shows do intervals get narrower. Differences of rows with these noises keep to their level where one row,
+    or the baseline, is three times as noisy as the others (`tests/analysis/test_coverage.py`).
 
     Args:
-        groups: values by variant and seed's name. A seed of another group has nothing in common with one of this.
+        groups: values by row and seed's name. A row that is another's `twin` counts once in its group.
     """
-    squares, freedom = 0.0, 0
+    found: dict[str, RowNoise] = {}
     for group in groups:
-        cells = [
-            (variant, seed, value)
-            for variant, of_seed in _distinct(group).items()
-            for seed, value in of_seed.items()
-            if np.isfinite(value)
-        ]
-        variants, seeds = ({cell[place]: None for cell in cells} for place in (0, 1))
-        design = np.array(
-            [[*(one == variant for one in variants), *(one == seed for one in seeds)] for variant, seed, _ in cells],
-            float,
-        ).reshape(len(cells), len(variants) + len(seeds))
-        values = np.array([value for *_, value in cells])
-        solution, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
-        squares += float(((values - design @ solution) ** 2).sum())
-        freedom += len(cells) - int(rank)
-    return Noise(squares / freedom if freedom else np.nan, freedom)
+        together = pooled([list(of_seed.values()) for of_seed in distinct(group).values()])
+        for name, of_seed in group.items():
+            values = list(of_seed.values())
+            own, n = own_noise(values), len(_finite(values))
+            larger = own.variance > together.variance * (1 + 1e-9)  # of equal ones, that which is known better
+            found[name] = RowNoise(n, own, own if n >= OWN_FROM or larger else together, together)
+    return found
+
+
+def pooled(samples: Iterable[Sequence[float]]) -> Noise:
+    """Returns the noise within samples together, weighted by their freedom."""
+    known = [one for values in samples if (one := own_noise(values)).freedom]
+    freedom = sum(one.freedom for one in known)
+    return Noise(sum(one.variance * one.freedom for one in known) / freedom, freedom) if known else UNKNOWN
+
+
+def noisiest(known: Mapping[str, Noise]) -> tuple[str, float] | None:
+    """Returns the name of the largest noise and the p-value of its being no larger than the others'.
+
+    Cochran's C test (1941), for samples of different sizes by the F ratio of one to all others ('t Lam 2010,
+    Analytica Chimica Acta 659:68, the G test); Bonferroni's bound over the names, exact where p is below .5 for samples
+    of one size. None for fewer than two noises, or where all are 0.
+    """
+    told = {name: noise for name, noise in known.items() if noise.freedom}
+    squares = {name: noise.variance * noise.freedom for name, noise in told.items()}
+    whole, freedom = sum(squares.values()), sum(noise.freedom for noise in told.values())
+    if len(told) < 2 or not whole:
+        return None
+
+    def p(name: str) -> float:
+        rest = (whole - squares[name]) / (freedom - told[name].freedom)
+        if not rest:
+            return 0.0
+        return float(stats.f.sf(told[name].variance / rest, told[name].freedom, freedom - told[name].freedom))
+
+    p_values = {name: p(name) for name in told}
+    name = min(p_values, key=lambda one: (p_values[one], -told[one].variance))
+    return name, min(1.0, len(told) * p_values[name])
+
+
+def beats(estimate: float, noises: Sequence[Noise]) -> float:
+    """Returns the probability that one new training beats another, whose true means differ by the estimate.
+
+    Phi(d / sqrt(2) sigma) where both have the noise sigma; NaN where a noise is not known.
+    """
+    if not all(noise.freedom for noise in noises) or np.isnan(estimate):
+        return np.nan
+    sd = np.sqrt(sum(noise.variance for noise in noises))
+    return float(stats.norm.cdf(estimate / sd)) if sd else (1 + float(np.sign(estimate))) / 2
+
+
+def one_more(
+    values: Sequence[float], other: float, rounded: float = 0.0, level: float = LEVEL
+) -> tuple[Interval, float]:
+    """Returns the mean less one further value, with the interval that holds 0 for a replication, and the p-value.
+
+    The prediction interval of a single future value: s sqrt(1 + 1/n) is the standard error of its distance from the
+    mean (Hahn and Meeker 1991, section 4.7). Without interval and p for fewer than two values.
+
+    Args:
+        rounded: the unit that the other is rounded to, which adds the variance of a uniform error.
+    """
+    array = _finite(values)
+    if not len(array):
+        return Interval(np.nan, np.nan, np.nan, 0), np.nan
+    own = own_noise(values)
+    noise = Noise(own.variance * (1 + 1 / len(array)) + rounded**2 / 12, own.freedom)
+    distance = float(array.mean()) - other
+    return interval(distance, noise, len(array), level), p_value(distance, noise)
 
 
 def twin(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-    """Returns whether two variants are equal to the last bit for every seed that both have: what sets them apart did
+    """Returns whether two rows are equal to the last bit for every seed that both have: what sets them apart did
     nothing.
     """
     common = one.keys() & other.keys()
     return bool(common) and all(one[seed] == other[seed] for seed in common)
 
 
-def _distinct(group: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
+def distinct(group: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
+    """Returns the rows of a group, of twins only that with the most seeds: the same outcome twice tells no more."""
     kept: dict[str, Mapping[str, float]] = {}
     for variant, of_seed in sorted(group.items(), key=lambda item: -len(item[1])):  # of twins, that with most seeds
         if not any(twin(of_seed, other) for other in kept.values()):
             kept[variant] = of_seed
     return kept
-
-
-def difference(
-    variant: Mapping[str, float],
-    baseline: Mapping[str, float],
-    level: float = LEVEL,
-    known: Noise | None = None,
-) -> Difference:
-    """Returns the mean of variant less baseline, seed by seed, with its t interval; none from a single seed.
-
-    Args:
-        variant, baseline: values by seed's name. Seeds that lack a value on either side are dropped and told.
-        level: of the interval, in 0..1.
-        known: the noise of both, where other variants tell more of it than these two.
-    """
-    seeds = list(dict.fromkeys((*variant, *baseline)))
-    each = {seed: variant.get(seed, np.nan) - baseline.get(seed, np.nan) for seed in seeds}
-    both = tuple(float(each[seed]) for seed in seeds if np.isfinite(each[seed]))
-    dropped = tuple(seed for seed in seeds if not np.isfinite(each[seed]))
-    found = mean(both, level)
-    low, high = found.low, found.high
-    if known is not None and known.freedom and found.n > 1:
-        half = float(stats.t.ppf((1 + level) / 2, known.freedom)) * known.of_mean_difference(found.n)
-        low, high = found.estimate - half, found.estimate + half
-    return Difference(found.estimate, low, high, found.n, each=both, dropped=dropped)
-
-
-def sign_flips(
-    differences: Sequence[float], rng: np.random.Generator, draws: int = 10_000, level: float = LEVEL
-) -> MeanTest:
-    """Returns the mean difference and its p-value by flipping signs (Fisher's randomization test of pairs), two-sided.
-
-    Exact up to EXACT seeds, so that n seeds cannot give less than 2 / 2^n; beyond, from `draws` flips and the one
-    observed (Davison and Hinkley 1997, eq. 4.11: never 0). Valid where each difference is as likely as its negative.
-    """
-    array, found = _finite(differences), mean(differences, level)
-    if len(array) < 2:
-        return MeanTest(found.estimate, found.low, found.high, found.n, p=np.nan)
-    if len(array) <= EXACT:
-        others = len(array) - 1  # the first sign makes no difference to the absolute value
-        signs = 1 - 2 * (np.arange(2**others)[:, None] >> np.arange(others) & 1)
-        flipped = np.abs(array[0] + signs @ array[1:])
-        extra = 0
-    else:
-        flipped = np.abs(rng.choice((1, -1), (draws, len(array))) @ array)
-        extra = 1
-    # Sums that are equal on paper may differ in the last bits.
-    as_large = np.count_nonzero(flipped >= abs(array.sum()) - 1e-9 * np.abs(array).sum())
-    p = (as_large + extra) / (len(flipped) + extra)
-    return MeanTest(found.estimate, found.low, found.high, found.n, p=float(p))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -171,27 +212,6 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         highest = max(highest, min(1.0, (len(tests) - place) * p))
         adjusted[name] = highest
     return adjusted
-
-
-def minimal_difference(sd: float, n: int, alpha: float = 0.05, power: float = 0.8, freedom: int | None = None) -> float:
-    """Returns the smallest true mean difference that a two-sided t test of n pairs finds with this probability.
-
-    `sd` is the standard deviation of the differences, in any unit, which is the result's too; NaN for one pair.
-    `freedom` is that of its estimate, n - 1 unless told. By the noncentral t distribution (Cohen 1988, section 2.3); a
-    difference found with the wrong sign is not counted.
-    """
-    if n < 2:
-        return np.nan
-    freedom = freedom or n - 1
-    critical = stats.t.ppf(1 - alpha / 2, freedom)
-
-    def lacking(shift: float) -> float:
-        return float(stats.nct.sf(critical, freedom, shift)) - power
-
-    most = 1.0
-    while lacking(most) < 0:
-        most *= 2
-    return float(optimize.brentq(lacking, 0.0, most) * sd / np.sqrt(n))
 
 
 def _finite(values: Sequence[float]) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 from pydantic import TypeAdapter
 
-from analysis import declarations, frames, rows, surroundings
+from analysis import declarations, frames, rows, surroundings, unasked
 from analysis.errors import AnalysisError
 from analysis.metrics import METRICS
 from analysis.runs import Histories, Point, Run, check, histories, of_experiment, requests
@@ -80,7 +80,7 @@ class Study:
 
     Args:
         sweep: as it was asked for.
-        runs: all of the sweep's trials.
+        runs: all of the sweep's trials; and of what includes it, as their rows tell of noise too.
         histories: of `METRICS`, by run id and metric.
         matches: by trial id, then IoU type; absent for trials that did not finish.
         surroundings: of one trial for each commit, machine and data set, as `surroundings.read` has them.
@@ -96,6 +96,12 @@ class Study:
         """Returns a trial's run: the latest FINISHED one, else the latest started."""
         trials = self.trials.set_index(names.TRIAL_ID)
         return next(run for run in self.runs if run.run_id == trials.loc[trial_id, "run_id"])
+
+    @cached_property
+    def own(self) -> list[Run]:
+        """Returns the runs of the sweep's own trials."""
+        trials = set(self.trials[names.TRIAL_ID])
+        return [run for run in self.runs if run.tags[names.TRIAL_ID] in trials]
 
     @property
     def declaration(self) -> Declaration | None:
@@ -152,18 +158,27 @@ def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress
         asked: a sweep's name, or "last".
         progress: told of each long step.
     """
-    recorded = of_experiment(client, experiment, uri)
+    recorded = unasked.of_other_sweeps(of_experiment(client, experiment, uri), asked)
     sweep = frames.find_sweep(recorded, asked, uri)
-    of_sweep = frames.runs_frame(recorded, sweep)
-    trials = frames.trials_frame(of_sweep)
-    wanted = frames.wanted_histories(trials, tuple(METRICS))
+    wanted = wanted_histories(recorded, sweep, tuple(METRICS))
     with progress("reading metrics", requests(wanted)) as on_read:
         found = histories(client, wanted, on_read)
-    members = set(of_sweep["run_id"])
+    members = {run_id for one in _with_whole(sweep) for run_id in frames.runs_frame(recorded, one)["run_id"]}
     runs = [run for run in recorded if run.run_id in members]
+    trials = frames.trials_frame(frames.runs_frame(recorded, sweep))
     finished = set(trials.loc[trials["status"] == names.FINISHED, "run_id"])
     done = [run for run in runs if run.run_id in finished]
     return Study(sweep, runs, found, _matches(done, uri, progress), surroundings.read(done, uri))
+
+
+def wanted_histories(recorded: list[Run], sweep: str, metrics: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Returns the (run id, metric) that a sweep's tables need, with those of the rows that tell of noise."""
+    trials = [frames.trials_frame(frames.runs_frame(recorded, one)) for one in _with_whole(sweep)]
+    return [*dict.fromkeys(key for one in trials for key in frames.wanted_histories(one, metrics))]
+
+
+def _with_whole(sweep: str) -> list[str]:
+    return [*dict.fromkeys((sweep, declarations.whole(sweep)))]
 
 
 def _matches(runs: Sequence[Run], uri: str, progress: Progress) -> dict[str, dict[str, Matches]]:

@@ -1,18 +1,19 @@
 """Frames -> the ablation table as plain data: one line per row and variant, no file written."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from analysis import origins, stats, wording
 from analysis.metrics import COCO_NAMES, METRICS, coco_block
+from analysis.stats import RowNoise
 from experiments import names
 from experiments.declared import Declaration
 
 NOTE = (
     "AP x 100 at the last epoch, mean over the finished seeds (n). Bold: the best of a column and what the seeds "
-    "cannot tell from it (seed by seed, noise pooled over rows, 95 %), unless that is all of it; of single seeds, the "
+    "cannot tell from it (95 %, over seeds alone), unless that is all of it; where single seeds are all there is, the "
     "highest number. -: no such objects; N/A: not measured."
 )
 OF_PUBLISHED = "Published numbers are on COCO, of one run each, and compared with none of ours."
@@ -98,42 +99,51 @@ def shown(name: str, value: float) -> str:
 
 
 def ablation_table(
-    sweep: str, lines: pd.DataFrame, metrics: pd.DataFrame, declaration: Declaration | None = None
+    sweep: str,
+    lines: pd.DataFrame,
+    metrics: pd.DataFrame,
+    declaration: Declaration | None = None,
+    noises_of: Callable[[str], Mapping[str, RowNoise]] | None = None,
 ) -> Table:
     """Returns the table of a sweep from `rows_frame` and `metrics_frame` with COCO_NAMES as its columns.
 
     Each trial counts with its last evaluated epoch. A mean is NaN as soon as one of its finished seeds is. Boxes and
     masks are shown as declared, else boxes, and masks where any trial has them.
+
+    Args:
+        noises_of: the noise of a metric by variant, as `alike.noises` has it of a whole study; without it, the rows of
+            this table are taken to be alike.
     """
     last = metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last").set_index(names.TRIAL_ID)
     found = tuple(_row(line, last) for _, line in lines.groupby("line"))
     measured = names.IOU_TYPES if metrics[list(coco_block("segm"))].notna().any(axis=None) else ("bbox",)
     shown_types = declaration.columns if declaration and declaration.columns else measured
     blocks = {iou_type: coco_block(iou_type) for iou_type in shown_types}
-    best = {name: variants for name in COCO_NAMES if (variants := _best(found, name))}
+    best = {name: variants for name in COCO_NAMES if (variants := _best(found, name, noises_of))}
     caption, rest = wording.caption(sweep, lines, declaration), wording.rest(sweep, lines)
     doubts = origins.sentences(lines)
     return Table(sweep, caption, wording.context(lines), blocks, found, best, rest, wording.source(lines), doubts)
 
 
-def _best(rows: Iterable[Row], name: str) -> frozenset[str]:
+def _best(rows: Iterable[Row], name: str, noises_of: Callable[[str], Mapping[str, RowNoise]] | None) -> frozenset[str]:
     """Returns the variants that are best; none where that is all of them, or the only one."""
     known = {row.variant_id: row for row in rows if not pd.isna(row.values[name])}
     if not known:
         return frozenset()
     first = max(known.values(), key=lambda row: row.values[name])
-    noise = stats.noise([{variant: row.of_seed[name] for variant, row in known.items()}])
-    alike = frozenset(variant for variant, row in known.items() if _as_good(row, first, name, noise))
+    of_rows = {variant: row.of_seed[name] for variant, row in known.items()}
+    noises = noises_of(name) if noises_of else stats.row_noises([of_rows])
+    alike = frozenset(variant for variant, row in known.items() if _as_good(row, first, name, noises))
     return alike if len(alike) < len(known) else frozenset()
 
 
-def _as_good(row: Row, best: Row, name: str, noise: stats.Noise) -> bool:
+def _as_good(row: Row, best: Row, name: str, noises: Mapping[str, RowNoise]) -> bool:
     if row.shown(name) == best.shown(name):
         return True
-    found = stats.difference(row.of_seed[name], best.of_seed[name], known=noise)
-    if found.n < 2:  # nothing is told apart; where there is one seed of each, the higher number is shown as such
-        return max(len(row.of_seed[name]), len(best.of_seed[name])) > 1
-    return bool(found.low <= 0 <= found.high)
+    noise = stats.total([noises[one.variant_id].of_mean() for one in (row, best)])
+    if not noise.freedom:  # single seeds are all there is
+        return False
+    return stats.p_value(row.values[name] - best.values[name], noise) >= 1 - stats.LEVEL
 
 
 def with_published(table: Table, declaration: Declaration | None) -> Table:

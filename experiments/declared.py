@@ -11,7 +11,7 @@ import yaml
 from experiments import names
 
 FOLDER = Path(__file__).parent.parent / "sweeps"
-KEYS = ("purpose", "table", "caption", "columns", "figures", "include", "rows")
+KEYS = ("purpose", "table", "caption", "columns", "figures", "matters", "include", "rows")
 ROW_KEYS = ("name", "overrides", "published", "baseline")
 
 
@@ -44,6 +44,7 @@ class Declaration:
     table: str | None  # the paper's number of the table, such as "III"
     columns: tuple[str, ...]  # IoU types that the table shows; empty: all that were measured
     figures: dict[str, str]  # the paper's number of a figure -> IoU type whose AP it draws against the epoch
+    matters: float | None  # the smallest difference that matters, AP x 100; None where the file has none
     rows: tuple[Row, ...]  # those of the sweeps that it includes first
 
     @property
@@ -99,6 +100,9 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
     rows += _compared(file, own_rows)
     if not rows:
         raise DeclarationError(f"{file} has no rows; list them in rows, or other files in include")
+    matters = content.get("matters")
+    if matters is not None and (type(matters) not in (int, float) or not 0 < matters <= 100):
+        raise DeclarationError(f"{file}: matters {matters!r} is no difference of AP x 100; write one such as 0.5")
     figures = content.get("figures") or {}
     if not isinstance(figures, dict):
         raise DeclarationError(f"{file}: figures {figures!r} is not a mapping such as {{4: bbox}}")
@@ -110,6 +114,7 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
         table=str(content["table"]) if content.get("table") else None,
         columns=tuple(columns),
         figures={str(number): iou_type for number, iou_type in figures.items()},
+        matters=matters,
         # A file that is included twice gives its rows once.
         rows=tuple({(row.sweep, row.name): row for row in rows}.values()),
     )

@@ -3,14 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow.entities import Metric
 from recorded import DECLARED, Recorder, box
 from test_evidence import detector, silent
 
-from analysis import compare, study
+from analysis import bootstrap, compare, stats, study
 from analysis.__main__ import main
 from analysis.errors import AnalysisError
+from analysis.evidence import DRAWS
 from experiments import matches, names
 from experiments.commands import Place
 
@@ -108,34 +110,55 @@ def test_two_folders_are_compared_row_by_row(
     assert main(["compare", str(after), str(after)]) == 0
 
 
-def of(shares: dict[int, float]) -> compare.Trials:
-    """A row's trials by seed, which find these shares of all objects."""
-    return {str(seed): {"bbox": detector(share, 10 * seed)} for seed, share in shares.items()}
+METRICS = ("AP", "AP50", "AP75", "APl")
 
 
-def test_noise_is_that_of_all_pairs() -> None:
-    """Two seeds of one pair tell almost nothing; of ten pairs alike, they tell it."""
-    good, less = of({0: 1.0, 1: 0.7}), of({0: 0.5, 1: 0.4})
-    (alone, *_) = compare.compare({"one": (good, less)}, silent)
-    others = {f"row {number}": (of({0: 0.8, 1: 0.7}), of({0: 0.75, 1: 0.65})) for number in range(9)}
-    (beside, *_) = compare.compare({"one": (good, less), **others}, silent)
-    assert alone.difference.estimate == beside.difference.estimate
-    assert (alone.verdict, beside.verdict) == ("no difference found", "worse")
+def of(shares: dict[int, float], sd: float = 0.0) -> compare.Side:
+    """A row's trials by seed, which find these shares of all objects; alike rows have that noise, if any is given."""
+    trials = {str(seed): {"bbox": detector(share, 10 * seed)} for seed, share in shares.items()}
+    drawn = bootstrap.draw({"row": {seed: one["bbox"] for seed, one in trials.items()}}, np.random.default_rng(0), 0)
+    noises = {}
+    for metric in METRICS:
+        own = stats.row_noises([drawn.plain(metric)])["row"]
+        noises[f"bbox/{metric}"] = replace(own, used=stats.Noise(sd**2, 40)) if sd else own
+    return compare.Side(trials, noises)
+
+
+def test_two_seeds_are_told_apart_by_the_noise_of_rows_that_are_alike() -> None:
+    """Two seeds of one pair tell almost nothing, and find nothing by another's noise alone."""
+    good, less = {0: 0.95, 1: 0.75}, {0: 0.6, 1: 0.4}
+    (alone, *_) = compare.compare({"one": (of(good), of(less))}, silent)
+    (lent, *_) = compare.compare({"one": (of(good, 0.02), of(less, 0.02))}, silent)
+    assert alone.difference.estimate == lent.difference.estimate
+    assert lent.difference.high - lent.difference.low < alone.difference.high - alone.difference.low
+    assert (alone.verdict, lent.verdict) == ("no difference found", "no difference found")
+    assert lent.p == pytest.approx(alone.alone)
 
 
 def test_p_of_ap_is_not_paid_for_by_other_metrics() -> None:
-    found = compare.compare({"one": (of({0: 0.8, 1: 0.7}), of({0: 0.7, 1: 0.65}))}, silent)
-    average, *others = found
-    raw = 2 * min(average.difference.better, 1 - average.difference.better)  # type: ignore[attr-defined]
+    sides = (of({0: 0.8, 1: 0.7, 2: 0.75}), of({0: 0.7, 1: 0.65, 2: 0.6}))
+    average, *others = compare.compare({"one": sides}, silent)
+    drawn = bootstrap.draw(
+        {"before": sides[0].of_kind("bbox"), "after": sides[1].of_kind("bbox")}, np.random.default_rng(0), DRAWS
+    )
+
+    def raw(metric: str) -> float:
+        noises = [side.noises[f"bbox/{metric}"].of_mean() for side in reversed(sides)]
+        return drawn.difference("after", "before", metric, noises).p
+
     assert average.metric.name == "bbox/AP"
-    assert average.p == pytest.approx(raw)
-    least = min(one.difference.better for one in others if one.p == one.p)  # type: ignore[attr-defined]
-    assert min(one.p for one in others if one.p == one.p) == pytest.approx(min(1, 2 * least * 3))  # AP50, AP75, APl
+    assert average.p == pytest.approx(max(raw("AP"), average.alone))
+    least = min((one for one in others if one.p == one.p), key=lambda one: one.p)
+    expected = min(1, 3 * min(raw(metric) for metric in METRICS[1:]))  # AP50, AP75, APl
+    assert least.p == pytest.approx(max(expected, least.alone))
 
 
-def test_pairs_without_a_common_seed_are_refused() -> None:
-    with pytest.raises(AnalysisError, match=r"sum has no seed on both sides, but 0 and 1, 2; train one that the other"):
-        compare.compare({"sum": (of({0: 0.8}), of({1: 0.8, 2: 0.8}))}, silent)
+def test_seeds_need_no_fellow_on_the_other_side() -> None:
+    (found, *_) = compare.compare({"sum": (of({0: 0.8, 1: 0.7}), of({2: 0.8, 3: 0.75}))}, silent)
+    assert found.difference.low < found.difference.estimate < found.difference.high
+    empty = compare.Side({}, {})
+    with pytest.raises(AnalysisError, match="sum has no finished trial on both sides; nothing to compare"):
+        compare.compare({"sum": (of({0: 0.8}), empty)}, silent)
 
 
 def test_ours_beside_the_published_only_on_their_data(

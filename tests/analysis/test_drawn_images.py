@@ -1,6 +1,6 @@
 """Intervals of drawn images: from draws written out in full, as wide as new validation sets vary, and covering."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import coco_sets
@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from analysis.average_precision import DrawnPrecision
-from analysis.bootstrap import BATCH, Spread, Variant, resample
+from analysis.bootstrap import BATCH, Estimate, draw
 from analysis.errors import AnalysisError
-from analysis.stats import Interval, mean
+from analysis.stats import UNKNOWN, Interval, RowNoise, row_noises
 from experiments.matches import Matches, decided
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -56,6 +56,30 @@ def world(
     return [[matches(skill) for skill in of_variant] for of_variant in skills]
 
 
+Table = dict[str, dict[str, Matches]]
+
+
+class Sure:
+    """What is said of the rows of a table of one validation set, by the noise that its seeds show."""
+
+    def __init__(self, trials: Table, rng: np.random.Generator, draws: int, threads: int = 1) -> None:
+        self.drawn = draw(trials, rng, draws, threads)
+
+    def noise(self, row: str, metric: str) -> RowNoise:
+        return row_noises([self.drawn.plain(metric)])[row]
+
+    def mean(self, row: str, metric: str = "AP") -> Interval:
+        noise = self.noise(row, metric)
+        return self.drawn.mean(row, metric, noise.of_mean()).interval(noise.n, within=(0.0, 1.0))
+
+    def difference(self, row: str, other: str, metric: str = "AP") -> Estimate:
+        return self.drawn.difference(row, other, metric, [self.noise(one, metric).of_mean() for one in (row, other)])
+
+    def of_images(self, row: str, other: str, metric: str = "AP") -> Estimate:
+        """The difference of these trained detectors, on other images."""
+        return self.drawn._estimate([(1, row), (-1, other)], metric, UNKNOWN)
+
+
 def average_precision(matches: Matches) -> np.ndarray:
     return DrawnPrecision(matches, most=1).on(np.ones((1, len(matches.image_ids)), int))[0, :3]
 
@@ -65,7 +89,7 @@ def test_intervals_from_draws_written_out() -> None:
     whole = coco_sets.awkward(np.random.default_rng(0), images=12, classes=2)
     worse = replace(whole, detections=whole.detections[::2])
     trials = {"all": {"0": decided(coco_sets.evaluated(whole))}, "half": {"0": decided(coco_sets.evaluated(worse))}}
-    found = resample(trials, "half", np.random.default_rng(7), draws=20)
+    found = Sure(trials, np.random.default_rng(7), draws=20)
     chosen = np.random.default_rng(7).integers(0, 12, (20, 12))
     counts = [np.bincount(one, minlength=12) for one in chosen]
 
@@ -76,18 +100,18 @@ def test_intervals_from_draws_written_out() -> None:
     full, half = six(whole), six(worse)
     reach = stats.t.ppf(0.975, 11) * np.sqrt(12 / 11)
     for number, metric in enumerate(METRICS):
-        for own, values in ((found["all"].metrics[metric], full), (found["half"].metrics[metric], half)):
+        for own, values in ((found.mean("all", metric), full), (found.mean("half", metric), half)):
             spread = reach * np.nanstd(values[1:, number], ddof=1)
             assert own.estimate == pytest.approx(values[0, number], abs=1e-12)
             assert own.low == pytest.approx(max(0, own.estimate - spread), abs=1e-10)
             assert own.high == pytest.approx(min(1, own.estimate + spread), abs=1e-10)
-            assert (own.n, own.seeds) == (12, 1)
-        own, values = found["all"].differences[metric], (full - half)[:, number]
+        apart, values = found.of_images("all", "half", metric).interval(1), (full - half)[:, number]
         sd = np.nanstd(values[1:], ddof=1) * np.sqrt(12 / 11)
-        assert own.estimate == pytest.approx(values[0], abs=1e-12)
-        assert own.high - own.low == pytest.approx(2 * stats.t.ppf(0.975, 11) * sd, abs=1e-10)
-        assert own.better == pytest.approx(stats.t.cdf(values[0] / sd, 11), abs=1e-8)
-    assert found["half"].differences == {}
+        assert apart.estimate == pytest.approx(values[0], abs=1e-12)
+        assert apart.high - apart.low == pytest.approx(2 * stats.t.ppf(0.975, 11) * sd, abs=1e-10)
+        told = found.difference("all", "half", metric)  # single seeds: nothing is known of training again
+        assert (told.estimate, told.spread) == (apart.estimate, None)
+        assert np.isnan([told.p, told.better, told.interval(1).low]).all()
 
 
 def test_intervals_cover_what_sets_of_this_size_give_on_average() -> None:
@@ -98,18 +122,20 @@ def test_intervals_cover_what_sets_of_this_size_give_on_average() -> None:
     covered = []
     for _ in range(1000):
         (base,), (good,) = world(rng, images, skills)
-        found = resample({"base": {"0": base}, "good": {"0": good}}, "base", rng, draws=120, threads=1)
-        covered.append(of_truth(found["base"], found["good"], truth))
+        found = Sure({"base": {"0": base}, "good": {"0": good}}, rng, draws=120)
+        covered.append(of_truth(found, truth, found.of_images))
     assert np.mean(covered, axis=0) == pytest.approx(np.full((3, 3), 0.95), abs=0.015)
 
 
 def test_confidence_in_what_is_no_better_is_anything() -> None:
+    """Two seeds of each of four rows, the seeds as different as images make them."""
     rng, better = np.random.default_rng(13), []
-    for _ in range(400):
-        (base,), (same,) = world(rng, 100, ((0.0,), (0.0,)))
-        found = resample({"base": {"0": base}, "same": {"0": same}}, "base", rng, draws=100, threads=1)
-        better.append(found["same"].differences["AP"].better)
-    assert stats.kstest(better, "uniform").pvalue > 0.05
+    for _ in range(150):
+        rows = world(rng, 100, rng.normal(0, 0.3, (4, 3)))
+        trials = {str(place): {str(seed): one for seed, one in enumerate(row)} for place, row in enumerate(rows)}
+        better.append(Sure(trials, rng, draws=60).difference("1", "0").better)
+    assert np.mean(np.array(better) > 0.5) == pytest.approx(0.5, abs=0.13)
+    assert np.mean(np.abs(np.array(better) - 0.5) > 0.475) < 0.08  # no more than one in twenty, but for chance
 
 
 @pytest.mark.parametrize(
@@ -128,22 +154,20 @@ def test_intervals_over_seeds_and_images_cover(skills: tuple[float, ...], seeds:
     covered = []
     for _ in range(250):
         trials = [{str(seed): one for seed, one in enumerate(row)} for row in trained()]
-        found = resample(
-            dict(zip(("base", "good", "third", "fourth"), trials, strict=False)), "base", rng, draws=60, threads=1
-        )
-        covered.append(of_truth(found["base"], found["good"], truth))
+        found = Sure(dict(zip(("base", "good", "third", "fourth"), trials, strict=False)), rng, draws=60)
+        covered.append(of_truth(found, truth, found.difference))
     of_base, of_good, of_difference = np.mean(covered, axis=(0, 1))
     assert min(of_base, of_good, of_difference) > 0.93
-    assert max(of_base, of_good) < 0.99
+    assert max(of_base, of_good) < 0.995
 
 
-def of_truth(base: Variant, good: Variant, truth: np.ndarray) -> list[list[bool]]:
+def of_truth(found: Sure, truth: np.ndarray, difference: Callable[[str, str, str], Estimate]) -> list[list[bool]]:
     """Returns for AP, AP50 and AP75 whether base, good and their difference are where their intervals say."""
     return [
         [
-            inside(base.metrics[metric], truth[0, number]),
-            inside(good.metrics[metric], truth[1, number]),
-            inside(good.differences[metric], truth[1, number] - truth[0, number]),
+            inside(found.mean("base", metric), truth[0, number]),
+            inside(found.mean("good", metric), truth[1, number]),
+            inside(difference("good", "base", metric).interval(1), truth[1, number] - truth[0, number]),
         ]
         for number, metric in enumerate(METRICS[:3])
     ]
@@ -168,7 +192,7 @@ def test_draws_vary_as_new_sets_do() -> None:
     widths = []
     for _ in range(40):
         ((matches,),) = world(rng, 150, ((0.0,),))
-        ap = resample({"one": {"0": matches}}, "one", rng, draws=200)["one"].metrics["AP"]
+        ap = Sure({"one": {"0": matches}}, rng, draws=200).mean("one")
         widths.append(ap.high - ap.low)
     assert np.mean(widths) == pytest.approx(2 * 1.976 * np.std(new), rel=0.06)
 
@@ -178,48 +202,34 @@ def test_as_many_threads_as_one_likes() -> None:
     trials = {"base": {"0": base}, "good": {"0": good}}
     told: list[int] = []
     draws = 3 * BATCH + 5
-    one, two, three = (
-        resample(trials, "base", np.random.default_rng(5), draws, threads=threads, on_drawn=told.append)
-        for threads in (1, 2, 3)
-    )
-    assert repr(one) == repr(two) == repr(three)  # repr: NaN is as NaN
+    found = [draw(trials, np.random.default_rng(5), draws, threads, told.append) for threads in (1, 2, 3)]
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0].values["good"]["0"], other.values["good"]["0"])
     assert sum(told) == 3 * 2 * (draws + 1)
-    other = resample(trials, "base", np.random.default_rng(6), draws)
-    assert other["good"].metrics["AP"].low != one["good"].metrics["AP"].low
-    assert other["good"].metrics["AP"].estimate == one["good"].metrics["AP"].estimate
+    other = draw(trials, np.random.default_rng(6), draws)
+    assert (other.values["good"]["0"][1:, 0] != found[0].values["good"]["0"][1:, 0]).any()
+    assert other.values["good"]["0"][0, 0] == found[0].values["good"]["0"][0, 0]  # the images as they are
 
 
-def test_one_drawn_image_is_the_same_for_all_variants() -> None:
+def test_one_drawn_image_is_the_same_for_all_rows() -> None:
     ((matches,),) = world(np.random.default_rng(0), 50, ((0.0,),))
-    found = resample({"base": {"0": matches}, "twin": {"0": matches}}, "base", np.random.default_rng(1), draws=50)
-    twin = found["twin"].differences["AP"]
-    assert (twin.estimate, twin.low, twin.high, twin.better) == (0, 0, 0, 0.5)
-    assert found["base"].metrics["AP"] == found["twin"].metrics["AP"]
-    assert found["base"].metrics["AP"].high > found["base"].metrics["AP"].low
+    found = Sure({"base": {"0": matches}, "twin": {"0": matches}}, np.random.default_rng(1), draws=50)
+    twin = found.of_images("twin", "base").interval(1)
+    assert (twin.estimate, twin.low, twin.high) == (0, 0, 0)
+    assert found.mean("base") == found.mean("twin")
+    assert found.mean("base").high > found.mean("base").low
 
 
-def test_seeds_are_paired_by_name() -> None:
+def test_a_difference_is_of_all_seeds_of_both() -> None:
+    """Whatever they are called."""
     base, other = world(np.random.default_rng(0), 50, ((0.0, 0.1, 0.2), (0.3, 0.4, 0.5)))
-    trials = {"base": dict(zip("012", base, strict=True)), "other": dict(zip("129", other, strict=True))}
-    found = resample(trials, "base", np.random.default_rng(1), draws=40)["other"]
-    own = found.differences["AP"]
-    pairs = ((other[0], base[1]), (other[1], base[2]))
-    expected = np.mean([average_precision(a)[0] - average_precision(b)[0] for a, b in pairs])
-    assert own.estimate == pytest.approx(expected, abs=1e-12)
-    assert (own.seeds, own.dropped, own.n) == (2, ("0", "9"), 50)
-    assert (found.metrics["AP"].seeds, found.metrics["AP"].n) == (3, 50)
-    trials["other"] = {"7": other[0]}
-    own = resample(trials, "base", np.random.default_rng(1), draws=40)["other"].differences["AP"]
-    assert (own.seeds, own.dropped) == (0, ("0", "1", "2", "7"))
-    assert np.isnan([own.estimate, own.low, own.high, own.better]).all()
-
-
-def test_one_seed_is_told_and_widens_nothing_by_itself() -> None:
-    (one, *rest), _ = world(np.random.default_rng(0), 50, ((0.0, 0.5, 1.0), ()))
-    single = resample({"a": {"0": one}}, "a", np.random.default_rng(1), draws=40)["a"].metrics["AP"]
-    three = resample({"a": dict(zip("012", (one, *rest), strict=True))}, "a", np.random.default_rng(1), draws=40)["a"]
-    assert (single.seeds, three.metrics["AP"].seeds) == (1, 3)
-    assert three.metrics["AP"].high - three.metrics["AP"].low > single.high - single.low
+    for seeds in ("012", "129", "789"):
+        trials = {"base": dict(zip("012", base, strict=True)), "other": dict(zip(seeds, other, strict=True))}
+        found = Sure(trials, np.random.default_rng(1), draws=40)
+        expected = np.mean([average_precision(one)[0] for one in other]) - np.mean(
+            [average_precision(one)[0] for one in base]
+        )
+        assert found.difference("other", "base").estimate == pytest.approx(expected, abs=1e-12)
 
 
 def test_where_images_do_not_matter_it_is_the_t_interval_across_seeds() -> None:
@@ -245,50 +255,31 @@ def test_where_images_do_not_matter_it_is_the_t_interval_across_seeds() -> None:
         variant: {str(seed): matches(one) for seed, one in enumerate(found)}
         for variant, found in (("base", (3, 2, 4)), ("good", (4, 5, 6)))
     }
-    found = resample(trials, "base", np.random.default_rng(1), draws=20)
-    for own, values in (
-        (found["good"].metrics["AP"], [0.4, 0.5, 0.6]),
-        (found["good"].differences["AP"], [0.1, 0.3, 0.2]),
-    ):
-        expected = mean(values)
-        assert (own.low, own.high) == (pytest.approx(expected.low, abs=1e-9), pytest.approx(expected.high, abs=1e-9))
-    test = stats.ttest_1samp([0.1, 0.3, 0.2], 0, alternative="greater")
-    assert found["good"].differences["AP"].better == pytest.approx(1 - test.pvalue, abs=1e-8)
+    found = Sure(trials, np.random.default_rng(1), draws=20)
+    own, half = found.mean("good"), stats.t.ppf(0.975, 4) * 0.1 / np.sqrt(3)  # both rows show the same noise
+    assert (own.low, own.high) == (pytest.approx(0.5 - half, abs=1e-9), pytest.approx(0.5 + half, abs=1e-9))
+    peer = stats.ttest_ind([0.4, 0.5, 0.6], [0.3, 0.2, 0.4])
+    apart = found.difference("good", "base")
+    assert apart.interval(3).low == pytest.approx(peer.confidence_interval(0.95).low, abs=1e-8)
+    assert apart.p == pytest.approx(peer.pvalue, abs=1e-8)
+    assert apart.better == pytest.approx(1 - peer.pvalue / 2, abs=1e-8)
 
 
 def test_what_cannot_be_known_is_nan() -> None:
     ((matches,),) = world(np.random.default_rng(0), 30, ((0.0,),))
-    small = resample({"a": {"0": matches}}, "a", np.random.default_rng(1), draws=10)["a"].metrics["APs"]
+    small = Sure({"a": {"0": matches}}, np.random.default_rng(1), draws=10).mean("a", "APs")
     assert np.isnan([small.estimate, small.low, small.high]).all()  # no object of that size
     ((lone,),) = world(np.random.default_rng(4), 1, ((0.5,),))
-    ap = resample({"a": {"0": lone}}, "a", np.random.default_rng(1), draws=10)["a"].metrics["AP"]
-    assert (np.isfinite(ap.estimate), np.isnan(ap.low), np.isnan(ap.high), ap.n) == (True, True, True, 1)
+    ap = Sure({"a": {"0": lone}}, np.random.default_rng(1), draws=10).mean("a")
+    assert (np.isfinite(ap.estimate), np.isnan(ap.low), np.isnan(ap.high)) == (True, True, True)
 
 
 def test_trials_that_cannot_be_compared() -> None:
     (base,), (other,) = world(np.random.default_rng(0), 30, ((0.0,), (0.3,)))
     elsewhere = replace(other, objects=other.objects + 1)
     rng = np.random.default_rng(0)
-    with pytest.raises(AnalysisError, match="no variant 'sum' to compare with; choose from: single, random"):
-        resample({"single": {"0": base}, "random": {"0": other}}, "sum", rng)
     with pytest.raises(AnalysisError, match="variant 'random' has no trial with matches; run it, or leave it out"):
-        resample({"single": {"0": base}, "random": {}}, "single", rng)
+        draw({"single": {"0": base}, "random": {}}, rng)
     complaint = "'random', seed 2, was not evaluated on the images, objects and classes of 'single', seed 0"
     with pytest.raises(AnalysisError, match=complaint):
-        resample({"single": {"0": base}, "random": {"1": other, "2": elsewhere}}, "single", rng)
-
-
-@pytest.mark.parametrize(("shared", "across", "freedom"), [(1.0, 0.0, 0), (0.5, 0.7, 4), (0.0, 1.0, 2), (2.0, 0.1, 30)])
-def test_what_can_be_told_is_told_four_times_in_five(shared: float, across: float, freedom: int) -> None:
-    """In simulated studies with a true difference of just that size, the noise estimated anew in each."""
-    spread = Spread(of_images=shared, shared=shared, across_seeds=across, images=100, freedom=freedom)
-    true = spread.detectable(0.99)
-    rng = np.random.default_rng(3)
-    studies = 4000
-    estimates = true + rng.normal(0, np.sqrt(shared + across), studies)
-    ratios = rng.chisquare(freedom, studies) / freedom if freedom else np.ones(studies)
-    found = [
-        estimate > replace(spread, across_seeds=across * ratio).half_width(0.99)
-        for estimate, ratio in zip(estimates, ratios, strict=True)
-    ]
-    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
+        draw({"single": {"0": base}, "random": {"1": other, "2": elsewhere}}, rng)

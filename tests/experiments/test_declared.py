@@ -255,3 +255,18 @@ def test_a_folder_in_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "mine.yaml").mkdir()
     with pytest.raises(declared.DeclarationError, match=r"sweeps/mine\.yaml cannot be read \(Is a directory\)"):
         declared.read("mine")
+
+
+def test_what_matters_is_a_difference_of_ap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declared, "FOLDER", tmp_path)
+    rows = "rows: [{name: a, overrides: []}]"
+    (tmp_path / "mine.yaml").write_text(f"{{purpose: P., {rows}}}")
+    assert declared.read("mine").matters is None
+    (tmp_path / "mine.yaml").write_text(f"{{purpose: P., matters: 0.5, {rows}}}")
+    assert declared.read("mine").matters == 0.5
+    for wrong in ("0", "-1", "true", "half", "101", ".nan"):
+        (tmp_path / "mine.yaml").write_text(f"{{purpose: P., matters: {wrong}, {rows}}}")
+        with pytest.raises(
+            declared.DeclarationError, match=r"matters .* is no difference of AP x 100; write one such as"
+        ):
+            declared.read("mine")
