@@ -11,7 +11,7 @@ from analysis import render
 from analysis.evidence import evidence
 from analysis.power import detectable
 from analysis.spread import Spread
-from analysis.stats import UNKNOWN, row_noises
+from analysis.stats import UNKNOWN, pooled
 
 NOISY = {"equal": {}, "baseline 3x": {0: 3.0}, "one row 3x": {1: 3.0}}
 STUDIES = 10_000
@@ -54,10 +54,8 @@ def test_what_a_study_can_tell_it_tells_four_times_in_five(rows: int, seeds: int
     powers = [np.mean(one.found[:, 0] & (one.difference[:, 0] > 0)) for one in tables]
     named = []
     for study in studies(rng, 50, rows, seeds, {}):
-        noises = row_noises(
-            [{str(row): {str(seed): float(one) for seed, one in enumerate(of)} for row, of in enumerate(study)}]
-        )
-        named.append(detectable(noises["0"].alike.upper, seeds, rows - 1, Spread(0.0, 0.0, 2, UNKNOWN)))
+        noise = pooled([[*map(float, of_row)] for of_row in study]).upper
+        named.append(detectable(noise, seeds, rows - 1, Spread(0.0, 0.0, 2, UNKNOWN)))
     of_named = np.interp(named, shifts, powers)
     print(f"{rows} rows, {seeds} seeds: power {of_named.mean():.2f}, at least .8 in {np.mean(of_named > 0.79):.0%}")
     assert of_named.mean() > 0.82

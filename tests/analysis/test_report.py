@@ -1,10 +1,13 @@
 """The report as a page: what it says beside the tables and figures, which have tests of their own."""
 
 import re
+from dataclasses import replace
 
 from drawn import study as drawn
+from drawn import typed
 
-from analysis import report
+from analysis import evidence, render, report, shown, tables
+from analysis.metrics import METRICS
 from experiments import names
 
 
@@ -20,3 +23,32 @@ def test_each_variant_has_one_command_under_its_newest_text() -> None:
     commands = re.findall(r"<tr><td>([^<]+)</td><td class=\"words\"><code>([^<]+)</code>", table)
     texts = list(dict.fromkeys(run.tags[names.VARIANT_ID] for run in found.runs))
     assert commands == [(text, f"python run.py {text}") for text in texts]
+
+
+def test_a_headline_says_how_sure_and_what_it_cannot_tell() -> None:
+    values = {
+        "single": {"0": 0.300, "1": 0.304, "2": 0.302},
+        "conv3": {"0": 0.352, "1": 0.357, "2": 0.353},
+        "conv5": {"0": 0.351, "1": 0.355, "2": 0.353},
+        "conv1": {"0": 0.301, "1": 0.305, "2": 0.302},
+    }
+    found = typed(values)
+    (part,) = found.parts
+    known = evidence.evidence(found, part, "bbox", render.progress)
+    assert known is not None
+    table = tables.ablation_table(part.sweep, part.lines, found.metrics)
+    section = report.section(part, table, [known], [])
+    (answer,) = report.answers([section])
+    leading = known.lines[1]
+    assert answer.text == "mine: conv3 is better than single by +5.2 [+4.5, +5.9] box AP."
+    assert (answer.kind, leading.label) == ("better", "conv3")
+    told, everywhere, alike, differ, limit = answer.detail.rstrip(".").replace(", ", "; ", 1).split("; ")
+    assert told == f"p {shown.equals(leading.p)} in this table"
+    assert everywhere == f"{shown.equals(leading.p)} over all 3 comparisons of the study"
+    assert alike == "not told from it: conv5"
+    assert differ == "2 of 3 rows differ from their baseline"
+    assert limit == f"3 seeds can tell a difference of {known.detectable:.1f} AP, at least four times in five"
+    # Two tables pay for each other's comparisons, where the rows' own seeds do not already say less.
+    other = replace(known, metric=METRICS["segm/AP"])
+    twice = report.answers([section, replace(section, evidence=(other,))])
+    assert "over all 6 comparisons" in twice[0].detail

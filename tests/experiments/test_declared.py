@@ -105,7 +105,7 @@ def test_rows_of_included_files_come_first_and_once_and_are_named_after_their_fi
         ("purpose: [", "sweeps/mine.yaml is not YAML: "),
         (
             "rows: []",
-            "sweeps/mine.yaml lacks purpose; its keys are: purpose, table, caption, columns, figures, include, rows",
+            "sweeps/mine.yaml lacks purpose; its keys are: purpose, table, caption, columns, figures, matters, include,",
         ),
         ("", "sweeps/mine.yaml lacks purpose;"),
         ("purpose: P.\nrow: []", "sweeps/mine.yaml: 'row' is unknown; choose from: purpose, table"),
@@ -266,7 +266,5 @@ def test_what_matters_is_a_difference_of_ap(tmp_path: Path, monkeypatch: pytest.
     assert declared.read("mine").matters == 0.5
     for wrong in ("0", "-1", "true", "half", "101", ".nan"):
         (tmp_path / "mine.yaml").write_text(f"{{purpose: P., matters: {wrong}, {rows}}}")
-        with pytest.raises(
-            declared.DeclarationError, match=r"matters .* is no difference of AP x 100; write one such as"
-        ):
+        with pytest.raises(declared.DeclarationError, match=r"matters .* is no difference of AP x 100; write one"):
             declared.read("mine")

@@ -86,7 +86,8 @@ def test_lists_without_a_trial_of_their_own_are_refused(typed: str) -> None:
 
 def test_undeclared_sweep_is_refused() -> None:
     with pytest.raises(
-        UserError, match=r"sweep 'tabel1' is unknown \(did you mean table1\?\).*fidelity, orderings, paper, table1"
+        UserError,
+        match=r"sweep 'tabel1' is unknown \(did you mean table1\?\).*fidelity, modules, orderings, paper, table1",
     ):
         sweep.requests(["sweep=tabel1"])
 
