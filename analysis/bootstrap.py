@@ -4,7 +4,7 @@ The interval is for the mean over seeds and over validation sets of this size (A
 sets of other sizes are no measure for it).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ import numpy as np
 from analysis.average_precision import DrawnPrecision
 from analysis.errors import AnalysisError
 from analysis.spread import Spread
-from analysis.stats import LEVEL, Interval, Noise, total
+from analysis.stats import LEVEL, Interval, Noise
 from experiments import names
 from experiments.matches import Matches
 
@@ -45,15 +45,15 @@ class Draws:
         """
         return self._estimate([(1, row)], metric, noise)
 
-    def difference(self, row: str, other: str, metric: str, noises: Sequence[Noise]) -> "Estimate":
+    def difference(self, row: str, other: str, metric: str, noise: Noise) -> "Estimate":
         """Returns the mean over a row's seeds less that over another's.
 
         Args:
-            noises: of both means, from seed to seed. Where one is not known there is no spread: nothing is known of
+            noise: of this difference, from seed to seed. Where it is not known there is no spread: nothing is known of
                 training again.
         """
-        found = self._estimate([(1, row), (-1, other)], metric, total(noises))
-        return found if found.spread and found.spread.seeds.freedom else Estimate(found.estimate, None)
+        found = self._estimate([(1, row), (-1, other)], metric, noise)
+        return found if noise.freedom else Estimate(found.estimate, None)
 
     def _estimate(self, parts: list[tuple[int, str]], metric: str, noise: Noise) -> "Estimate":
         number = names.COCO_METRICS.index(metric)

@@ -32,7 +32,7 @@ OF_NONE = (
 )
 OF_TWO = (
     "Two seeds show little of a row's noise: were the baseline three times as noisy as the other rows, intervals would "
-    "hold the truth in 92 % of studies, and some row of a table would be found by chance in up to 8 %."
+    "hold the truth in 92 % of studies, and some row of a table would be found by chance in up to 7 %."
 )
 OF_TWINS = "same: the baseline's AP to the last bit for every seed, so that there is nothing to test."
 

@@ -141,7 +141,7 @@ def _compared(row: str, name: str, short: str, drawn: bootstrap.Draws, sides: Ma
     after = drawn.mean("after", short, noises["after"].of_mean()).interval(count, within=(0.0, 1.0))
     before = drawn.mean("before", short, noises["before"].of_mean()).estimate
     used, alone = (
-        drawn.difference("after", "before", short, [noises[side].of_mean(own) for side in ("after", "before")])
+        drawn.difference("after", "before", short, stats.of_difference(noises["after"], noises["before"], own))
         for own in (False, True)
     )
     p = np.nan if np.isnan(alone.p) else used.p

@@ -105,10 +105,10 @@ class _Table:
 
     def difference(self, variant: str, other: str, alone: bool = False) -> Estimate:
         """Returns a row less another; `alone` by the noise that their own seeds show."""
-        noises = [self.noises[one].of_mean(alone) for one in (variant, other)]
+        noise = stats.of_difference(self.noises[variant], self.noises[other], alone)
         if self.drawn:
-            return self.drawn[variant].difference(variant, other, "AP", noises)
-        return _of_seeds(self._mean(variant) - self._mean(other), stats.total(noises))
+            return self.drawn[variant].difference(variant, other, "AP", noise)
+        return _of_seeds(self._mean(variant) - self._mean(other), noise)
 
     def _mean(self, variant: str) -> float:
         return float(np.mean(list(self.values[variant].values())))

@@ -45,6 +45,7 @@ def _widths(variance: np.ndarray, freedom: np.ndarray, seeds: int, alpha: float,
     across = parts.sum(axis=1)
     share = parts / np.where(across, across, 1)[:, None]
     degrees = 1 / (share**2 / freedom).sum(axis=1) if across.all() else freedom.min(axis=1)
+    degrees = np.where(variance[:, 0] == variance[:, 1], freedom[:, 0], degrees)  # one estimate, not two
     of_images, of_seeds = (stats.t.ppf(1 - alpha / 2, freedom) for freedom in (images.images - 1, degrees))
     both = of_images**2 * images.shared + of_seeds**2 * across
     return np.asarray(np.sqrt(np.maximum(both, of_images**2 * images.of_images)))

@@ -71,6 +71,16 @@ def total(parts: Sequence[Noise]) -> Noise:
     return Noise(variance, 1 / sum((part.variance / variance) ** 2 / part.freedom for part in parts))
 
 
+def of_difference(one: RowNoise, other: RowNoise, alone: bool = False) -> Noise:
+    """Returns the noise of the mean of one row less that of another; `alone` by what their own seeds show.
+
+    Where both rows borrow it, it is one estimate and not two that are independent: its freedom counts once.
+    """
+    if not alone and one.used == other.used and one.n and other.n:
+        return Noise(one.used.variance * (1 / one.n + 1 / other.n), one.used.freedom)
+    return total([one.of_mean(alone), other.of_mean(alone)])
+
+
 def p_value(estimate: float, noise: Noise) -> float:
     """Returns Student's two-sided p-value of an estimate's being 0; NaN where its noise is not known."""
     if not noise.freedom or np.isnan(estimate):

@@ -140,7 +140,7 @@ def _best(rows: Iterable[Row], name: str, noises_of: Callable[[str], Mapping[str
 def _as_good(row: Row, best: Row, name: str, noises: Mapping[str, RowNoise]) -> bool:
     if row.shown(name) == best.shown(name):
         return True
-    noise = stats.total([noises[one.variant_id].of_mean() for one in (row, best)])
+    noise = stats.of_difference(noises[row.variant_id], noises[best.variant_id])
     if not noise.freedom:  # single seeds are all there is
         return False
     return stats.p_value(row.values[name] - best.values[name], noise) >= 1 - stats.LEVEL

@@ -16,7 +16,6 @@ import psutil
 from pydantic import BaseModel, TypeAdapter
 
 from experiments import files, names
-from experiments.data import datasets
 from experiments.display import console
 from experiments.paths import TrialPaths
 from experiments.reading import of_json
@@ -81,6 +80,8 @@ class Notes:
 
 def note(paths: TrialPaths, config: dict[str, Any], attempt: int) -> dict[str, Any]:
     """Writes the provenance of an attempt into the trial's folder; returns the source, as `git.Source.facts` has it."""
+    from experiments.data import datasets  # only here: it imports OpenCV, and commands that only look need it not
+
     notes = Notes()
     source = notes.part("the source is", git.source, Source())
     gathered = gather(source, notes)

@@ -53,7 +53,8 @@ def _welch(variance: np.ndarray, freedom: np.ndarray, rows: int) -> tuple[np.nda
     """Returns standard errors of differences from the first row, and Welch's degrees of freedom."""
     both = variance[:, 1:rows] + variance[:, :1]
     parts = variance[:, 1:rows] ** 2 / freedom[:, 1:rows] + variance[:, :1] ** 2 / freedom[:, :1]
-    return np.sqrt(both), both**2 / parts
+    one_estimate = variance[:, 1:rows] == variance[:, :1]  # both borrow it
+    return np.sqrt(both), np.where(one_estimate, freedom[:, :1], both**2 / parts)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -143,8 +143,8 @@ def test_p_of_ap_is_not_paid_for_by_other_metrics() -> None:
     )
 
     def raw(metric: str) -> float:
-        noises = [side.noises[f"bbox/{metric}"].of_mean() for side in reversed(sides)]
-        return drawn.difference("after", "before", metric, noises).p
+        after, before = (side.noises[f"bbox/{metric}"] for side in reversed(sides))
+        return drawn.difference("after", "before", metric, stats.of_difference(after, before)).p
 
     assert average.metric.name == "bbox/AP"
     assert average.p == pytest.approx(max(raw("AP"), average.alone))

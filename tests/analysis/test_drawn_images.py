@@ -11,7 +11,7 @@ from scipy import stats
 from analysis.average_precision import DrawnPrecision
 from analysis.bootstrap import BATCH, Estimate, draw
 from analysis.errors import AnalysisError
-from analysis.stats import UNKNOWN, Interval, RowNoise, row_noises
+from analysis.stats import UNKNOWN, Interval, RowNoise, of_difference, row_noises
 from experiments.matches import Matches, decided
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -73,7 +73,9 @@ class Sure:
         return self.drawn.mean(row, metric, noise.of_mean()).interval(noise.n, within=(0.0, 1.0))
 
     def difference(self, row: str, other: str, metric: str = "AP") -> Estimate:
-        return self.drawn.difference(row, other, metric, [self.noise(one, metric).of_mean() for one in (row, other)])
+        return self.drawn.difference(
+            row, other, metric, of_difference(self.noise(row, metric), self.noise(other, metric))
+        )
 
     def of_images(self, row: str, other: str, metric: str = "AP") -> Estimate:
         """The difference of these trained detectors, on other images."""

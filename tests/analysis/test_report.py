@@ -40,7 +40,7 @@ def test_a_headline_says_how_sure_and_what_it_cannot_tell() -> None:
     section = report.section(part, table, [known], [])
     (answer,) = report.answers([section])
     leading = known.lines[1]
-    assert answer.text == "mine: conv3 is better than single by +5.2 [+4.5, +5.9] box AP."
+    assert answer.text == "mine: conv3 is better than single by +5.2 [+4.7, +5.7] box AP."
     assert (answer.kind, leading.label) == ("better", "conv3")
     told, everywhere, alike, differ, limit = answer.detail.rstrip(".").replace(", ", "; ", 1).split("; ")
     assert told == f"p {shown.equals(leading.p)} in this table"

@@ -14,6 +14,7 @@ from analysis.stats import (
     interval,
     mean,
     noisiest,
+    of_difference,
     one_more,
     own_noise,
     p_value,
@@ -90,6 +91,20 @@ def test_a_row_borrows_what_alike_rows_show_and_never_less_than_it_shows_itself(
     assert found["elsewhere"].used.variance == pytest.approx(89**2 / 2)
     assert found["calm"].of_mean() == Noise(pytest.approx(together.variance / 3), together.freedom)
     assert found["calm"].of_mean(alone=True) == Noise(pytest.approx(0.01 / 3), 2)
+
+
+def test_noise_that_both_rows_borrow_is_one_estimate() -> None:
+    calm, other, wild = by_seed(1.0, 1.1, 1.2), by_seed(1.0, 1.2), by_seed(1.0, 5.0, 3.0)
+    found = row_noises([{"calm": calm, "other": other, "wild": wild}])
+    together = found["calm"].alike
+    borrowed = of_difference(found["calm"], found["other"])
+    assert borrowed == Noise(pytest.approx(together.variance * (1 / 3 + 1 / 2)), together.freedom)
+    mixed = of_difference(found["calm"], found["wild"])
+    assert mixed == total([Noise(together.variance / 3, together.freedom), Noise(4 / 3, 2)])
+    alone = of_difference(found["calm"], found["other"], alone=True)
+    peer = stats.ttest_ind([*calm.values()], [*other.values()], equal_var=False)
+    assert alone.freedom == pytest.approx(peer.df)
+    assert of_difference(found["calm"], row_noises([{"single": by_seed(1.0)}])["single"]) == UNKNOWN
 
 
 def test_a_twin_tells_nothing_more_of_noise() -> None:

@@ -105,7 +105,7 @@ def test_rows_of_included_files_come_first_and_once_and_are_named_after_their_fi
         ("purpose: [", "sweeps/mine.yaml is not YAML: "),
         (
             "rows: []",
-            "sweeps/mine.yaml lacks purpose; its keys are: purpose, table, caption, columns, figures, matters, include,",
+            "sweeps/mine.yaml lacks purpose; its keys are: purpose, table, caption, columns, figures, matters, ",
         ),
         ("", "sweeps/mine.yaml lacks purpose;"),
         ("purpose: P.\nrow: []", "sweeps/mine.yaml: 'row' is unknown; choose from: purpose, table"),

@@ -87,7 +87,7 @@ def test_lists_without_a_trial_of_their_own_are_refused(typed: str) -> None:
 def test_undeclared_sweep_is_refused() -> None:
     with pytest.raises(
         UserError,
-        match=r"sweep 'tabel1' is unknown \(did you mean table1\?\).*fidelity, modules, orderings, paper, table1",
+        match=r"sweep 'tabel1' is unknown \(did you mean table1\?\).*fidelity, modules, orderings, paper",
     ):
         sweep.requests(["sweep=tabel1"])
 
