@@ -123,12 +123,12 @@ def test_detail_adds_published_lines_to_what_is_printed_and_written(
 
 
 def test_a_declared_sweep_without_runs_says_what_runs_it(
-    declared_recorder: Recorder, capsys: pytest.CaptureFixture[str]
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert declared_sweep(declared_recorder, "table", "--sweep", "fidelity") == 2
-    known = f"known, newest first: {TYPED_MORE}, paper, "
-    runs = f"`{command(declared_recorder, 'sweep=fidelity')}` runs it"
-    told = f"error: no sweep 'fidelity' in {declared_recorder.uri}; {runs}; {known}"
+    """Of this experiment no trial is a row of it; where some are, they are shown without having been asked for."""
+    assert main(["table", "--sweep", "fidelity", "--tracking-uri", recorder.uri]) == 2
+    command = Place(recorder.folder, recorder.uri).command("run.py", "-m", "sweep=fidelity")
+    told = f"error: no sweep 'fidelity' in {recorder.uri}; `{command}` runs it; known, newest first: {NEWER}, {OLDER}; "
     assert capsys.readouterr().err.startswith(told)
 
 
@@ -268,7 +268,7 @@ def test_analysis_needs_neither_training_code_nor_mlflow_for_its_help(tmp_path: 
         "ours = {name for name in sys.modules if name.startswith(('experiments.', 'groie'))}\n"
         "print(slow, sorted(ours), {'torch', 'mmdet', 'mmcv', 'mmengine', 'hydra', 'omegaconf'} & set(sys.modules))\n"
     )
-    modules = ("commands", "declared", "detections", "files", "matches", "names", "parsers", "sentences")
+    modules = ("commands", "declared", "detections", "files", "matches", "names", "parsers", "sentences", "sqlite_uri")
     light = [f"experiments.{module}" for module in modules]
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, text=True,

@@ -126,7 +126,9 @@ def test_damaged_trial_is_named_and_the_other_goes_on(
         assert (code, err.count("\n"), err[:7]) == (2, 1, "error: ")
 
 
-@pytest.mark.parametrize("damage", [FLAWS["provenance/0001.json garbage"], FLAWS["sources unreadable"]], ids=["provenance", "sources"])
+@pytest.mark.parametrize(
+    "damage", [FLAWS["provenance/0001.json garbage"], FLAWS["sources unreadable"]], ids=["provenance", "sources"]
+)
 def test_unknown_source_is_said_and_costs_nothing_else(
     pair: Pair, tell: transferred.Teller, tmp_path: Path, damage: Damage
 ) -> None:
