@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from experiments import sqlite_uri
+from experiments import files, sqlite_uri
 from experiments.commands import Place
 from experiments.display import console
 from experiments.errors import UserError
@@ -143,7 +143,7 @@ def _put_aside(file: Path) -> None:
     kept = file.with_name(f"{file.name}.broken-{moment}")
     for end in PARTS:
         with contextlib.suppress(FileNotFoundError):
-            file.with_name(file.name + end).rename(kept.with_name(kept.name + end))
+            files.move(file.with_name(file.name + end), kept.with_name(kept.name + end))
     console.print(f"{file} was broken and held no runs: it is now {kept.name}, a new one is made", markup=False)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.fileio import LocalBackend
 
+from experiments import files
 from experiments.record import journal
 from experiments.training import checkpoints, hooks
 
@@ -54,14 +55,14 @@ def _within_the_checkpoint(epoch: int) -> None:
 
 def _before_the_rename(epoch: int) -> None:
     """All of the file is written, and not yet under its name."""
-    real = checkpoints._sync
+    real = files.settle
 
-    def sync(path: Path) -> None:
-        if path.name.startswith(f"epoch_{epoch}."):
+    def settle(path: Path) -> None:
+        if path.name == f"epoch_{epoch}.part":
             _end()
         real(path)
 
-    checkpoints._sync = sync
+    files.settle = settle
 
 
 def _within_the_record(epoch: int) -> None:

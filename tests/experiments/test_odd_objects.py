@@ -144,9 +144,10 @@ def test_what_is_left_out_is_counted_in_one_line(preloaded: Preloaded, tmp_path:
     file["annotations"][6] |= {"ignore": 1}
     file["annotations"][7] |= {"iscrowd": 1}
     file["annotations"][8] |= MASKLESS
-    file["images"].append({"id": 3, "file_name": "1.png", "width": 200, "height": 31})
+    file["images"].append({"id": 3, "file_name": "3.png", "width": 200, "height": 31})
     file["annotations"][9] |= {"image_id": 3, "bbox": [1, 2, 3, 4]}
     arguments = (*data(tmp_path, file), "architecture=mask_rcnn", "seed=0,1,2", "dry_run=true")
+    harness.picture(tmp_path / "images" / "3.png", 200, 31)
     done = preloaded.run("-m", *arguments, f"output_dir={tmp_path / 'outputs'}")
     assert done.code == 0, done.stdout + done.stderr
     notes = [line for line in done.stdout.splitlines() if line.startswith("note: ")]
