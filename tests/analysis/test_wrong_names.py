@@ -8,6 +8,7 @@ from recorded import DECLARED, Recorder
 
 from analysis import __main__ as command_line
 from analysis.__main__ import main
+from experiments.commands import Place
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def test_a_folder_without_a_study_is_told_with_those_that_hold_one(
     folder: Path, wrong: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["table", "--from", str(folder / wrong)]) == 2
-    remedy = "give the folder that `python -m analysis paper` wrote, the one that holds `data/`"
+    remedy = f"give the folder that `{Place().command('analysis', 'paper')}` wrote, the one that holds `data/`"
     told = f"error: {folder / wrong} holds no study; {remedy}, such as {folder / 'mine'}\n"
     assert capsys.readouterr().err == told
 
