@@ -13,8 +13,8 @@ git clone --quiet "$here" "$root/root/groie"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/" # of this machine, which may be behind a proxy
 mount --bind /proc "$root/proc"
-mount --bind /dev "$root/dev"
-trap 'umount "$root/proc" "$root/dev"' EXIT
+mount --rbind /dev "$root/dev"
+trap 'umount "$root/proc"; umount -l "$root/dev"' EXIT
 chroot "$root" /bin/sh -eu -c '
     cd /root/groie
     python3 --version

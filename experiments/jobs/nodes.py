@@ -67,7 +67,8 @@ def rendezvous(config: dict[str, Any]) -> str | None:
 def meeting(config: dict[str, Any], attempt: Attempt) -> list[str]:
     """Returns torchrun's arguments for where the attempt's ranks meet."""
     if attempt.rendezvous is None:
-        return ["--standalone"]  # a free port of its own choice
+        # A free port of its own choice; a machine whose name leads nowhere, as in a container, still finds itself.
+        return ["--standalone", "--local-addr=127.0.0.1"]
     first = "0" if is_helper(config) else "1"
     return [
         f"--nnodes={config['resources']['nodes']}",
