@@ -82,7 +82,7 @@ ALSO_COUNTED = {  # operators that torch's counter passes over
 class MultiplyAdds(FlopCounterMode):
     """Counts the multiply-adds that run inside `with`; RoIAlign's are those of `model`.
 
-    All but the RoIs may be on the meta device, where mmcv's RoIAlign alone could not run.
+    All but the RoIs may be on the meta device.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -112,7 +112,10 @@ class MultiplyAdds(FlopCounterMode):
         self.interpolation += interpolation(layer, rois, feat.shape[1])
         if feat.is_meta:
             return feat.new_empty(len(rois), feat.shape[1], *layer.output_size)
-        return type(layer).forward(layer, feat, rois)
+        before = self.get_total_flops()
+        pooled = type(layer).forward(layer, feat, rois)
+        self.interpolation -= (self.get_total_flops() - before) // 2  # where our operator runs, its bags counted too
+        return pooled
 
 
 class _RoIsStay(TorchFunctionMode):

@@ -103,7 +103,7 @@ def unpack(file: Path, folder: Path, limit: float, largest: Callable[[str], int 
         largest: bytes that a file of this name may have, None for a name that no archive has.
     """
     if not file.is_file():
-        raise ArchiveError("is no file; give one that `python -m experiments export` wrote")
+        raise ArchiveError("is no file; give a file that export wrote")
     try:
         with ZipFile(file) as zipped:
             members = _members(zipped, largest)

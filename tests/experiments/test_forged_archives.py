@@ -220,8 +220,8 @@ def test_an_earlier_format_is_read(
 
 def test_what_is_no_archive(good: Files, refused: Refused, tmp_path: Path) -> None:
     file = tmp_path / "study.zip"
-    assert refused(file) == "is no file; give one that `python -m experiments export` wrote"
-    assert refused(Path("/dev/zero")) == "is no file; give one that `python -m experiments export` wrote"
+    assert refused(file) == "is no file; give a file that export wrote"
+    assert refused(Path("/dev/zero")) == "is no file; give a file that export wrote"
     forged.write(file, good, remove("T/detections.npz"))  # a zip too, whose end would do for that of the whole
     whole = file.read_bytes()
     for content in (b"", b"no archive", whole[:-10], whole[: len(whole) // 2], whole[1000:], bytes(1000)):
@@ -300,16 +300,16 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "itself": (add("T/config.yaml", b"a: &a [*a]\n"), "config.yaml: it repeats parts of itself"),
     "experiment": (replace("T/config.yaml", "experiment: groie", "experiment: [1]"), "config.yaml: Input should be"),
     "unended": (change("T/attempts/0001.json", status=None), "attempts/0001.json: it has not ended"),
-    "status": (change("T/attempts/0001.json", status="DONE"), "attempts/0001.json: it has not ended"),
+    "status": (change("T/attempts/0001.json", status="DONE"), "attempts/0001.json: status: String should match"),
     "number": (change("T/attempts/0001.json", number=2), "attempts/0001.json: attempts are numbered otherwise"),
     "gap": (add("T/attempts/0003.json", {}), "attempts/0003.json: number: Field required"),
     "fact": (change("T/attempts/0001.json", **{"touched": 1.0}), "'touched' is no fact of an attempt"),
     "reason": (change("T/attempts/0001.json", reason="\0"), "its reason holds what no database takes"),
     "process": (change("T/attempts/0001.json", process=True), "process: Input should be a valid integer"),
     "host": (change("T/attempts/0001.json", host=None), "host: Input should be a valid string"),
-    "never": (change("T/attempts/0001.json", ended=float("nan")), "attempts/0001.json: it was at no time"),
-    "far": (change("T/attempts/0001.json", ended=1e300), "attempts/0001.json: it was at no time"),
-    "device": (change("T/attempts/0001.json", device="cpu"), "attempts/0001.json: its device is none"),
+    "never": (change("T/attempts/0001.json", ended=float("nan")), "attempts/0001.json: ended: Input should be a"),
+    "far": (change("T/attempts/0001.json", ended=1e300), "attempts/0001.json: ended: Input should be less than"),
+    "device": (change("T/attempts/0001.json", device="cpu"), "attempts/0001.json: device: String should match"),
     "commit": (
         change("T/provenance/0001.json", source={"commit": "x; rm -rf ~", "dirty": False}),
         "provenance/0001.json: source.commit: String should match pattern",
@@ -448,7 +448,7 @@ def accepted(file: Path, folder: Path) -> bool:
     except archive.ArchiveError:
         return False
     for one in status.read(staged):  # what reads any trial of a folder reads this one
-        wording.note(one.description)
+        wording.note(one.description, staged.root)
     status.table(status.read(staged))
     estimate.measured(staged)
     return True
