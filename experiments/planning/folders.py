@@ -35,7 +35,7 @@ def freeze(plan: Plan) -> None:
         trial, paths = entry.trial, entry.trial.paths
         if entry.replaces:
             output_folder.put_aside(plan.outputs, paths)
-        tags = {**_earlier(paths).get("sweeps", {}), **_membership(entry, plan.sweeps)}
+        tags = {**_earlier(paths).get("sweeps", {}), **membership(entry, plan.sweeps)}
         paths.root.mkdir(parents=True, exist_ok=True)
         record = described.record(paths, plan.outputs.record_lock)
         description = {**trial.describe(), names.RECORD: record, "data": fingerprints, "sweeps": tags}
@@ -85,7 +85,7 @@ def _begun_on(paths: TrialPaths) -> dict[str, str] | None:
     return found if all(found.values()) and found else None
 
 
-def _membership(entry: Entry, asked: Sequence[str]) -> dict[str, str]:
+def membership(entry: Entry, asked: Sequence[str]) -> dict[str, str]:
     """Returns the tags by which a run says which sweeps it belongs to, where, and which rows of them it serves."""
     now = datetime.now(UTC).isoformat()
     tags = {}

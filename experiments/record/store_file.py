@@ -6,6 +6,7 @@ has the file open sees the one or the other.
 """
 
 import contextlib
+import errno
 import sqlite3
 import uuid
 import warnings
@@ -42,17 +43,26 @@ class Content:
 
 
 @contextmanager
-def prepared(uri: str, place: Place) -> Iterator[None]:
+def prepared(uri: str, place: Place, folder_too: bool = True) -> Iterator[None]:
     """Makes a store's file where it is missing, upgrades an older one, and holds a lock for what else is to be made.
 
     What was broken off before it held a run is put aside; artifacts that were moved are found. Of a server or database
     nothing is made.
 
+    Args:
+        uri: of the store.
+        place: of the trials, for what is printed.
+        folder_too: whether the file's folder is made where it is missing. Where a store is in use, a missing folder is
+            a disk that is away.
+
     Raises UserError for a file that is damaged, is none of MLflow's, or is of another MLflow and cannot be upgraded.
     """
     file = sqlite_uri.file(uri)
     folder = file.parent if file else Path(str(place.outputs))
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder_too or folder == place.outputs:
+        folder.mkdir(parents=True, exist_ok=True)
+    elif not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "its folder is not there", str(folder))
     with FileLock(folder / LOCK):
         if file:
             _prepare(file, place)

@@ -52,7 +52,7 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
 def what_was_missed(trials: list[TrialPaths], config: dict[str, Any]) -> None:
     """Brings MLflow what it missed of trials that ended while it was away; where it still is, says what to do then."""
     try:
-        store = Store(config)
+        store = Store(config, folder_too=False)
         for paths in trials:
             if attempts.state(paths.root) in (attempts.TO_DO, names.RUNNING):
                 continue

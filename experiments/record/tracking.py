@@ -47,8 +47,12 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a store
 class Store:
     """An MLflow store and the experiment in it that holds our runs."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], folder_too: bool = True) -> None:
         """Opens the store of a resolved configuration, creating the sqlite file and the experiment where missing.
+
+        Args:
+            config: resolved.
+            folder_too: whether the file's folder is made too.
 
         Raises UserError where the store cannot be used.
         """
@@ -56,7 +60,7 @@ class Store:
         stores.accept(self.uri)
         outputs = OutputPaths(Path(config["output_dir"]))
         try:
-            with store_file.prepared(self.uri, self.place):
+            with store_file.prepared(self.uri, self.place, folder_too):
                 self.client = MlflowClient(self.uri)
                 found = stores.experiment(self.client, self.place)
                 self.experiment_id = found or self._create_experiment(outputs)
@@ -211,7 +215,7 @@ class Courier:
         while True:
             closing, known = self.closing.is_set(), run is not None  # asked first: all until then is delivered below
             try:
-                run = run or Run(Store(self.config), self.paths)
+                run = run or Run(Store(self.config, folder_too=False), self.paths)
                 run.update()
                 self.trouble, delay = None, SECONDS
             except Exception as error:  # of any kind: a thread that ends in silence would pass for one that is done

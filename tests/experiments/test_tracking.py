@@ -16,7 +16,7 @@ from experiments import names
 from experiments.errors import UserError
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.planning import plan
+from experiments.planning import folders, plan
 from experiments.planning.trial import Trial
 from experiments.record import journal
 from experiments.record.tracking import Courier, Run, Store, deliver
@@ -58,6 +58,7 @@ def paths(tmp_path: Path) -> TrialPaths:
         "factors": dict.fromkeys(names.FACTORS, "none"),
         "kernel_sizes": {"post.kernel_size": 5},
         "sweeps": {names.SWEEP + "one": "one"},
+        "data": {},
         "epochs": 1,
     }
     found.description.write_text(json.dumps(description))
@@ -361,13 +362,13 @@ def test_different_sweeps_have_different_tags(pair: str) -> None:
     """A trial in both keeps both; with one key the second would take it from the first."""
     first, second = PAIRS[pair]
     assert names.sweep_key(first) != names.sweep_key(second)
-    tags = plan._membership(plan.Entry(TRIAL, {first: [], second: []}), [first])
+    tags = folders.membership(plan.Entry(TRIAL, {first: [], second: []}), [first])
     assert len([tag for tag in tags if tag.startswith(names.SWEEP)]) == 2
 
 
 def test_mlflow_takes_every_sweep_as_a_tag(store: Store, paths: TrialPaths) -> None:
     run = store.client.create_run(store.experiment_id).info.run_id
     for sweep in ("pre=conv5,conv3 post=attention", "a'b\"c", LONG, "caf\u00e9", "x/y:z", "100%"):
-        for key, value in plan._membership(plan.Entry(TRIAL, {sweep: ["a row"]}), [sweep]).items():
+        for key, value in folders.membership(plan.Entry(TRIAL, {sweep: ["a row"]}), [sweep]).items():
             store.client.set_tag(run, key, value)
     assert LONG in store.client.get_run(run).data.tags.values()

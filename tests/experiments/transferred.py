@@ -41,7 +41,11 @@ def _stored(outputs: Path, run: Run) -> dict[str, Any]:
         "name": run.info.run_name,
         "times": (run.info.start_time, run.info.end_time),
         "params": run.data.params,
-        "tags": run.data.tags,
+        "tags": {  # a description names its output folder
+            key: text.replace(str(outputs), "OUTPUTS")
+            for key, text in run.data.tags.items()
+            if not key.startswith(names.WRITTEN)
+        },
         "metrics": histories,
         "artifacts": _artifacts(Path(str(run.info.artifact_uri).removeprefix("file://"))),
     }
