@@ -212,11 +212,8 @@ def test_lost_store_is_restored_from_the_journals(preloaded: Preloaded, swept: S
 
 def contents(outputs: Path, run: Run) -> dict[str, Any]:
     """What a run says, less when it was planned and MLflow's own tags."""
-    tags = {
-        key: value
-        for key, value in run.data.tags.items()
-        if not key.startswith((names.PLANNED, names.WRITTEN, "mlflow.", "user"))
-    }
+    theirs = (names.PLANNED, names.WRITTEN, "mlflow.", "user")
+    tags = {key: value for key, value in run.data.tags.items() if not key.startswith(theirs)}
     artifacts = sorted(file.path for file in harness.client(outputs).list_artifacts(run.info.run_id))
     metrics = harness.mlflow_metrics(outputs, run)
     return {"status": run.info.status, "params": run.data.params, "tags": tags, "metrics": metrics, "kept": artifacts}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import Command, Fake, wait_for
 
+from experiments.commands import Place
 from experiments.jobs import stopping
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -66,7 +67,7 @@ def test_what_is_still_missing_is_told_in_a_sentence(away: Away) -> None:
         line for line in command.stdout.splitlines() if line.startswith("MLflow may lack some of these trials: ")
     )
     assert str(away.place) in told
-    assert told.endswith("or deliver it later: python -m experiments sync")
+    assert told.endswith(f"or deliver it later: {Place(away.fake.outputs).command('experiments', 'sync')}")
     assert (command.code, command.stderr.strip()) == (1, "")
     away.come_back()
     assert (1, "KILLED") in away.statuses()

@@ -53,7 +53,7 @@ def paths(tmp_path: Path) -> TrialPaths:
         names.VARIANT_ID: "123",
         names.VARIANT: "faster_rcnn sum",
         names.OVERRIDES: ["pre=none"],
-        names.RECORD: "0f0f",
+        names.RECORD: "0f" * 16,
         names.SEED: 3,
         "factors": dict.fromkeys(names.FACTORS, "none"),
         "kernel_sizes": {"post.kernel_size": 5},
@@ -208,7 +208,7 @@ def test_run_of_a_folder_that_was_done_anew_is_another(store: Store, paths: Tria
     """`rerun=true`: the same trial, another record."""
     Run(store, paths).update()
     description = json.loads(paths.description.read_text())
-    paths.description.write_text(json.dumps({**description, names.RECORD: "1e1e"}))
+    paths.description.write_text(json.dumps({**description, names.RECORD: "1e" * 16}))
     Run(store, paths).update()
     assert len(store.client.search_runs([store.experiment_id])) == 2
 

@@ -15,7 +15,7 @@ from filelock import FileLock
 from transferred import contents, edit_json, stored, tree
 
 from analysis.__main__ import main as analysis
-from experiments import names
+from experiments import files, names
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
 from experiments.record import forms
@@ -309,16 +309,17 @@ def test_an_import_that_is_interrupted_leaves_whole_trials(
     """The same command brings the rest, also after a kill that left what it was unpacking."""
     file, target = tmp_path / "study.zip", output_folder()
     tell("export", "all", file, outputs=ended)
-    real, moved = Path.rename, []
+    real, moved = files.move, []
 
-    def rename(path: Path, to: Path) -> Path:
-        if len(moved) == 1:
-            raise KeyboardInterrupt
-        moved.append(to)
-        return real(path, to)
+    def move(path: Path, to: Path) -> None:
+        if to.parent == target / "trials":
+            if len(moved) == 1:
+                raise KeyboardInterrupt
+            moved.append(to)
+        real(path, to)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", rename)
+        patch.setattr(files, "move", move)
         assert tell("import", file, outputs=target)[0] == 130
     (whole,) = target.glob("trials/*")
     assert not (target / ".import").exists()
@@ -403,7 +404,7 @@ def test_as_programs(ended: Path, tmp_path: Path) -> None:
     done = harness.run("-m", "experiments", "import", file, "--output-dir", str(target))
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(path.name for path in target.iterdir() if not path.name.startswith(".")) == [
-        *("artifacts", "mlflow.db", "plans", "store.lock", "trials")
+        *("artifacts", "mlflow.db", "plans", "record.lock", "store.lock", "trials")
     ]
     assert json.loads((folder(target, 3) / "imported.json").read_text())["file"] == "study.zip"
     done = harness.run("-m", "experiments", "reproduce", "s3-", "--output-dir", str(target))
