@@ -44,7 +44,7 @@ TEXTS = {
         "",
         "aggregation=sum pre=none architecture=faster_rcnn recipe=paper dataset=shapes schedule=demo profile=demo",
         "recipe.pre_shared=true",
-        "aggregation.pre_shared=true aggregation.sampling_ratio=2",
+        "+aggregation.pre_shared=true +aggregation.sampling_ratio=2",
         "schedule.optimizer.lr=1e-3",
         "schedule.optimizer.lr=0.00100",
         "++schedule.optimizer.weight_decay=1e-04",
@@ -58,9 +58,9 @@ TEXTS = {
     "mask_rcnn single post=attention": ["post=attention aggregation=single architecture=mask_rcnn post.num_heads=6"],
     "faster_rcnn sum recipe.pre_shared=false": [
         "recipe.pre_shared=false",
-        "recipe.pre_shared=false aggregation.pre_shared=false",
+        "recipe.pre_shared=false +aggregation.pre_shared=false",
     ],
-    "faster_rcnn sum aggregation.pre_shared=false": ["aggregation.pre_shared=false"],
+    "faster_rcnn sum +aggregation.pre_shared=false": ["+aggregation.pre_shared=false"],
     "faster_rcnn sum recipe.grad_clip=null": [
         "recipe.grad_clip=null",
         "recipe.grad_clip=null architecture.grad_clip=null",
@@ -68,10 +68,10 @@ TEXTS = {
     "faster_rcnn random": [
         "aggregation=random",
         "aggregation=random seed=3",
-        "aggregation=random seed=3 aggregation.seed=3",
+        "aggregation=random seed=3 +aggregation.seed=3",
     ],
-    "faster_rcnn random aggregation.seed=5": ["aggregation=random aggregation.seed=5"],
-    "faster_rcnn sum recipe=upstream": ["recipe=upstream", "recipe=upstream recipe.aligned=true"],
+    "faster_rcnn random +aggregation.seed=5": ["aggregation=random +aggregation.seed=5"],
+    "faster_rcnn sum recipe=upstream": ["recipe=upstream", "recipe=upstream recipe.roi_align=aligned"],
     "faster_rcnn sum schedule=finetune": ["schedule=finetune", "schedule.epochs=2 schedule=finetune"],
     "faster_rcnn sum profile=coco": ["profile=coco", "profile=coco dataset=coco schedule=1x dataset.root=/data"],
     "faster_rcnn sum dataset=shapes schedule=demo profile=coco": ["profile=coco schedule=demo dataset=shapes"],
@@ -87,9 +87,7 @@ TEXTS = {
         "++profile.model.extra.a=[1,2.5,'x'] +profile.model.extra.b.c=null",
     ],
     "faster_rcnn sum +profile.model.word='no number: 5'": ["+profile.model.word='no number: 5'"],
-    "faster_rcnn sum +profile.model.word='5' +profile.model.zero={}": [
-        "+profile.model.word='5' +profile.model.zero={}"
-    ],
+    "faster_rcnn sum +profile.model.word=5 +profile.model.zero={}": ["+profile.model.word='5' +profile.model.zero={}"],
     "faster_rcnn mine aggregation=concat aggregation.name=mine": ["aggregation=concat aggregation.name=mine"],
     "faster_rcnn sum pre=conv1 pre.name=mine": ["pre=conv1 pre.name=mine"],
 }

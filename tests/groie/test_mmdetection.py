@@ -180,14 +180,14 @@ from mmdet.utils import register_all_modules
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
+configs = [Config.fromfile(path) for path in sys.argv[1:]]  # first, as in MMDetection's tools: they import groie
 register_all_modules()
 sample = DetDataSample(metainfo=dict(img_shape=(96, 128), ori_shape=(96, 128), scale_factor=(1.0, 1.0)))
 boxes = torch.tensor([[8.0, 8.0, 60.0, 70.0], [70.0, 20.0, 120.0, 90.0]])
 sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.tensor([0, 2]))
 batch = dict(inputs=[torch.randint(0, 255, (3, 96, 128))], data_samples=[sample])
 told = {}
-for path in sys.argv[1:]:
-    config = Config.fromfile(path)
+for path, config in zip(sys.argv[1:], configs):
     config.dump(path)  # as a trial's detector.py and MMEngine's checkpoints have it
     model = MODELS.build(Config.fromfile(path).model)
     model.init_weights()
