@@ -44,7 +44,6 @@ TEXTS = {
         "",
         "aggregation=sum pre=none architecture=faster_rcnn recipe=paper dataset=shapes schedule=demo profile=demo",
         "recipe.pre_shared=true",
-        "+aggregation.pre_shared=true +aggregation.sampling_ratio=2",
         "schedule.optimizer.lr=1e-3",
         "schedule.optimizer.lr=0.00100",
         "++schedule.optimizer.weight_decay=1e-04",
@@ -58,7 +57,6 @@ TEXTS = {
     "mask_rcnn single post=attention": ["post=attention aggregation=single architecture=mask_rcnn post.num_heads=6"],
     "faster_rcnn sum recipe.pre_shared=false": [
         "recipe.pre_shared=false",
-        "recipe.pre_shared=false +aggregation.pre_shared=false",
     ],
     "faster_rcnn sum +aggregation.pre_shared=false": ["+aggregation.pre_shared=false"],
     "faster_rcnn sum recipe.grad_clip=null": [
@@ -68,7 +66,6 @@ TEXTS = {
     "faster_rcnn random": [
         "aggregation=random",
         "aggregation=random seed=3",
-        "aggregation=random seed=3 +aggregation.seed=3",
     ],
     "faster_rcnn random +aggregation.seed=5": ["aggregation=random +aggregation.seed=5"],
     "faster_rcnn sum recipe=upstream": ["recipe=upstream", "recipe=upstream recipe.roi_align=aligned"],
