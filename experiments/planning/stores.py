@@ -21,6 +21,14 @@ LONGEST_NAME = 200  # characters of an experiment's name
 HEADER = b"SQLite format 3\0"
 
 
+class UnusableError(UserError):
+    """A store that cannot be opened."""
+
+    def __init__(self, told: str, what: str) -> None:
+        super().__init__(told)
+        self.what = what  # the reason alone
+
+
 def accept_of(configs: Iterable[dict[str, Any]]) -> None:
     """Raises UserError where trials of one command have several stores, or one that is not accepted."""
     stores = sorted({(config["tracking"]["uri"], config["tracking"]["experiment"]) for config in configs})
@@ -79,7 +87,7 @@ def experiment(client: "MlflowClient", place: Place) -> str | None:
     )
 
 
-def unusable(uri: str, error: Exception) -> UserError:
+def unusable(uri: str, error: Exception) -> UnusableError:
     """Returns the error for a store that exists by its address only."""
     from experiments.record import wording
 
@@ -88,7 +96,7 @@ def unusable(uri: str, error: Exception) -> UserError:
         remedy = f"give {KINDS}"
     elif isinstance(error, ImportError):
         remedy = f"install its driver (PostgreSQL's: {installs('server')}), or use tracking=sqlite"
-    return UserError(f"the MLflow store {_source(uri)} cannot be used ({what}); {remedy}")
+    return UnusableError(f"the MLflow store {_source(uri)} cannot be used ({what}); {remedy}", what)
 
 
 def accept(uri: str) -> None:

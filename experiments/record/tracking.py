@@ -219,7 +219,7 @@ class Courier:
                 run.update()
                 self.trouble, delay = None, SECONDS
             except Exception as error:  # of any kind: a thread that ends in silence would pass for one that is done
-                self.trouble = wording.trouble(error)
+                self.trouble = error.what if isinstance(error, stores.UnusableError) else wording.trouble(error)
                 delay = min(2 * delay, LONGEST_SECONDS)
                 run = None
                 if known:  # it may have been deleted, or its store moved away: looked for again, at once
