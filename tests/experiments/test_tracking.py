@@ -313,8 +313,7 @@ def test_courier_says_what_is_wrong_and_delays_nobody(paths: TrialPaths, tmp_pat
     courier = Courier(nowhere, paths)
     assert time.monotonic() - began < 1
     trouble = courier.close()
-    assert trouble is not None
-    assert "http://127.0.0.1:9 cannot be used (Connection refused)" in trouble
+    assert trouble == "Connection refused"
 
 
 def test_long_trainings_fit_in_a_batch(store: Store, paths: TrialPaths) -> None:
