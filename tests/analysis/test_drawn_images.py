@@ -158,8 +158,8 @@ def test_intervals_over_seeds_and_images_cover(skills: tuple[float, ...], seeds:
         trials = [{str(seed): one for seed, one in enumerate(row)} for row in trained()]
         found = Sure(dict(zip(("base", "good", "third", "fourth"), trials, strict=False)), rng, draws=60)
         covered.append(of_truth(found, truth, found.difference))
-    of_base, of_good, of_difference = np.mean(covered, axis=(0, 1))
-    assert min(of_base, of_good, of_difference) > 0.93
+    of_base, of_good, apart = np.mean(covered, axis=(0, 1))
+    assert min(of_base, of_good, apart) > 0.93
     assert max(of_base, of_good) < 0.995
 
 
