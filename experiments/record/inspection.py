@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import zlib
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from experiments.paths import TrialPaths
 from experiments.planning.trial import Trial
 from experiments.reading import check_shape, first, reason_of, shown
 from experiments.record import forms, provenance, whole
-from experiments.record.archive import ArchiveError
+from experiments.record.archive import BROKEN, ArchiveError
 from experiments.record.forms import Description, Planned, Point, Provenance, Sources
 
 ARRAYS = 4 * 2**30  # bytes that a file of arrays may unpack to
@@ -85,7 +84,7 @@ def _check(path: Path, do: Callable[Given, Result], *given: Given.args, **more: 
         reason = first(error)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, yaml.YAMLError) as error:
         reason = reason_of(error)
-    except (BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError):
+    except BROKEN:
         reason = "no arrays of numpy's"
     where = "/".join(path.parts[-3:] if path.parent.name in ("attempts", "provenance", "sources") else path.parts[-2:])
     raise ArchiveError(f"holds a bad {where}: {reason}")

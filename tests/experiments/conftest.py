@@ -252,3 +252,18 @@ def fake(preloaded: Preloaded, output_folder: Callable[[], Path]) -> Iterator[Fa
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     assert left == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A disk of its own, of the size that the test is parametrized with: "56m"."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = None
+    if os.getuid() == 0:
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(disk)]
+        done = subprocess.run(mount, capture_output=True)
+    if done is None or done.returncode:
+        pytest.skip("a small disk needs root who may mount one")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)  # the process that preloads keeps a file of it open

@@ -1,8 +1,6 @@
 """A disk that fills up in the middle of a trial: a real one, of a size that holds one checkpoint and not two."""
 
-import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import harness
@@ -14,19 +12,7 @@ from experiments.training import checkpoints
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = None
-    if os.getuid() == 0:
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=56m", "tmpfs", str(disk)], capture_output=True)
-    if done is None or done.returncode:
-        pytest.skip("a small disk needs root who may mount one")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)  # the process that preloads keeps a file of it open
-
-
+@pytest.mark.parametrize("small_disk", ["56m"], indirect=True)
 def test_full_disk_ends_the_trial_with_that_reason_and_nothing_is_torn(preloaded: Preloaded, small_disk: Path) -> None:
     outputs = small_disk / "outputs"
     arguments = (*harness.TINY, f"output_dir={outputs}")
