@@ -35,12 +35,13 @@ def sentence(text: object) -> str:
 
 
 def choose_from(value: object, valid: Iterable[object]) -> str:
-    """Returns "(did you mean conv5?); choose one of: conv1, conv5": of a long list the nearest names alone."""
+    """Returns "(did you mean conv5?); choose one of: conv1, conv5": of a long list the nearest names or the first."""
     names = [str(one) for one in valid]
     near = difflib.get_close_matches(str(value)[:100], names, n=5)
     hint = f" (did you mean {near[0]}?)" if near else ""
     if len(", ".join(names)) > LISTED:
-        return f"{hint}; there are {len(names)}" + (f", such as {', '.join(near)}" if near else "")
+        some = ", ".join(shown(one, LISTED // 5) for one in near or names[:4])
+        return f"{hint}; there are {len(names)}, such as {some}"
     return f"{hint}; choose one of: {', '.join(names)}" if names else "; there are none"
 
 

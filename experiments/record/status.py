@@ -16,6 +16,7 @@ from experiments.jobs.attempts import Attempt
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.reading import DamagedError
 from experiments.record import described, journal, origin, whole
+from experiments.sentences import choose_from, shown
 
 STYLES = {
     **{names.RUNNING: "green", names.FAILED: "red", attempts.INTERRUPTED: "yellow", names.FINISHED: "dim"},
@@ -65,7 +66,7 @@ def read(outputs: OutputPaths, sweep: str | None = None) -> list[Progress]:
     members = [one for one in found if sweep in _sweeps(one) or not one.description]
     if all(not one.description for one in members):
         known = sorted({name for one in found for name in _sweeps(one)})
-        raise UserError(f"no trial of sweep {sweep!r} in {outputs.root}; there are: {', '.join(known)}")
+        raise UserError(f"no trial of sweep {shown(sweep)!r} in {outputs.root}{choose_from(sweep, known)}")
     return members
 
 

@@ -76,7 +76,7 @@ def test_status_of_a_sweep(study: Path, told: Told) -> None:
     assert told("status", "--sweep", sweep) == told("status")
     code, out, err = told("status", "--sweep", "table9")
     assert (code, out) == (2, "")
-    assert err == f"error: no trial of sweep 'table9' in {study}; there are: {sweep}\n"
+    assert err == f"error: no trial of sweep 'table9' in {study}; choose one of: {sweep}\n"
 
 
 @pytest.mark.parametrize("command", [["status"], ["logs", "x"], ["cancel", "x"], ["reproduce", "x"], ["sync"]], ids=str)

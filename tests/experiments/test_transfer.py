@@ -362,7 +362,7 @@ def test_folder_of_other_things(ended: Path, tell: transferred.Teller, tmp_path:
 @pytest.mark.parametrize(
     ("study", "file", "sentence"),
     [
-        ("table9", "new.zip", "no trial of sweep 'table9' in {outputs}; there are: "),
+        ("table9", "new.zip", "no trial of sweep 'table9' in {outputs}; "),
         ("all", "old.zip", "{folder}/old.zip exists; give another name, or remove it first"),
         ("all", "missing/new.zip", "{folder}/missing/new.zip cannot be written (No such file or directory); give"),
     ],
