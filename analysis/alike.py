@@ -6,14 +6,13 @@ import pandas as pd
 
 from analysis import frames, stats
 from analysis.runs import Run
-from analysis.stats import Noise, RowNoise
+from analysis.stats import ALPHA, Noise, RowNoise
 from analysis.study import Study
 from experiments import names
 from experiments.declared import key_of, words
 
 # Noise differs from one architecture to another, and may with the data and the length of training; not with modules.
 DEPENDS_ON = ("architecture", "profile", "dataset", "schedule")
-ALPHA = 0.05
 
 Values = dict[str, dict[str, float]]  # by variant, then seed
 

@@ -34,6 +34,10 @@ OF_TWO = (
     "Two seeds show little of a row's noise: were the baseline three times as noisy as the other rows, intervals would "
     "hold the truth in 92 % of studies, and some row of a table would be found by chance in up to 7 %."
 )
+FOR_ALL_LOOKS = (
+    "p and the intervals of differences hold for all looks together, those of a row at the seeds that it and its "
+    "baseline had at the newest look"
+)
 OF_TWINS = "same: the baseline's AP to the last bit for every seed, so that there is nothing to test."
 
 
@@ -51,11 +55,29 @@ def note(study: Study, name: str, lines: Sequence["Line"], lacking: Sequence[str
     notes = [OF_SEEDS + _without_matches(study, lacking) if lacking else OF_BOTH.rstrip()]
     notes += [] if all(not line.noise.used.freedom for line in lines) else [OF_NOISE]
     notes += [OF_NONE] if unknown else [OF_ONE] if any(line.common == 1 for line in compared) else []
-    notes += [OF_TWO] if any(line.common == 2 for line in tested) else []
+    notes += [OF_TWO] if any(line.common == 2 and line.repeated is None for line in tested) else []
+    notes += _of_looks(lines)
     notes += [OF_TWINS] if any(line.twin for line in lines) else []
     if matters is not None:
         notes.append(f"No difference that matters: the interval lies within {matters:g} AP of 0.")
     return " ".join([*notes, *_noisier(study, name, lines)])
+
+
+def _of_looks(lines: Sequence["Line"]) -> list[str]:
+    """Returns how seeds were added, where that depended on what was seen."""
+    looked = [line.repeated for line in lines if line.repeated]
+    if not looked:
+        return []
+    rules = looked[0].rules
+    if rules is None:
+        steps = sorted({tuple(look.seeds for look in one.looks) for one in looked}, key=lambda one: (-len(one), one))
+        return [f"Seeds were added after looking ({', then '.join(map(str, steps[0]))} seeds): {FOR_ALL_LOOKS}."]
+    budgets = ", then ".join("none" if one.hours is None else f"{one.hours:g} device-hours" for one in rules.budgets)
+    changed = f" The budget was changed: {budgets}." if len(rules.budgets) > 1 else ""
+    return [
+        f"Seeds were added by seed=auto, from {rules.first} to at most {rules.most} of a row (alpha {rules.alpha:g}), "
+        f"by rules made on {rules.made[:10]}: {FOR_ALL_LOOKS}.{changed}"
+    ]
 
 
 def _noisier(study: Study, name: str, lines: Sequence["Line"]) -> list[str]:

@@ -7,9 +7,9 @@ import numpy as np
 
 from analysis import alike, bootstrap, origins, stats
 from analysis.errors import AnalysisError
-from analysis.evidence import ALPHA, DRAWS
+from analysis.evidence import DRAWS
 from analysis.metrics import METRICS, Metric, coco_block
-from analysis.stats import Interval, RowNoise
+from analysis.stats import ALPHA, Interval, RowNoise
 from analysis.study import Part, Progress, Study
 from experiments import names
 from experiments.matches import Matches

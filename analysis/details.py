@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from analysis import latex, pages, wording
 from analysis.costs import Costs
-from analysis.evidence import ALPHA, Evidence
+from analysis.evidence import Evidence
 from analysis.formats import pipes
+from analysis.stats import ALPHA
 from analysis.study import Part
 from analysis.tables import Published, Table, with_published
 

@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis import alike, baselines, bootstrap, caveats, power, shown, stats
-from analysis.bootstrap import Draws, Estimate
+from analysis import alike, baselines, bootstrap, caveats, power, rounds, shown, stats
+from analysis.bootstrap import Draws
+from analysis.contrasts import Contrasts
 from analysis.metrics import METRICS, Metric, coco_block
+from analysis.rounds import Repeated
 from analysis.spread import Spread
-from analysis.stats import Interval, RowNoise
+from analysis.stats import ALPHA, Interval, RowNoise
 from analysis.study import Part, Progress, Study
 from experiments.matches import Matches
 
 DRAWS = 1000
-ALPHA = 0.05
 NONE_THAT_MATTERS = "no difference that matters"
 
 
@@ -38,11 +39,12 @@ class Line:
     equivalent: bool  # the interval lies within what the table's file says matters
     spread: Spread | None = None  # of the difference
     common: int = 0  # seeds that both sides have at least
+    repeated: Repeated | None = None  # where seeds were added after looking: p and the difference hold for all looks
 
     @property
     def significant(self) -> bool | None:
         """Returns whether the difference is found; None where nothing was tested."""
-        return None if np.isnan(self.p) else bool(self.p < ALPHA)
+        return None if np.isnan(self.p) else bool(self.p < (self.repeated.alpha if self.repeated else ALPHA))
 
     @property
     def verdict(self) -> str:
@@ -90,34 +92,6 @@ class Evidence:
         ]
 
 
-class _Table:
-    """The values of a table's rows, and what each mean and difference of them is worth."""
-
-    def __init__(self, values: alike.Values, noises: dict[str, RowNoise], drawn: dict[str, Draws]) -> None:
-        """Takes the draws by variant; without them, there are seeds alone."""
-        self.values, self.noises, self.drawn = values, noises, drawn
-
-    def mean(self, variant: str) -> Estimate:
-        noise = self.noises[variant].of_mean()
-        if self.drawn:
-            return self.drawn[variant].mean(variant, "AP", noise)
-        return _of_seeds(self._mean(variant), noise)
-
-    def difference(self, variant: str, other: str, alone: bool = False) -> Estimate:
-        """Returns a row less another; `alone` by the noise that their own seeds show."""
-        noise = stats.of_difference(self.noises[variant], self.noises[other], alone)
-        if self.drawn:
-            return self.drawn[variant].difference(variant, other, "AP", noise)
-        return _of_seeds(self._mean(variant) - self._mean(other), noise)
-
-    def _mean(self, variant: str) -> float:
-        return float(np.mean(list(self.values[variant].values())))
-
-
-def _of_seeds(estimate: float, noise: stats.Noise) -> Estimate:
-    return Estimate(estimate, Spread(0.0, 0.0, 2, noise) if noise.freedom else None)
-
-
 def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evidence | None:
     """Returns what the finished trials of a table tell of AP; None where none has any."""
     name = coco_block(iou_type)[0]
@@ -129,9 +103,12 @@ def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evi
     against = {one: other for one, other in baselines.of(part).items() if one in values and other in values}
     matches, lacking = _matches(study, part, iou_type, values)
     drawn = {} if lacking else _drawn(matches, baselines.together(list(values), against), progress)
-    table = _Table(values, alike.noises(study, name), drawn)
+    table = Contrasts(values, alike.noises(study, name), drawn)
+    looked = rounds.of(study, part, name)
+    repeated = rounds.repeated(study, name, looked, drawn, against.items()) if looked else {}
     matters = part.declaration.matters if part.declaration else None
-    lines = corrected([_line(variant, table, labels, against.get(variant), matters) for variant in values])
+    plain = [_line(variant, table, labels, against.get(variant)) for variant in values]
+    lines = corrected(_judged(_looked_at(line, repeated.get(line.variant_id)), matters) for line in plain)
     leading = _leading(lines)
     return Evidence(
         METRICS[name],
@@ -176,15 +153,13 @@ def _matches(
     return found, list(dict.fromkeys(lacking))
 
 
-def _line(variant: str, table: _Table, labels: dict[str, str], baseline: str | None, matters: float | None) -> Line:
+def _line(variant: str, table: Contrasts, labels: dict[str, str], baseline: str | None) -> Line:
     noise = table.noises[variant]
     value = table.mean(variant).interval(noise.n, within=(0.0, 1.0))
     if baseline is None:
         nothing = (np.nan,) * 5
         return Line(labels[variant], variant, value, noise, "", "", None, *nothing, twin=False, equivalent=False)
-    other = table.noises[baseline]
     found = table.difference(variant, baseline)
-    interval = found.interval(noise.n)
     twin = stats.twin(table.values[variant], table.values[baseline])
     alone = np.nan if twin else table.difference(variant, baseline, alone=True).p
     raw = np.nan if np.isnan(alone) else found.p
@@ -195,17 +170,40 @@ def _line(variant: str, table: _Table, labels: dict[str, str], baseline: str | N
         noise,
         labels[baseline],
         baseline,
-        interval,
+        found.interval(noise.n),
         raw,
         alone,
         raw,
         found.better,
-        stats.beats(found.estimate, (noise.used, other.used)),
+        stats.beats(found.estimate, (noise.used, table.noises[baseline].used)),
         twin,
-        matters is not None and interval.within(matters / 100),
+        False,
         found.spread,
-        min(noise.n, other.n),
+        table.common(variant, baseline),
     )
+
+
+def _looked_at(line: Line, repeated: Repeated | None) -> Line:
+    """Returns a line by all looks at it, where seeds were added after one or by `seed=auto`."""
+    if repeated is None or (repeated.rules is None and len(repeated.looks) == 1):
+        return line
+    last, interval, p = repeated.looks[-1], repeated.intervals[-1], repeated.p
+    return replace(
+        line,
+        difference=interval,
+        raw=p,
+        alone=repeated.alone,
+        p=p,
+        better=float((1 + np.sign(interval.estimate) * (1 - p)) / 2),
+        spread=last.found.spread,
+        common=last.seeds,
+        repeated=repeated,
+    )
+
+
+def _judged(line: Line, matters: float | None) -> Line:
+    within = matters is not None and line.difference is not None and line.difference.within(matters / 100)
+    return replace(line, equivalent=within)
 
 
 def corrected(lines: Iterable[Line]) -> list[Line]:
@@ -242,7 +240,7 @@ def _distance(line: Line) -> float:
     return abs(line.difference.estimate) if line.difference else 0.0
 
 
-def _like(leading: Line, lines: list[Line], table: _Table) -> tuple[str, ...]:
+def _like(leading: Line, lines: list[Line], table: Contrasts) -> tuple[str, ...]:
     """Returns the labels of the rows with the same baseline that cannot be told from the leading one."""
     rivals = [
         line for line in lines if line.baseline_id == leading.baseline_id and line.variant_id != leading.variant_id
@@ -254,9 +252,10 @@ def _like(leading: Line, lines: list[Line], table: _Table) -> tuple[str, ...]:
 def _detectable(lines: list[Line]) -> float | None:
     """Returns what a row with as many seeds as any can be told by; the noise at its upper 80 % bound.
 
-    Of several such rows, the median: their images differ a little in what they tell.
+    None where seeds were added after looking: how many there are then depends on what was seen. Of several such rows,
+    the median: their images differ a little in what they tell.
     """
-    tested = [line for line in lines if not np.isnan(line.p) and line.spread is not None]
+    tested = [line for line in lines if not np.isnan(line.p) and line.spread is not None and line.repeated is None]
     if not tested:
         return None
     most = max(line.common for line in tested)

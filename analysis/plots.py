@@ -7,11 +7,11 @@ import numpy as np
 
 from analysis import figures, looks, stats
 from analysis.errors import AnalysisError
-from analysis.evidence import ALPHA, Evidence
+from analysis.evidence import Evidence
 from analysis.figures import BAND_FROM, Heading
 from analysis.looks import Look
 from analysis.metrics import COSTS, METRICS, Metric
-from analysis.stats import Interval
+from analysis.stats import ALPHA, Interval
 from analysis.study import Part, Study
 from experiments import names
 

@@ -4,10 +4,9 @@ import numpy as np
 from scipy import optimize, stats
 
 from analysis.spread import Spread
-from analysis.stats import OWN_FROM, Noise
+from analysis.stats import ALPHA, OWN_FROM, Noise
 
 STUDIES = 2000  # simulated
-ALPHA = 0.05  # of a row by its own seeds, as `evidence.corrected` has it
 
 
 def detectable(noise: Noise, seeds: int, tests: int, images: Spread, power: float = 0.8) -> float:

@@ -19,9 +19,10 @@ from analysis.compare import Comparison
 from analysis.costs import Costs
 from analysis.details import Details
 from analysis.errors import AnalysisError
-from analysis.evidence import ALPHA, Evidence
+from analysis.evidence import Evidence
 from analysis.factors import Effects
 from analysis.metrics import KINDS
+from analysis.stats import ALPHA
 from analysis.tables import Published, Row, Table
 from experiments import names
 

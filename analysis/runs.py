@@ -3,13 +3,14 @@
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
 from analysis.errors import AnalysisError
 from analysis.store import artifacts, nothing_recorded, without_password
-from experiments import names
+from experiments import names, seeds
 from experiments.sentences import shown
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ def check(run: Run) -> None:
             ROWS.validate_json(value)
         elif tag.startswith(names.PLACE):
             int(value)
+        elif tag.startswith(names.RULES):
+            seeds.read(value)
+        elif tag.startswith(names.ASKED) and datetime.fromisoformat(value).tzinfo is None:
+            raise ValueError("a trial is asked for at no time of the world")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95  # of every interval unless another is asked for
+ALPHA = 0.05  # of every test unless a study's rules say otherwise
 OWN_FROM = 5  # seeds from which on a row's noise is its own alone
 
 
@@ -71,14 +72,21 @@ def total(parts: Sequence[Noise]) -> Noise:
     return Noise(variance, 1 / sum((part.variance / variance) ** 2 / part.freedom for part in parts))
 
 
-def of_difference(one: RowNoise, other: RowNoise, alone: bool = False) -> Noise:
+def of_difference(one: RowNoise, other: RowNoise, alone: bool = False, cautious: bool = False) -> Noise:
     """Returns the noise of the mean of one row less that of another; `alone` by what their own seeds show.
 
     Where both rows borrow it, it is one estimate and not two that are independent: its freedom counts once.
+
+    Args:
+        cautious: below OWN_FROM seeds, with no more freedom than the row of fewer seeds has. Welch's errs too often
+            where rows of two to four seeds are looked at again and again (`tests/analysis/test_sequential.py`).
     """
     if not alone and one.used == other.used and one.n and other.n:
         return Noise(one.used.variance * (1 / one.n + 1 / other.n), one.used.freedom)
-    return total([one.of_mean(alone), other.of_mean(alone)])
+    found = total([one.of_mean(alone), other.of_mean(alone)])
+    if cautious and min(one.n, other.n) < OWN_FROM:
+        return Noise(found.variance, min(found.freedom, one.n - 1, other.n - 1))
+    return found
 
 
 def p_value(estimate: float, noise: Noise) -> float:

@@ -39,7 +39,9 @@ PLANNED = (
     "planned."  # PLANNED + KEY -> when this sweep was last asked for, ISO 8601 with time zone; absent: part of another
 )
 PLACE = "place."  # PLACE + KEY -> the place of the run's variant among those that were asked for, from 0
+ASKED = "asked."  # ASKED + KEY -> when this trial was first asked for in this sweep, ISO 8601 with time zone
 ROWS = "rows."  # ROWS + KEY -> the rows of this declared sweep that the run serves, a JSON list of names
+RULES = "rules."  # RULES + KEY -> the rules by which seed=auto chose seeds, JSON (experiments.seeds); else absent
 
 # Metrics: IOU_TYPE/METRIC at step = epoch, counted from 1; fractions in full precision, -1 where COCO has no objects.
 IOU_TYPES = ("bbox", "segm")

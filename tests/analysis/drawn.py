@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import matplotlib.style
@@ -17,6 +18,7 @@ from analysis import declarations, sheet
 from analysis.runs import Histories, Point, Run
 from analysis.study import Study
 from experiments import names
+from experiments.seeds import Recorded
 
 GPU = "Some GPU"
 
@@ -76,8 +78,19 @@ def study(
     return Study(sweep, runs, histories, {}, [])
 
 
-def typed(values: Mapping[str, Mapping[str, float]], settings: Mapping[str, Mapping[str, str]] | None = None) -> Study:
-    """Returns a typed sweep with these box APs, by variant and seed; `settings` are factors other than the usual."""
+def typed(
+    values: Mapping[str, Mapping[str, float]],
+    settings: Mapping[str, Mapping[str, str]] | None = None,
+    rules: Recorded | None = None,
+    asked: Mapping[str, int] | None = None,
+) -> Study:
+    """Returns a typed sweep with these box APs, by variant and seed.
+
+    Args:
+        settings: factors other than the usual, by variant.
+        rules: of `seed=auto`.
+        asked: the second after 1970 at which a seed was asked for; its result came one second later.
+    """
     runs, histories = [], {}
     for place, (variant, of_seed) in enumerate(values.items()):
         own = {"profile": "demo", "dataset": "shapes", **(settings or {}).get(variant, {})}
@@ -85,9 +98,12 @@ def typed(values: Mapping[str, Mapping[str, float]], settings: Mapping[str, Mapp
             trial = f"{variant}-s{seed}"
             tags = {names.TRIAL_ID: trial, names.VARIANT_ID: variant, names.VARIANT: variant}
             tags |= {names.SWEEP + "mine": "mine", names.PLACE + "mine": str(place)}
+            tags |= {names.RULES + "mine": rules.text()} if rules else {}
+            when = asked[seed] if asked else 0
+            tags |= {names.ASKED + "mine": datetime.fromtimestamp(when, UTC).isoformat()} if asked else {}
             params = {**dict.fromkeys(names.FACTORS, "none"), **own, names.SEED: seed}
             runs.append(Run(trial, names.FINISHED, len(runs), tags, params, {"bbox/AP": ap}))
-            histories[trial, "bbox/AP"] = [Point(1, 1, ap)]
+            histories[trial, "bbox/AP"] = [Point(1, 1000 * when + 1000, ap)]
     return Study("mine", runs, histories, {}, [])
 
 
