@@ -57,6 +57,9 @@ def parser() -> Parser:
     drawn = "FILE.png, .pdf or .svg (default: outputs/figures/%s.png)"
     figure.add_argument("--out", type=path(*FIGURE_FORMATS), help=drawn % "SWEEP")
     figure.add_argument("--metric", choices=list(METRICS), metavar="NAME", help="one of %(choices)s (default: AP)")
+    figure.add_argument(
+        "--seeds", action="store_true", help="draw each row's difference from its baseline against the seeds instead"
+    )
     paper = commands.add_parser("paper", parents=[kept], help="write all tables and figures of a study, and a report")
     paper.add_argument("study", nargs="?", help="a sweep, declared or typed, or last (default: paper)")
     paper.add_argument("--out", type=path(), help="folder of the results (default: results/STUDY, or that of --from)")
@@ -161,6 +164,8 @@ def _figure(arguments: argparse.Namespace) -> int:
     from analysis import declarations, figures, looks, render, study
 
     asked, kind = (arguments.sweep, "bbox") if arguments.number is None else declarations.drawn(arguments.number)
+    if arguments.seeds:
+        return _figure_of_seeds(arguments, asked, kind)
     metric = arguments.metric or names.coco_metric(kind, "AP")
     found = _recorded(arguments, asked, (metric,))
     part = found.whole
@@ -168,6 +173,19 @@ def _figure(arguments: argparse.Namespace) -> int:
     look_of = looks.of(replace(found, sweep=declarations.whole(found.sweep)).parts)
     drawn = figures.curves(part.sweep, part.lines, found.metrics, metric, part.declaration, look_of)
     print(render.write_figure(drawn, path))
+    return 0
+
+
+def _figure_of_seeds(arguments: argparse.Namespace, asked: str, kind: str) -> int:
+    from analysis import evidence, looks, render, strips, study
+
+    found = _study(arguments, asked)
+    part = found.whole
+    known = evidence.evidence(found, part, kind, render.progress)
+    if known is None:
+        raise AnalysisError(f"no finished trial of sweep {part.sweep!r}; wait for one")
+    path = arguments.out or Path("outputs", "figures", f"{study.file_name(part.sweep)}-seeds.png")
+    print(render.write_figure(strips.strips(part, known, looks.of([part])), path))
     return 0
 
 

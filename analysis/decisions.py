@@ -49,7 +49,7 @@ def decide(study: Study, rules: Rules, progress: Progress) -> list[Decision]:
 def _decision(line: Line, rules: Rules, matters: float | None) -> Decision:
     nothing = Interval(np.nan, np.nan, np.nan, 0)
     looked = line.repeated is not None and bool(line.repeated.looks)
-    seeds = line.common if looked or line.twin else 0
+    seeds = line.common if looked or (line.twin and line.common >= rules.first) else 0
     difference = line.difference if looked and line.difference else nothing
     state = _state(line, seeds, rules, matters)
     return Decision(
@@ -67,7 +67,7 @@ def _decision(line: Line, rules: Rules, matters: float | None) -> Decision:
 def _state(line: Line, seeds: int, rules: Rules, matters: float | None) -> str:
     if line.significant:
         return DIFFERENT
-    if line.equivalent or (line.twin and seeds >= rules.first):
+    if line.equivalent or (line.twin and seeds):
         return EQUIVALENT
     if seeds >= rules.most:
         return MOST

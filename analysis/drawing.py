@@ -15,15 +15,17 @@ from analysis import (
     drawing_pareto,
     drawing_side_by_side,
     drawing_sizes,
+    drawing_strips,
     sheet,
 )
 from analysis.figures import Curves
 from analysis.mistakes import Mistakes
 from analysis.plots import Forest, Pareto, Sizes
 from analysis.side_by_side import SideBySide
+from analysis.strips import Strips
 from analysis.study import Progress
 
-Drawable = Curves | Forest | Mistakes | Pareto | SideBySide | Sizes
+Drawable = Curves | Forest | Mistakes | Pareto | SideBySide | Sizes | Strips
 
 # No date and no version: the same study gives the same bytes.
 METADATA: dict[str, dict[str, None]] = {
@@ -48,6 +50,8 @@ def draw(data: Drawable) -> Figure:
             return drawing_side_by_side.draw(data)
         case Sizes():
             return drawing_sizes.draw(data)
+        case Strips():
+            return drawing_strips.draw(data)
 
 
 def write(data: Drawable, path: Path) -> None:

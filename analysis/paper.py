@@ -23,6 +23,7 @@ from analysis import (
     plots,
     provenance,
     report,
+    strips,
     study,
     tables,
     tidy,
@@ -162,6 +163,8 @@ def _plots(found: Study, part: Part, sure: Sequence[Evidence], look_of: Mapping[
         name = f"{table_name(part)}-{_kind(one)}"
         with contextlib.suppress(AnalysisError):  # no row has a difference yet
             drawn[f"{name}-effects"] = plots.effects(part, one, look_of)
+        with contextlib.suppress(AnalysisError):  # all seeds were asked for at once
+            drawn[f"{name}-seeds"] = strips.strips(part, one, look_of)
         with contextlib.suppress(AnalysisError):  # the data have no objects by size
             drawn[f"{name}-sizes"] = plots.sizes(found, part, one, look_of)
         with contextlib.suppress(AnalysisError):  # no trial has kept them
