@@ -220,7 +220,7 @@ def _paper(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from analysis import compare, render, study
+    from analysis import compare, origin, render, rounds, study
 
     sides = (arguments.before, arguments.after)
     lacking: list[str] = []
@@ -248,6 +248,9 @@ def _compare(arguments: argparse.Namespace) -> int:
             first, second = (compare.find(part, side, known) for side in sides)
             found = compare.compare({f"{arguments.after} less {arguments.before}": (first, second)}, render.progress)
     render.print_comparison(found)
+    if not studies and rounds.of(known, part, coco_block("bbox")[0]):
+        command = origin.place(arguments).command("analysis", "table", "--sweep", part.sweep, "--detail")
+        print(f"note: seeds were added after looking; what holds for all looks together: {command}")
     if lacking:
         print(f"{arguments.after} has no finished trial of: {', '.join(lacking)}", file=sys.stderr)
     return 1 if lacking or any(one.verdict == "worse" for one in found) else 0
