@@ -193,7 +193,7 @@ class OneLevel(SingleRoIExtractor):
         chosen = self.map_roi_levels(rois, len(feats))
         if scale_factor is not None:
             rois = self.roi_rescale(rois, scale_factor)
-        if rois.is_cuda and pooling.fits(self.roi_layers, feats):
+        if pooling.uses_kernel(rois) and pooling.fits(self.roi_layers, feats):
             return pooling.of_chosen(list(self.roi_layers), feats, rois, chosen)
         levels, rois = operands(feats, rois)
         pooled = levels[0].new_zeros(len(rois), self.out_channels, *self.roi_layers[0].output_size)

@@ -1,6 +1,6 @@
 """Triton kernels of RoIAlign: all levels of all RoIs in one launch, forward and backward.
 
-Features lie channels last, so that a pixel is a row of memory. A program has some cells of one RoI and some channels. It
+Features lie channels last, so that a pixel is a row of memory. A program has some cells of a RoI and some channels, and
 adds up weighted rows in float32, or float64 for such levels. The gradient adds atomically to maps of that type, which
 start at zero: their last bits depend on the order.
 """

@@ -90,11 +90,18 @@ class _Pool(torch.autograd.Function):
             grads = [torch.empty(like.shape, dtype=like.dtype, device=rois.device) for like in likes]
             _transpose(maps, grads)
         needed = ctx.needs_input_grad[5:]
-        return (None, None, None, None, None, *(one if asked else None for one, asked in zip(grads, needed, strict=True)))
+        return (
+            None,
+            None,
+            None,
+            None,
+            None,
+            *(one if asked else None for one, asked in zip(grads, needed, strict=True)),
+        )
 
 
 def _plan(rois: Tensor, grid: Grid, scales: tuple[float, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns start and length of bins on each level and axis, (levels, N, 2: x, y), and samples a bin where adaptive."""
+    """Returns where RoIs start on each level and axis, (levels, N, 2: x, y), a bin's length, samples if adaptive."""
     scale, bins = _constants(scales, (grid.columns, grid.rows), rois.dtype, rois.device)
     start, length = extent(grid.rule, rois[:, 1:3], rois[:, 3:], scale)  # type: ignore[arg-type]
     step = length / bins
@@ -117,7 +124,7 @@ def _launch(
     maps: Sequence[Tensor],
     levels: Sequence[Tensor],
     cells: Tensor,
-    plan: Sequence[Tensor],
+    plan: Sequence[Tensor | None],
     grid: Grid,
     add: bool,
     launch: Launch,
@@ -125,7 +132,8 @@ def _launch(
 ) -> None:
     from groie import kernels
 
-    rois, start, step, counts, chosen = plan
+    rois, *of_rois, chosen = plan
+    assert rois is not None
     count, width = len(rois), levels[0].shape[1]
     channels = min(launch.channels, 1 << (width - 1).bit_length())
     blocks = -(-grid.rows * grid.columns // launch.cells)
@@ -134,9 +142,7 @@ def _launch(
         tuple(maps),
         cells,
         rois,
-        start,
-        step,
-        counts,
+        *of_rois,
         rois if chosen is None else chosen,
         tuple(level.shape[2] for level in levels),
         tuple(level.shape[3] for level in levels),

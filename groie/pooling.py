@@ -1,8 +1,9 @@
 """RoIAlign of all levels in one pass: the function of mmcv's operator or of v1's, several times faster.
 
-On a GPU a Triton kernel computes it (groie/one_launch.py); what follows is for CPUs. A cell of a pooled RoI is a weighted sum of feature rows (a pixel's C channels): `sampling_ratio`^2 samples, each of 4
-pixels. One embedding bag adds up the rows of every cell of every RoI and level; the gradient is a bag too, over cells
-sorted by pixel. Both walk along rows in memory, use all threads and add in an order that is always the same.
+On a GPU a Triton kernel computes it (groie/one_launch.py); what follows is for CPUs. A cell of a pooled RoI is a
+weighted sum of feature rows (a pixel's C channels): `sampling_ratio`^2 samples, each of 4 pixels. One embedding bag
+adds up the rows of every cell of every RoI and level; the gradient is a bag too, over cells sorted by pixel. Both walk
+along rows in memory, use all threads and add in an order that is always the same.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,14 +24,18 @@ def fits(layers: Iterable[Any], feats: Iterable[Tensor]) -> bool:
 
     A layer that somebody hooked must run itself.
     """
-    devices = {feat.device.type for feat in feats}
-    return (devices == {"cpu"} or (devices == {"cuda"} and one_launch.available())) and all(
+    return all(feat.device.type == "cpu" or uses_kernel(feat) for feat in feats) and all(
         type(layer) in (RoIAlign, RoIAlignV1)
         and layer.pool_mode == "avg"
         and not layer.use_torchvision
         and not (layer._forward_hooks or layer._forward_pre_hooks)
         for layer in layers
     )
+
+
+def uses_kernel(tensor: Tensor) -> bool:
+    """Returns whether Triton's kernel pools what is on the tensor's device."""
+    return tensor.is_cuda and one_launch.available()
 
 
 def pooled(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor) -> Tensor:
@@ -56,7 +61,9 @@ def summed(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor) ->
 
 def of_chosen(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor, chosen: Tensor) -> Tensor:
     """Returns each RoI's features of one level, (N, C, h, w), on a GPU; `chosen` (N,) has the levels' places."""
-    return one_launch.pool(rois, _grid(layers[0]), [layer.spatial_scale for layer in layers], True, *feats, chosen=chosen)
+    return one_launch.pool(
+        rois, _grid(layers[0]), [layer.spatial_scale for layer in layers], True, *feats, chosen=chosen
+    )
 
 
 def by_layer(layer: Any, feat: Tensor, rois: Tensor) -> Tensor:
@@ -89,7 +96,7 @@ def _check(layer: RoIAlign, feat: Tensor, rois: Tensor) -> None:
 
 def _cells(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor, add: bool) -> Tensor:
     scales, grid = [level.spatial_scale for level in layers], _grid(layers[0])
-    if rois.is_cuda:
+    if uses_kernel(rois):
         return one_launch.pool(rois, grid, scales, add, *feats)
     return _Pool.apply(rois, grid, scales, add, *feats)
 
