@@ -8,7 +8,7 @@ PIP_INSTALL := .venv/bin/python -m pip install --no-compile --disable-pip-versio
 unexport PYTHONSAFEPATH # with it Python does not find the modules of this folder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-engines test-fresh check fix lock ui server
+.PHONY: help setup demo test test-gpu test-engines test-fresh check fix lock ui server
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ demo: setup ## Train two variants of the RoI extractor on drawn shapes, then pri
 
 test: setup ## Run the tests, on two cores
 	.venv/bin/python -m pytest -n 2 --dist worksteal
+
+test-gpu: setup ## Run the tests that need a GPU
+	.venv/bin/python -m pytest -m gpu tests/gpu
 
 test-engines: setup ## Run the tests on a real Slurm, Ray, PostgreSQL and browser, which it installs and starts (Debian, as root)
 	@sh tests/engines/install.sh

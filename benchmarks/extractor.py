@@ -1,7 +1,8 @@
 """What a forward and backward pass of a RoI extractor takes, next to MMDetection's own with the same modules.
 
 Time: the two alternate, the median counts. Memory: what autograd saves for the backward pass, each storage once, but no
-parameters and inputs, which are there anyway. Of the full GRoIE also its floor: the convolution alone on ready inputs.
+parameters and inputs, which are there anyway; on a GPU the most that a step holds besides them. Of the full GRoIE also
+its floor: the convolution alone on ready inputs. On a GPU MMDetection's RoIAlign is torchvision's.
 """
 
 import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
@@ -17,6 +18,7 @@ from mmdet.utils import register_all_modules
 from torch import Tensor, nn
 
 from benchmarks.figure import Figure
+from benchmarks.precision import of_device, precision
 
 WHAT, PEER = "forward + backward", "MMDetection"
 CHANNELS = 256
@@ -28,24 +30,41 @@ FULL = "conv5 + sum + attention"
 Step = Callable[[], object]
 
 
-def figures(rois: int = 512, repeats: int = 5) -> Iterator[Figure]:
+def figures(device: str | None = None, repeats: int | None = None) -> Iterator[Figure]:
     """Yields seconds and MiB for each variant that MMDetection has a counterpart of; all alternate `repeats` times."""
     register_all_modules()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    on = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    for rois in (512, 2000) if on.type == "cuda" else (512,):
+        for name in of_device(on):
+            with precision(name):
+                yield from _of_precision(name, rois, on, repeats or (10 if on.type == "cuda" else 5))
+
+
+def _of_precision(number: str, rois: int, device: torch.device, repeats: int) -> Iterator[Figure]:
     torch.manual_seed(0)
-    feats = [torch.randn(1, CHANNELS, IMAGE[0] // s, IMAGE[1] // s, device=device, requires_grad=True) for s in STRIDES]
+    dtype = torch.bfloat16 if number == "bf16" else torch.float32  # of the FPN's levels
+    feats = [
+        torch.randn(1, CHANNELS, IMAGE[0] // s, IMAGE[1] // s, device=device, dtype=dtype, requires_grad=True)
+        for s in STRIDES
+    ]
     boxes = _boxes(rois, device)
-    grad = torch.randn(rois, CHANNELS, CELLS, CELLS, device=device)
+    grad = torch.randn(rois, CHANNELS, CELLS, CELLS, device=device, dtype=dtype)
     for name, ours, peer in _pairs():
         pair = [MODELS.build(_shared(config)).to(device) for config in (ours, peer)]
-        label = f"{name}, {rois} RoIs, {device.type}"
+        if device.type == "cuda":
+            for layer in pair[1].roi_layers:
+                layer.use_torchvision = True
+        label = f"{name}, {rois} RoIs, {number}, {device.type}"
         steps = [_step(extractor, (feats, boxes), [*feats, *extractor.parameters()], grad) for extractor in pair]
         if name == FULL:
-            steps += _convolutions(pair[0].pre_module.conv, rois * len(STRIDES))
+            steps += _convolutions(pair[0].pre_module.conv, rois * len(STRIDES), dtype)
         seconds = [statistics.median(times) for times in alternated(steps, repeats, device)]
         yield Figure(label, *seconds[:2])
         if name == FULL:
-            yield Figure(f"{label}: all (ours) and its convolution alone", seconds[0], min(seconds[2:]))
+            yield Figure(f"{label}: all and its convolution alone", seconds[0], min(seconds[2:]))
+        if device.type == "cuda":
+            held = [_held(step) / 2**20 for step in steps[:2]]
+            yield Figure(f"{label}: peak memory", *held, unit="MiB")
         kept = [_saved(extractor, feats, boxes) / 2**20 for extractor in pair]
         if min(kept) > 1:  # else only the RoIs
             yield Figure(f"{label}: saved activations", *kept, unit="MiB")
@@ -82,12 +101,12 @@ def _boxes(count: int, device: torch.device) -> Tensor:
     return torch.cat([torch.zeros(count, 1), corner, corner + size], dim=1).to(device)
 
 
-def _convolutions(convolution: nn.Conv2d, count: int) -> list[Step]:
+def _convolutions(convolution: nn.Conv2d, count: int, dtype: torch.dtype) -> list[Step]:
     """Returns forward and backward passes of a convolution on `count` ready RoIs, in each of torch's layouts."""
     weight = convolution.weight
     steps = []
     for layout in (torch.contiguous_format, torch.channels_last):
-        ready = torch.randn(count, CHANNELS, CELLS, CELLS, device=weight.device).to(memory_format=layout)
+        ready = torch.randn(count, CHANNELS, CELLS, CELLS, device=weight.device, dtype=dtype).to(memory_format=layout)
         grad = torch.randn_like(ready)
         steps.append(_step(convolution, (ready.requires_grad_(),), [ready, *convolution.parameters()], grad))
     return steps
@@ -121,6 +140,16 @@ def _timed(work: Step, device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+def _held(step: Step) -> int:
+    """Returns the most bytes of the GPU that a step allocates."""
+    step()
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def _saved(extractor: nn.Module, feats: Sequence[Tensor], boxes: Tensor) -> int:

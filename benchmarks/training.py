@@ -13,12 +13,14 @@ from statistics import median
 from typing import Any
 
 import torch
-from mmengine.optim import build_optim_wrapper
+from mmengine.model import BaseModel
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from benchmarks.extractor import ATTENTION, CHANNELS, FULL, STRIDES, alternated
 from benchmarks.figure import Figure
+from benchmarks.precision import of_device, precision
 
 WHAT, PEER = "training step of Faster R-CNN R50", "MMDetection"
 IMAGE = (800, 1344)  # height, width of a padded image of 800x1333
@@ -26,22 +28,27 @@ OBJECTS = 8  # of each image
 SEED = 0
 
 
-def figures(images: int = 2, repeats: int = 10) -> Iterator[Figure]:
-    """Yields the seconds of a step for each variant that MMDetection has a counterpart of."""
+def figures(device: str | None = None, images: int = 2, repeats: int = 10) -> Iterator[Figure]:
+    """Yields the seconds of a step and the images a second for each variant that MMDetection has a counterpart of."""
     from mmdet.utils import register_all_modules
     from mmengine.hub import get_config
 
     register_all_modules()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cpu":
+    on = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if on.type == "cpu":
         repeats = 1
     cfg = get_config("mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py")
     cfg.model.backbone.init_cfg = None  # no download
-    batch = _batch(images)
-    for name, ours, peer in _pairs(device):
-        steps = [_step(cfg, extractor, batch, device) for extractor in (ours, peer)]
-        seconds = [median(times) for times in alternated(steps, repeats, device)]
-        yield Figure(f"{name}, {images} images, {device.type}", *seconds)
+    batch = _batch(images, on)
+    for name, ours, peer in _pairs(on):
+        models = [_model(cfg, extractor, on) for extractor in (ours, peer)]
+        for number in of_device(on):
+            with precision("tf32" if number == "bf16" else number):  # MMEngine's wrapper sets autocast
+                steps = [_step(model, batch, number) for model in models]
+                seconds = [median(times) for times in alternated(steps, repeats, on)]
+            label = f"{name}, {images} images, {number}, {on.type}"
+            yield Figure(label, *seconds)
+            yield Figure(label, *(images / one for one in seconds), unit="images/s", more_is_better=True)
 
 
 def _pairs(device: torch.device) -> list[tuple[str, dict, dict]]:
@@ -60,19 +67,25 @@ def _pairs(device: torch.device) -> list[tuple[str, dict, dict]]:
     ]
 
 
-def _step(cfg: Any, extractor: dict, batch: dict, device: torch.device) -> Callable[[], object]:
+def _model(cfg: Any, extractor: dict, device: torch.device) -> BaseModel:
     from mmdet.registry import MODELS
 
     torch.manual_seed(SEED)
     wanted = copy.deepcopy(cfg.model)
     wanted.roi_head.bbox_roi_extractor = extractor
     with DefaultScope.overwrite_default_scope("mmdet"):
-        model = MODELS.build(wanted).to(device).train()
-    optimizer = build_optim_wrapper(model, dict(optimizer=dict(type="SGD", lr=1e-4, momentum=0.9)))
-    return lambda: model.train_step(copy.deepcopy(batch), optimizer)
+        return MODELS.build(wanted).to(device).train()
 
 
-def _batch(images: int) -> dict[str, list]:
+def _step(model: BaseModel, batch: dict, number: str) -> Callable[[], object]:
+    sgd = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+    optimizer = AmpOptimWrapper(dtype="bfloat16", optimizer=sgd) if number == "bf16" else OptimWrapper(sgd)
+    return lambda: model.train_step(
+        {"inputs": batch["inputs"], "data_samples": copy.deepcopy(batch["data_samples"])}, optimizer
+    )
+
+
+def _batch(images: int, device: torch.device) -> dict[str, list]:
     from mmdet.structures import DetDataSample
 
     torch.manual_seed(SEED)
@@ -86,5 +99,5 @@ def _batch(images: int) -> dict[str, list]:
         sample = DetDataSample(metainfo=known)
         sample.gt_instances = objects
         samples.append(sample)
-    pictures = [torch.randint(0, 256, (3, *IMAGE), dtype=torch.uint8) for _ in range(images)]
+    pictures = [torch.randint(0, 256, (3, *IMAGE), dtype=torch.uint8).to(device) for _ in range(images)]
     return {"inputs": pictures, "data_samples": samples}

@@ -172,7 +172,7 @@ class OneLevel(SingleRoIExtractor):
         check(self, feats)
         if len(rois) == 0:
             return no_rois(self, feats)
-        pooled = self._pooled(*operands(feats, rois), roi_scale_factor).to(feats[0].dtype)
+        pooled = self._pooled(feats, rois, roi_scale_factor).to(feats[0].dtype)
         if self.checkpoint and torch.is_grad_enabled():  # all but the pooling, whose levels may be drawn
             return recomputed(self._processed, pooled, use_reentrant=False)
         return self._processed(pooled)
@@ -187,11 +187,15 @@ class OneLevel(SingleRoIExtractor):
             rois = rois + rois.new_tensor([0, 0, 0, 1, 1])
         return super().map_roi_levels(rois, num_levels)
 
-    def _pooled(self, levels: list[Tensor], rois: Tensor, scale_factor: float | None) -> Tensor:
+    def _pooled(self, feats: Sequence[Tensor], rois: Tensor, scale_factor: float | None) -> Tensor:
         """Returns what MMDetection's `forward` does, (N, C, h, w), for parameters of any layout in memory."""
-        chosen = self.map_roi_levels(rois, len(levels))
+        rois = rois.to(torch.promote_types(feats[0].dtype, torch.float32))
+        chosen = self.map_roi_levels(rois, len(feats))
         if scale_factor is not None:
             rois = self.roi_rescale(rois, scale_factor)
+        if pooling.uses_kernel(rois) and pooling.fits(self.roi_layers, feats):
+            return pooling.of_chosen(list(self.roi_layers), feats, rois, chosen)
+        levels, rois = operands(feats, rois)
         pooled = levels[0].new_zeros(len(rois), self.out_channels, *self.roi_layers[0].output_size)
         for number, (layer, level) in enumerate(zip(self.roi_layers, levels, strict=True)):
             (here,) = (chosen == number).nonzero(as_tuple=True)

@@ -1,8 +1,9 @@
-"""RoIAlign of all levels in one pass, for CPUs: the function of mmcv's operator or of v1's, several times faster.
+"""RoIAlign of all levels in one pass: the function of mmcv's operator or of v1's, several times faster.
 
-A cell of a pooled RoI is a weighted sum of feature rows (a pixel's C channels): `sampling_ratio`^2 samples, each of 4
-pixels. One embedding bag adds up the rows of every cell of every RoI and level; the gradient is a bag too, over cells
-sorted by pixel. Both walk along rows in memory, use all threads and add in an order that is always the same.
+On a GPU a Triton kernel computes it (groie/one_launch.py); what follows is for CPUs. A cell of a pooled RoI is a
+weighted sum of feature rows (a pixel's C channels): `sampling_ratio`^2 samples, each of 4 pixels. One embedding bag
+adds up the rows of every cell of every RoI and level; the gradient is a bag too, over cells sorted by pixel. Both walk
+along rows in memory, use all threads and add in an order that is always the same.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,22 +14,28 @@ from mmcv.ops import RoIAlign
 from torch import Tensor
 from torch.nn import functional
 
+from groie import one_launch
 from groie.roi_align import RoIAlignV1, rule_of
 from groie.taps import AXIS_TAPS, Grid, Table, table_of, transposed
 
 
 def fits(layers: Iterable[Any], feats: Iterable[Tensor]) -> bool:
-    """Returns whether `pooled` computes what the layers would: averages, on a CPU.
+    """Returns whether `pooled` computes what the layers would: averages, on a CPU or on a GPU with Triton.
 
     A layer that somebody hooked must run itself.
     """
-    return all(feat.device.type == "cpu" for feat in feats) and all(
+    return all(feat.device.type == "cpu" or uses_kernel(feat) for feat in feats) and all(
         type(layer) in (RoIAlign, RoIAlignV1)
         and layer.pool_mode == "avg"
         and not layer.use_torchvision
         and not (layer._forward_hooks or layer._forward_pre_hooks)
         for layer in layers
     )
+
+
+def uses_kernel(tensor: Tensor) -> bool:
+    """Returns whether Triton's kernel pools what is on the tensor's device."""
+    return tensor.is_cuda and one_launch.available()
 
 
 def pooled(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor) -> Tensor:
@@ -52,6 +59,13 @@ def summed(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor) ->
     return _cells(layers, feats, rois, True)
 
 
+def of_chosen(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor, chosen: Tensor) -> Tensor:
+    """Returns each RoI's features of one level, (N, C, h, w), on a GPU; `chosen` (N,) has the levels' places."""
+    return one_launch.pool(
+        rois, _grid(layers[0]), [layer.spatial_scale for layer in layers], True, *feats, chosen=chosen
+    )
+
+
 def by_layer(layer: Any, feat: Tensor, rois: Tensor) -> Tensor:
     """Returns RoI features (N, C, h, w) of one level: by the one pass where it fits, else by the layer itself."""
     return pooled([layer], [feat], rois)[0] if fits([layer], [feat]) else layer(feat, rois)
@@ -66,7 +80,7 @@ def of_level(feat: Tensor, rois: Tensor, grid: Grid, scale: float) -> Tensor:
 
 def _check(layer: RoIAlign, feat: Tensor, rois: Tensor) -> None:
     """Refuses what mmcv's operator refuses, and images on which it would read other memory."""
-    if torch.compiler.is_compiling():  # a look at values would break the graph
+    if rois.is_cuda or torch.compiler.is_compiling():  # a look at values would wait for the GPU, or break the graph
         return
     image, left, top, right, bottom = rois.unbind(1)
     good = (image >= 0) & (image < len(feat)) & ~rois.isnan().any(dim=1)
@@ -81,11 +95,15 @@ def _check(layer: RoIAlign, feat: Tensor, rois: Tensor) -> None:
 
 
 def _cells(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor, add: bool) -> Tensor:
-    layer = layers[0]
-    scales = [level.spatial_scale for level in layers]
-    rows, columns = layer.output_size
-    grid = Grid(rows, columns, layer.sampling_ratio, rule_of(layer))
+    scales, grid = [level.spatial_scale for level in layers], _grid(layers[0])
+    if uses_kernel(rois):
+        return one_launch.pool(rois, grid, scales, add, *feats)
     return _Pool.apply(rois, grid, scales, add, *feats)
+
+
+def _grid(layer: RoIAlign) -> Grid:
+    rows, columns = layer.output_size
+    return Grid(rows, columns, layer.sampling_ratio, rule_of(layer))
 
 
 class _Pool(torch.autograd.Function):

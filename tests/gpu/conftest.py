@@ -1,7 +1,15 @@
-"""Tests that need a GPU: `python -m pytest tests/gpu`; without one they say so and are skipped."""
+"""Tests that need a GPU: `make test-gpu`; without one they say so and are skipped."""
+
+from pathlib import Path
 
 import pytest
 import torch
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.gpu)
 
 
 @pytest.fixture(autouse=True)
