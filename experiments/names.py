@@ -40,6 +40,7 @@ PLANNED = (
 )
 PLACE = "place."  # PLACE + KEY -> the place of the run's variant among those that were asked for, from 0
 ROWS = "rows."  # ROWS + KEY -> the rows of this declared sweep that the run serves, a JSON list of names
+RULES = "rules."  # RULES + KEY -> the rules by which seed=auto chose seeds, JSON (experiments.seeds); else absent
 
 # Metrics: IOU_TYPE/METRIC at step = epoch, counted from 1; fractions in full precision, -1 where COCO has no objects.
 IOU_TYPES = ("bbox", "segm")
