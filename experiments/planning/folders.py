@@ -1,14 +1,14 @@
 """Writes the folders of a plan's trials: what each is, which sweeps it belongs to, and its configuration."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import yaml
 
-from experiments import files, names
+from experiments import files, names, seeds
 from experiments.data import datasets
 from experiments.display import console
 from experiments.errors import UserError
@@ -35,7 +35,8 @@ def freeze(plan: Plan) -> None:
         trial, paths = entry.trial, entry.trial.paths
         if entry.replaces:
             output_folder.put_aside(plan.outputs, paths)
-        tags = {**_earlier(paths).get("sweeps", {}), **membership(entry, plan.sweeps)}
+        there = _earlier(paths).get("sweeps", {})
+        tags = {**there, **membership(entry, plan.sweeps), **_rules(entry, there, plan.rules)}
         paths.root.mkdir(parents=True, exist_ok=True)
         record = described.record(paths, plan.outputs.record_lock)
         description = {**trial.describe(), names.RECORD: record, "data": fingerprints, "sweeps": tags}
@@ -49,6 +50,16 @@ def freeze(plan: Plan) -> None:
                 deliver(store, paths)
             except DamagedError as error:
                 console.print(f"not delivered to MLflow: {error}", style="yellow", markup=False)
+
+
+def _rules(entry: Entry, there: Mapping[str, str], made: Mapping[str, str]) -> dict[str, str]:
+    """Returns the tags with the rules of a trial's sweeps: of those there already and a plan's, what was made first."""
+    found = {}
+    for sweep in entry.memberships.keys() & made.keys():
+        tag = names.RULES + names.sweep_key(sweep)
+        texts = (made[sweep], there[tag]) if tag in there else (made[sweep],)
+        found[tag] = seeds.earliest(*map(seeds.read, texts)).text()
+    return found
 
 
 def _earlier(paths: TrialPaths) -> dict[str, Any]:

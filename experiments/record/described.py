@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from filelock import FileLock
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from experiments import files, names
+from experiments import files, names, seeds
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.reading import DamagedError, content, first, of_json, of_yaml, reason_of
 
@@ -107,6 +107,8 @@ def _check(sweeps: dict[str, str]) -> None:
             raise ValueError("a sweep is planned at no time of the world")
         if tag.startswith(names.ROWS):
             ROWS.validate_json(value, strict=True)
+        if tag.startswith(names.RULES):
+            seeds.read(value)
 
 
 def configuration(paths: TrialPaths) -> dict[str, Any]:
