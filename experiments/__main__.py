@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from rich.console import Group
 from rich.live import Live
 
 from experiments import names
@@ -15,7 +16,7 @@ from experiments.errors import UserError, of_system
 from experiments.jobs import stopping
 from experiments.parsers import Parser, gibibytes, path, whole_number
 from experiments.paths import OutputPaths
-from experiments.record import status
+from experiments.record import rounds, status
 from experiments.sentences import sentence
 
 WATCH_SECONDS = 2.0
@@ -67,12 +68,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _status(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
+    def found() -> Group:
+        trials = status.table(status.read(outputs, arguments.sweep))
+        return Group(trials, *map(rounds.shown, rounds.read(outputs, arguments.sweep)))
+
     if not arguments.watch:
-        console.print(status.table(status.read(outputs, arguments.sweep)))
+        console.print(found())
         return
     with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
         while True:
-            live.update(status.table(status.read(outputs, arguments.sweep)), refresh=True)
+            live.update(found(), refresh=True)
             time.sleep(WATCH_SECONDS)
 
 

@@ -53,6 +53,10 @@ class OutputPaths:
     def plan(self, name: str) -> Path:
         return self.root / "plans" / f"{name}.json"
 
+    def rounds(self, name: str) -> Path:
+        """What `seed=auto` has decided of sweeps and does next (JSON); made again by its command."""
+        return self.root / "rounds" / f"{name}.json"
+
     def trial(self, trial_id: str) -> "TrialPaths":
         return TrialPaths(self.trials / trial_id)
 

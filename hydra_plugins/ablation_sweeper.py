@@ -1,11 +1,15 @@
 """Hydra's door to the plan: Hydra 1.3 takes sweepers only from this namespace package."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
+
+if TYPE_CHECKING:
+    from experiments.planning.plan import Plan
 
 
 class AblationSweeper(Sweeper):
@@ -16,21 +20,43 @@ class AblationSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
+        from experiments.planning import plan, sweep
+
+        compose = partial(self.hydra_context.config_loader.load_sweep_config, self.config)
+        if sweep.is_automatic(arguments):
+            from hydra_plugins import _seed_rounds
+
+            _seed_rounds.run(arguments, compose, self.show, self.train)
+            return
+        planned = plan.make(sweep.requests(arguments), compose)
+        if planned.settings["dry_run"]:
+            self.show(planned)
+            return
+        stopped = self.train(planned)
+        finished = plan.summarize(planned)
+        if stopped:
+            raise KeyboardInterrupt
+        if not finished:
+            raise SystemExit(1)
+
+    def show(self, planned: "Plan") -> None:
+        """Shows and writes a plan of which nothing is started."""
+        from experiments.planning import calibration, plan, shown, throughput
+
+        plan.look_at_data(planned)
+        if planned.settings["calibrate"]:
+            calibration.fill(planned)
+        if planned.settings["resources"]["gmacs_per_second"]:
+            throughput.fill(planned)
+        shown.show(planned)
+        print(plan.write(planned))
+
+    def train(self, planned: "Plan") -> bool:
+        """Launches what a plan has to run and brings it to MLflow; returns whether it was asked to stop."""
         from experiments.jobs import submit
-        from experiments.planning import beforehand, calibration, folders, plan, shown, sweep, throughput
+        from experiments.planning import beforehand, folders, plan, shown
         from experiments.record import provenance
 
-        loader = self.hydra_context.config_loader
-        planned = plan.make(sweep.requests(arguments), partial(loader.load_sweep_config, self.config))
-        if planned.settings["dry_run"]:
-            plan.look_at_data(planned)
-            if planned.settings["calibrate"]:
-                calibration.fill(planned)
-            if planned.settings["resources"]["gmacs_per_second"]:
-                throughput.fill(planned)
-            shown.show(planned)
-            print(plan.write(planned))
-            return
         folder = submit.folder(planned)
         with open_dict(self.config):
             self.config.launch_dir = str(folder)
@@ -51,8 +77,4 @@ class AblationSweeper(Sweeper):
         for entry in planned.to_run:
             matching.await_other(entry.trial.paths, planned.settings["resources"]["patience"])
         sync.what_was_missed([entry.trial.paths for entry in planned.to_run], planned.settings)
-        finished = plan.summarize(planned)
-        if stopped:
-            raise KeyboardInterrupt
-        if not finished:
-            raise SystemExit(1)
+        return stopped

@@ -18,6 +18,7 @@ SHARED = {
         "files",
         "commands",
         "parsers",
+        "seeds",
         "sentences",
         "sqlite_uri",
     )

@@ -13,6 +13,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -156,6 +157,11 @@ def last(folder: Path) -> Attempt | None:
 def every(folder: Path) -> list[Attempt]:
     """Returns all attempts at the trial in `folder`, oldest first; DamagedError where one cannot be read."""
     return [_read(folder, number) for number in numbers(folder)]
+
+
+def device_seconds(tried: Iterable[Attempt]) -> float:
+    """Returns what attempts took of all their devices, those that run until they were last heard of."""
+    return sum((one.heard - one.started) * one.ranks for one in tried)
 
 
 def numbers(folder: Path) -> list[int]:

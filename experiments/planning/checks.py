@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import names
+from experiments import names, seeds
 from experiments.data import datasets
 from experiments.declared import key_of
 from experiments.errors import UserError, unknown
@@ -35,6 +35,8 @@ WHOLE_NUMBERS = {
     "resources.loader_workers": (0, 256),
     "resources.patience": (1, 10_000_000),  # seconds; months
     "retry.attempts": (1, 1000),
+    "seeds.first": (2, seeds.MOST),
+    "seeds.most": (2, seeds.MOST),
 }
 # Each other number is above 0; this is the largest.
 NUMBERS = {
@@ -47,13 +49,15 @@ NUMBERS = {
     "profile.proposals": 1000,
     "resources.gmacs_per_second": 1e9,
     "resources.free_gib": 1e6,
+    "seeds.budget": 1e9,
+    "seeds.alpha": 1,
 }
 MAY_BE_ZERO = ("resources.free_gib",)
 # What may be null: MMDetection's own, or nothing.
 NULLABLE = (
     *("sweep", "trial_dir", "launch_dir", "dataset.root", "architecture.grad_clip"),
     *(f"recipe.{key}" for key in ("gcnet_bbox_heads", "boxes", "box_loss", "proposals", "match_low_quality")),
-    *("recipe.grad_clip", "recipe.warmup_ratio", "resources.gmacs_per_second"),
+    *("recipe.grad_clip", "recipe.warmup_ratio", "resources.gmacs_per_second", "seeds.budget"),
 )
 LEAST_SIDE = 32  # pixels of an image after resizing: below, the coarsest level pooled from has no cell
 MOST_SIDE = 20_000
@@ -141,7 +145,7 @@ def values(config: dict[str, Any]) -> None:
     """Raises UserError for a value out of range, and for an argument where there is no module to take it."""
     for key, (least, most) in WHOLE_NUMBERS.items():
         if _has(config, key) and (_at(config, key) is not None or key not in NULLABLE):
-            _require_whole(key, _at(config, key), least, most)
+            _require_whole(key, _at(config, key), least, most, ", or auto" if key == "seed" else "")
     for key, largest in NUMBERS.items():
         if _has(config, key) and (_at(config, key) is not None or key not in NULLABLE):
             _require_number(key, _at(config, key), largest)

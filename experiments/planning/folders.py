@@ -1,14 +1,14 @@
 """Writes the folders of a plan's trials: what each is, which sweeps it belongs to, and its configuration."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import yaml
 
-from experiments import files, names
+from experiments import files, names, seeds
 from experiments.data import datasets
 from experiments.display import console
 from experiments.errors import UserError
@@ -33,9 +33,11 @@ def freeze(plan: Plan) -> None:
     store = Store(plan.settings)  # here and now, so that jobs find it made
     for entry, fingerprints in zip(usable, data, strict=True):
         trial, paths = entry.trial, entry.trial.paths
+        there = _earlier(paths).get("sweeps", {})
         if entry.replaces:
             output_folder.put_aside(plan.outputs, paths)
-        tags = {**_earlier(paths).get("sweeps", {}), **membership(entry, plan.sweeps)}
+            there = {tag: text for tag, text in there.items() if tag.startswith(names.ASKED)}
+        tags = {**_asked(entry), **there, **membership(entry, plan.sweeps), **_rules(entry, there, plan.rules)}
         paths.root.mkdir(parents=True, exist_ok=True)
         record = described.record(paths, plan.outputs.record_lock)
         description = {**trial.describe(), names.RECORD: record, "data": fingerprints, "sweeps": tags}
@@ -49,6 +51,22 @@ def freeze(plan: Plan) -> None:
                 deliver(store, paths)
             except DamagedError as error:
                 console.print(f"not delivered to MLflow: {error}", style="yellow", markup=False)
+
+
+def _asked(entry: Entry) -> dict[str, str]:
+    """Returns the tags by which a trial says when it was first asked for, of one that does not say so yet."""
+    now = datetime.now(UTC).isoformat()
+    return {names.ASKED + names.sweep_key(sweep): now for sweep in entry.memberships}
+
+
+def _rules(entry: Entry, there: Mapping[str, str], made: Mapping[str, str]) -> dict[str, str]:
+    """Returns the tags with the rules of a trial's sweeps: of those there already and a plan's, what was made first."""
+    found = {}
+    for sweep in entry.memberships.keys() & made.keys():
+        tag = names.RULES + names.sweep_key(sweep)
+        texts = (made[sweep], there[tag]) if tag in there else (made[sweep],)
+        found[tag] = seeds.earliest(*map(seeds.read, texts)).text()
+    return found
 
 
 def _earlier(paths: TrialPaths) -> dict[str, Any]:

@@ -89,16 +89,17 @@ def _check_count(override: Override) -> None:
         many = max(0.0, (stop - start) / step)
     if not many:
         raise UserError(f"{shown(override.input_line)} is empty; give a value or more, as range(0,3), which is 0,1,2")
-    _check_trials(many)
+    check_trials(many)
 
 
 def combinations(alternatives: Sequence[Sequence[str]], rows: int) -> list[tuple[str, ...]]:
     """Returns every combination of alternatives; UserError where `rows` times as many are more than one may ask for."""
-    _check_trials(rows * math.prod(len(each) for each in alternatives))
+    check_trials(rows * math.prod(len(each) for each in alternatives))
     return list(product(*alternatives))
 
 
-def _check_trials(many: float) -> None:
+def check_trials(many: float) -> None:
+    """Raises UserError for more trials than one command may plan."""
     if many > MOST_TRIALS:
         raise UserError(f"{many:,.0f} trials are asked for; one command plans at most {MOST_TRIALS:,}")
 

@@ -1,8 +1,8 @@
 """From override lists to unique trials, and for each what is to be done: nothing is written before all can be run."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -50,6 +50,7 @@ class Plan:
     entries: tuple[Entry, ...]
     sweeps: tuple[str, ...]  # as asked for
     rows: int  # rows of declared sweeps, or variants, that they serve
+    rules: Mapping[str, str] = field(default_factory=dict)  # of seed=auto, for `seeds.read`, by sweep
 
     @property
     def trials(self) -> list[Trial]:
@@ -79,14 +80,10 @@ class Plan:
 
 def make(requests: Sequence[Request], compose: Compose) -> Plan:
     """Composes what is asked for, keeps each trial once and looks how far it is; UserError where one cannot be run."""
-    composer = Composer(compose)
-    labels = Labels(composer)
-    composer.foresee(request.overrides for request in requests)
     entries: dict[str, Entry] = {}
     rows = set()
     asked: dict[str, dict[str, int]] = {}  # of each sweep: variant -> place
-    for request in requests:
-        trial = _trial(request, composer, labels)
+    for request, trial in zip(requests, trials_of(requests, compose), strict=True):
         entry = entries.setdefault(trial.trial_id, Entry(trial))
         rows.add((request.row.sweep, request.row.name) if request.row else trial.variant_id)
         for sweep, row in request.memberships.items():
@@ -104,6 +101,22 @@ def make(requests: Sequence[Request], compose: Compose) -> Plan:
     plan = Plan(tuple(entries.values()), tuple(dict.fromkeys(request.sweep for request in requests)), len(rows))
     _look(plan)
     return plan
+
+
+def trials_of(requests: Sequence[Request], compose: Compose) -> list[Trial]:
+    """Returns the trial that each request asks for, its values checked; UserError, which names a declared row."""
+    composer = Composer(compose)
+    labels = Labels(composer)
+    composer.foresee(request.overrides for request in requests)
+    return [_trial(request, composer, labels) for request in requests]
+
+
+def looked_at_again(plan: Plan) -> Plan:
+    """Returns the same trials as they are now."""
+    entries = tuple(Entry(one.trial, one.memberships, places=one.places) for one in plan.entries)
+    found = replace(plan, entries=entries)
+    _look(found)
+    return found
 
 
 def _trial(request: Request, composer: Composer, labels: Labels) -> Trial:

@@ -19,16 +19,17 @@ def show(plan: Plan) -> None:
     count = sum(entry.stale for entry in plan.entries)
     stale = f", {count} stale" if count else ""
     title = f"{plan.title}: {plan.rows} rows, {len(plan.entries)} unique trials, {len(plan.to_run)} to run{stale}"
-    console.print(title + _total(plan), markup=False, style="bold")
+    console.print(title + total(plan), markup=False, style="bold")
     table = Table()
     for column in ("variant", "seed", "rows", "state", "device-hours"):
         table.add_column(column, overflow="fold", justify="right" if column == "device-hours" else "left")
     shared = _shared_words(plan)
-    for entry in plan.entries[:SHOWN]:
+    listed = plan.entries if len(plan.entries) <= SHOWN else sorted(plan.entries, key=lambda entry: not entry.runs)
+    for entry in listed[:SHOWN]:
         state = f"{entry.state.lower()}{': ' if entry.why else ''}{entry.why}"
         rows = max((len(served) for served in entry.memberships.values()), default=0)
         hours = entry.cost.device_hours
-        cost = "?" if hours is None else _hours(hours)
+        cost = "?" if hours is None else as_hours(hours)
         cells = (
             " ".join(word for word in words(entry.trial.variant) if word not in shared),
             str(entry.trial.seed),
@@ -49,12 +50,14 @@ def show(plan: Plan) -> None:
         console.print(f"note: {note}", markup=False)
 
 
-def _total(plan: Plan) -> str:
+def total(plan: Plan) -> str:
+    """Returns what the trials to run will cost, ", about 2 device-hours"; "" where nothing is known of it."""
     known, least = device_hours(plan), least_hours(plan)
-    return f", {'about' if known else 'at least'} {_hours(least)} device-hours" if least else ""
+    return f", {'about' if known else 'at least'} {as_hours(least)} device-hours" if least else ""
 
 
-def _hours(hours: float) -> str:
+def as_hours(hours: float) -> str:
+    """Returns device-hours as people read them."""
     return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
 
 

@@ -1,7 +1,7 @@
 """What a command line asks for: rows of sweeps/*.yaml, or Hydra's comma lists; both become lists of overrides."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiments import declared
 from experiments.declared import key_of
@@ -9,6 +9,8 @@ from experiments.errors import UserError, unknown
 from experiments.planning import overrides, typed
 from experiments.planning.trial import is_about_the_work
 from experiments.sentences import shown
+
+AUTO = "auto"  # in place of seeds: as many as each comparison needs
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,10 @@ class Request:
     overrides: tuple[str, ...]
     row: declared.Row | None = None
     extra: str = ""  # what was typed beside the declared sweep's name
+
+    def seeded(self, seed: int) -> "Request":
+        """Returns the same wish for another seed."""
+        return replace(self, overrides=(*self.overrides, f"seed={seed}"))
 
     @property
     def memberships(self) -> dict[str, str | None]:
@@ -38,22 +44,67 @@ def requests(arguments: Sequence[str]) -> list[Request]:
     """Returns what a command line asks for: every combination of its lists, for every row of the sweeps it names.
 
     `sweep=table1,table3 seed=0,1` is each row of both files with both seeds; without `sweep=` it is the combinations
-    alone. Raises UserError for a sweep that is not declared, a list without values, and too many combinations.
+    alone. With `seed=auto` it is each of them once, without a seed. Raises UserError for a sweep that is not declared,
+    a list without values, too many combinations, and what cannot stand beside `seed=auto`, or without it.
     """
+    automatic = is_automatic(arguments)
     named = [item for item in arguments if key_of(item) == "sweep"]
-    others = [item for item in arguments if key_of(item) != "sweep"]
+    others = [item for item in arguments if key_of(item) != "sweep" and not (automatic and key_of(item) == "seed")]
     by_key = {item.partition("=")[0]: _alternatives(item) for item in others}  # given twice, the last counts
     sweeps = [name for item in named for name in overrides.values(overrides.read(item), typed.options_of("sweep"))]
     rows = [(name, row) for name in sweeps for row in _declaration(name).rows]
     combinations = overrides.combinations(list(by_key.values()), max(1, len(rows)))
     if not named:
         return [Request(_name(others) or "default", combination) for combination in combinations]
+    for _, row in rows if automatic else ():
+        if seeded := [item for item in row.overrides if key_of(item) == "seed"]:
+            raise UserError(
+                f"sweeps/{row.sweep}.yaml, row {row.name!r}: {seeded[0]} cannot stand beside seed=auto, which chooses "
+                "the seeds of every row; take it out there, or give seeds as in seed=0,1"
+            )
     extra = _name([item for item in others if key_of(item) != "seed"])
     return [
         Request(f"{name} {extra}".strip(), (*row.overrides, *combination), row, extra)
         for name, row in rows
         for combination in combinations
     ]
+
+
+def is_automatic(arguments: Sequence[str]) -> bool:
+    """Returns whether a command line leaves the seeds to `seed=auto`; UserError for what does not go with that."""
+    seeded = [item for item in arguments if key_of(item) == "seed"]
+    ruled = [item for item in arguments if key_of(item).partition(".")[0] == "seeds"]
+    given = [_seeds(item) for item in seeded]
+    for item, found in zip(seeded, given, strict=True):
+        if AUTO in found and found != [AUTO]:
+            raise UserError(f"{shown(item)} is refused: auto chooses seeds itself; give seed=auto, or numbers alone")
+    automatic = bool(given) and given[-1] == [AUTO]  # given twice, the last counts
+    if ruled and not automatic:
+        raise UserError(f"{shown(ruled[0])} is a rule of seed=auto; add that, or leave it out")
+    again = [item for item in arguments if key_of(item) == "rerun" and item.partition("=")[2].lower() != "false"]
+    if automatic and again:
+        raise UserError(
+            f"{shown(again[-1])} cannot stand beside seed=auto, which decides by the trials that are finished; "
+            "do these again first, by their seeds: seed=0,1"
+        )
+    return automatic
+
+
+def rules_typed(arguments: Sequence[str]) -> set[str]:
+    """Returns which rules of `seed=auto` a command line gives, by their names without `seeds.`."""
+    found: set[str] = set()
+    for item in arguments:
+        group, _, name = key_of(item).partition(".")
+        if group == "seeds":
+            value = overrides.read(item).value()
+            found |= {name} if name else set(value) if isinstance(value, dict) else set()
+    return found
+
+
+def _seeds(item: str) -> list[str]:
+    """Returns the values of an override of the seed, none of one that takes it away."""
+    override = overrides.read(item)
+    return [] if override.is_delete() else overrides.values(override, ())
 
 
 def _alternatives(item: str) -> list[str]:

@@ -16,7 +16,7 @@ ID_VERSION = 2  # raise it when the same configuration comes to mean another com
 # What cannot change a result: where things lie and who does the work. The data's content is checked apart (datasets).
 EXCLUDED = (
     *("sweep", "output_dir", "trial_dir", "launch_dir", "resources", "extractor", "tracking", "dataset.root"),
-    *("dry_run", "calibrate", "rerun", "fail_fast", "retry"),
+    *("dry_run", "calibrate", "rerun", "fail_fast", "retry", "seeds"),
 )
 SHOWN_BY_NAME = ("architecture", "aggregation", "pre", "post")
 

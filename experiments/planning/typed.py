@@ -125,7 +125,7 @@ def _flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     infos = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
     only.add_argument("--info", "-i", nargs="?", const="all", choices=infos)
     parser.add_argument("--resolve", action="store_true")
-    parser.add_argument("--package", "-p", choices=(*GROUPS, "extractor", "retry"))
+    parser.add_argument("--package", "-p", choices=(*GROUPS, "extractor", "retry", "seeds"))
     for word in arguments:
         if reason := REFUSED.get(word.partition("=")[0]):
             raise UserError(f"{shown(word)} is refused: {reason}")

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 
 from experiments import names
+from experiments.jobs import attempts
 from experiments.jobs.attempts import Attempt
 from experiments.paths import TrialPaths
 from experiments.record import wording
@@ -59,9 +60,8 @@ def points(records: Iterable[Record]) -> list[Metric]:
 def spent(tried: list[Attempt]) -> list[Metric]:
     """Returns what all attempts took, at the end of the last."""
     wall = sum(one.heard - one.started for one in tried)
-    devices = sum((one.heard - one.started) * one.ranks for one in tried)
     when, step = milliseconds(tried[-1].heard), tried[-1].number
-    found = {names.ATTEMPTS: len(tried), names.WALL_SECONDS: wall, names.DEVICE_SECONDS: devices}
+    found = {names.ATTEMPTS: len(tried), names.WALL_SECONDS: wall, names.DEVICE_SECONDS: attempts.device_seconds(tried)}
     return [Metric(name, value, when, step) for name, value in found.items()]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from filelock import FileLock
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from experiments import files, names
+from experiments import files, names, seeds
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.reading import DamagedError, content, first, of_json, of_yaml, reason_of
 
@@ -103,10 +103,12 @@ def without_record(paths: TrialPaths) -> dict[str, Any]:
 def _check(sweeps: dict[str, str]) -> None:
     """Raises ValueError for what programs read of a sweep's tags and cannot."""
     for tag, value in sweeps.items():
-        if tag.startswith(names.PLANNED) and datetime.fromisoformat(value).tzinfo is None:
+        if tag.startswith((names.PLANNED, names.ASKED)) and datetime.fromisoformat(value).tzinfo is None:
             raise ValueError("a sweep is planned at no time of the world")
         if tag.startswith(names.ROWS):
             ROWS.validate_json(value, strict=True)
+        if tag.startswith(names.RULES):
+            seeds.read(value)
 
 
 def configuration(paths: TrialPaths) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import yaml
 from filelock import FileLock, Timeout
 from rich.progress import track
 
-from experiments import files, names, sqlite_uri
+from experiments import files, names, seeds, sqlite_uri
 from experiments.display import console
 from experiments.errors import UserError
 from experiments.jobs import attempts
@@ -177,7 +177,10 @@ def _known(paths: TrialPaths) -> dict[str, Any]:
 
 
 def _memberships(there: dict[str, str], coming: dict[str, str]) -> dict[str, str]:
-    """Returns the tags of all sweeps that a trial belongs to; where both name one, those of its last planning count."""
+    """Returns the tags of all sweeps that a trial belongs to; where both name one, those of its last planning count.
+
+    But of rules for seeds, and of when a trial was asked for, those that were first.
+    """
 
     def planned(tags: dict[str, str], key: str) -> datetime:
         told = tags.get(names.PLANNED + key)
@@ -189,6 +192,12 @@ def _memberships(there: dict[str, str], coming: dict[str, str]) -> dict[str, str
             for tag in (names.SWEEP + key, names.PLANNED + key, names.PLACE + key, names.ROWS + key):
                 merged.pop(tag, None)
                 merged |= {tag: coming[tag]} if tag in coming else {}
+        asked = names.ASKED + key
+        moments = [tags[asked] for tags in (there, coming) if asked in tags]
+        merged |= {asked: min(moments, key=datetime.fromisoformat)} if moments else {}
+        rules = names.RULES + key
+        found = [seeds.read(tags[rules]) for tags in (there, coming) if rules in tags]
+        merged |= {rules: seeds.earliest(*found).text()} if found else {}
     return merged
 
 

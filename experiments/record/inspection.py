@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from experiments import names
+from experiments import names, seeds
 from experiments.jobs import attempts
 from experiments.paths import TrialPaths
 from experiments.planning.trial import Trial
@@ -22,6 +22,7 @@ from experiments.record import forms, provenance, whole
 from experiments.record.archive import BROKEN, ArchiveError
 from experiments.record.forms import Description, Planned, Point, Provenance, Sources
 
+KINDS = (names.SWEEP, names.PLANNED, names.ASKED, names.PLACE, names.ROWS, names.RULES)  # of the tags of a sweep
 ARRAYS = 4 * 2**30  # bytes that a file of arrays may unpack to
 
 Form = TypeVar("Form", bound=BaseModel)
@@ -108,19 +109,19 @@ def _sweeps(tags: dict[str, str]) -> None:
     """Checks the tags by which a run says which sweeps it belongs to."""
     keys = {names.sweep_key(name) for tag, name in tags.items() if tag.startswith(names.SWEEP)}
     for tag, value in tags.items():
-        kind = next(
-            (kind for kind in (names.SWEEP, names.PLANNED, names.PLACE, names.ROWS) if tag.startswith(kind)), ""
-        )
+        kind = next((kind for kind in KINDS if tag.startswith(kind)), "")
         if not kind or tag.removeprefix(kind) not in keys:
             raise ValueError(f"sweeps has a tag {shown(tag)}")
         if kind == names.SWEEP:
             _same("a sweep's tag", names.sweep_key(value), tag.removeprefix(kind))
-        elif kind == names.PLANNED and datetime.fromisoformat(value).tzinfo is None:
+        elif kind in (names.PLANNED, names.ASKED) and datetime.fromisoformat(value).tzinfo is None:
             raise ValueError("a sweep is planned at no time of the world")
         elif kind == names.PLACE and not re.fullmatch("[0-9]{1,9}", value):
             raise ValueError("a variant has no place in its sweep")
         elif kind == names.ROWS:
             forms.ROWS.validate_json(value, strict=True)
+        elif kind == names.RULES:
+            seeds.read(value)
 
 
 def _identity(paths: TrialPaths, described: Description) -> None:

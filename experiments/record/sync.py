@@ -49,8 +49,11 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
         raise UserError(f"{len(left_out)} were not delivered: {'; '.join(left_out)}")
 
 
-def what_was_missed(trials: list[TrialPaths], config: dict[str, Any]) -> None:
-    """Brings MLflow what it missed of trials that ended while it was away; where it still is, says what to do then."""
+def what_was_missed(trials: list[TrialPaths], config: dict[str, Any]) -> bool:
+    """Brings MLflow what it missed of trials that ended while it was away; where it still is, says what to do then.
+
+    Returns whether the store has taken all but what is damaged.
+    """
     try:
         store = Store(config, folder_too=False)
         for paths in trials:
@@ -64,3 +67,5 @@ def what_was_missed(trials: list[TrialPaths], config: dict[str, Any]) -> None:
         command = Place.of(config).command("experiments", "sync")
         told = f"MLflow may lack some of these trials: {error}, or deliver it later: {command}"
         console.print(told, style="yellow", markup=False)
+        return False
+    return True

@@ -1,0 +1,197 @@
+"""`seed=auto`: round after round of ordinary plans, each of the seeds that the comparisons so far leave open.
+
+All that a round follows from lies in the output folder and in MLflow, so the same command goes on after a kill. Rows
+with the fewest seeds come first: a round that was broken off is completed before another seed is asked for. The name's
+underscore keeps Hydra from importing this with its plugins.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from analysis.decisions import OPEN
+from experiments import names
+from experiments.display import console
+from experiments.errors import UserError
+from experiments.jobs import attempts
+from experiments.paths import OutputPaths
+from experiments.planning import folders, output_folder, overrides, plan, rules, shown, sweep
+from experiments.planning.compose import Compose
+from experiments.planning.plan import Entry, Plan
+from experiments.record import rounds
+from experiments.seeds import Rules
+from hydra_plugins import _seed_decisions
+from hydra_plugins._seed_decisions import Decided
+
+Counts = dict[str, int]  # variant -> how many seeds of it a plan has
+
+
+def run(arguments: list[str], compose: Compose, show: Callable[[Plan], None], train: Callable[[Plan], bool]) -> None:
+    """Trains round after round until no comparison is open that more seeds may decide, or the budget is spent.
+
+    Args:
+        arguments: of the command line.
+        compose: as `plan.make` takes it.
+        show: shows and writes a plan of which nothing is started.
+        train: launches a plan; returns whether it was asked to stop.
+
+    Leaves with exit code 1 where a trial did not finish; after Ctrl-C without another round.
+    """
+    study = Study(arguments, compose)
+    study.say_rules()
+    if study.whole.settings["dry_run"]:
+        turn = study.turn()
+        show(turn.plan)
+        console.print(rounds.shown(study.told(turn)))
+        return
+    while True:
+        turn = study.turn()
+        told = study.told(turn)
+        console.print(rounds.shown(told))
+        if study.why_not(turn):
+            break
+        study.keep(told)
+        stopped = train(turn.plan)
+        study.launched |= {entry.trial.trial_id for entry in turn.plan.to_run}
+        if stopped or study.has_failed_for_good(turn):
+            plan.summarize(turn.plan)
+            raise KeyboardInterrupt if stopped else SystemExit(1)
+    study.keep(told)
+    study.freeze(turn)
+    if not plan.summarize(turn.reached):
+        raise SystemExit(1)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is known before a round, the plan of the round, and as much of that plan as was trained before."""
+
+    decided: tuple[Decided, ...]
+    plan: Plan
+    reached: Plan
+
+
+class Study:
+    """The sweeps of a command, each row with every seed that it may get."""
+
+    def __init__(self, arguments: list[str], compose: Compose) -> None:
+        """Composes the rows; UserError for what an ordinary plan refuses, other rules, and a single variant."""
+        rows = sweep.requests(arguments)
+        firsts = plan.trials_of([row.seeded(0) for row in rows], compose)
+        if len({trial.variant_id for trial in firsts}) < 2:
+            raise UserError(
+                "seed=auto compares variants, and this is one; give a list, as in pre=none,conv5, or a declared sweep"
+            )
+        output_folder.accept_of(trial.config for trial in firsts)
+        asked = dict.fromkeys(row.sweep for row in rows)
+        others = dict.fromkeys(one for row in rows for one in row.memberships if one not in asked)
+        config = firsts[0].config
+        outputs, typed = OutputPaths(Path(config["output_dir"])), sweep.rules_typed(arguments)
+        self.agreed = rules.agreed(outputs, asked, others, config["seeds"], typed)
+        self.rules: Rules = self.agreed[rows[0].sweep].rules
+        overrides.check_trials(len(rows) * self.rules.most)
+        made = plan.make([row.seeded(seed) for row in rows for seed in range(self.rules.most)], compose)
+        self.whole = replace(made, rules={one: kept.text() for one, kept in self.agreed.items()})
+        self.launched: set[str] = set()  # trials of this command: none is launched twice
+
+    def say_rules(self) -> None:
+        """Prints the rules, and which trials were finished before they were made."""
+        made = min(self.agreed[one].when for one in self.whole.sweeps)
+        budget = "no budget" if self.rules.budget is None else f"{self.rules.budget:g} device-hours"
+        console.print(
+            f"seed=auto: {self.rules.first} to {self.rules.most} seeds a row, alpha {self.rules.alpha:g}, {budget}; "
+            f"rules of {made:%Y-%m-%d %H:%M} UTC"
+        )
+        if before := rules.finished_before(self.whole, made):
+            were = "trial was" if before == 1 else "trials were"
+            console.print(f"{before} {were} finished before these rules were made; tables say so", style="yellow")
+
+    def turn(self) -> Turn:
+        """Looks at all trials, decides by those that are finished, and returns the next round."""
+        self.whole = plan.looked_at_again(self.whole)
+        for entry in self.whole.entries:
+            entry.runs = entry.runs and entry.trial.trial_id not in self.launched
+        reached = wanted = {variant: max(self.rules.first, self._finished(variant)) for variant in self._rows}
+        decided: tuple[Decided, ...] = ()
+        if not self._part(reached).to_run:
+            dry = self.whole.settings["dry_run"]
+            decided = _seed_decisions.of(self.whole, {one: kept.rules for one, kept in self.agreed.items()}, dry)
+            pairs = [one.pair for one in decided if one.decision.state == OPEN and {*one.pair} <= self._rows.keys()]
+            held = {one for pair in pairs for one in pair if self._is_held(one)}
+            reached |= {one: max(reached[one], self._finished(one) + 1) for one in held}
+            wanted = reached | self._next([pair for pair in pairs if not held & {*pair}])
+        return Turn(decided, self._part(wanted), self._part(reached))
+
+    def _next(self, open_pairs: list[tuple[str, str]]) -> Counts:
+        """Returns one seed more for the open comparisons that have the fewest."""
+        most = self.rules.most
+        seeds = {pair: min(map(self._finished, pair)) for pair in open_pairs}
+        fewest = min(seeds.values(), default=most)
+        next_ones = {one for pair in seeds for one in pair if seeds[pair] == fewest < most}
+        return {one: max(fewest + 1, self._finished(one)) for one in next_ones}
+
+    def why_not(self, turn: Turn) -> str:
+        """Returns why a round is not launched, "" where it is."""
+        if not turn.plan.to_run:
+            left = sum(one.decision.state == OPEN for one in turn.decided)
+            return "nothing is left to train" + (f": {left} open, for want of trials that did not finish" * bool(left))
+        if self.rules.budget is None:
+            return ""
+        spent, needs = rules.device_hours(self.whole), plan.least_hours(turn.plan)
+        if spent + needs <= self.rules.budget:
+            return ""
+        of = f"{shown.as_hours(spent)} of {self.rules.budget:g} device-hours spent"
+        return f"budget: {of}; the next round would take {shown.as_hours(needs)}"
+
+    def told(self, turn: Turn) -> rounds.Round:
+        """Returns the state of the study before a round, as `status` shows it."""
+        count = len(turn.plan.to_run)
+        cost = shown.total(turn.plan) or ", of a cost that is not known yet"
+        coming = self.why_not(turn) or f"next round: {count} trial{'s' * (count != 1)}{cost}"
+        return rounds.Round(self.whole.sweeps, tuple(one.line for one in turn.decided), coming)
+
+    def keep(self, told: rounds.Round) -> None:
+        """Writes the state of the study for `status`, once it has trials."""
+        if self.whole.outputs.trials.exists():
+            rounds.write(self.whole.outputs, told)
+
+    def freeze(self, turn: Turn) -> None:
+        """Makes trials that were begun members of the sweeps and gives them the rules, where no round does so."""
+        begun = [entry for entry in turn.reached.entries if not entry.runs and entry.state != attempts.TO_DO]
+        if begun:
+            folders.freeze(replace(turn.reached, entries=tuple(begun)))
+
+    def has_failed_for_good(self, turn: Turn) -> bool:
+        """Returns whether a trial of a round failed, where that is to stop everything."""
+        states = [entry.state for entry in plan.looked_at_again(turn.plan).entries]
+        return bool(self.whole.settings["fail_fast"]) and names.FAILED in states
+
+    @cached_property
+    def _rows(self) -> dict[str, None]:
+        return dict.fromkeys(trial.variant_id for trial in self.whole.trials)
+
+    @property
+    def _entries(self) -> dict[tuple[str, int], Entry]:
+        return {(entry.trial.variant_id, entry.trial.seed): entry for entry in self.whole.entries}
+
+    def _finished(self, variant: str) -> int:
+        """Returns how many seeds of a variant, from 0 on without a gap, are finished."""
+        entries, seed = self._entries, 0
+        while (variant, seed) in entries and entries[variant, seed].state == names.FINISHED:
+            seed += 1
+        return seed
+
+    def _is_held(self, variant: str) -> bool:
+        """Returns whether the next seed of a variant is not to be trained: it failed, or another command trains it."""
+        following = self._entries.get((variant, self._finished(variant)))
+        return following is not None and not following.runs
+
+    def _part(self, counts: Counts) -> Plan:
+        """Returns the plan of so many seeds of each variant, and of what this command has launched."""
+        entries = [
+            entry
+            for entry in self.whole.entries
+            if entry.trial.seed < counts[entry.trial.variant_id] or entry.trial.trial_id in self.launched
+        ]
+        return replace(self.whole, entries=tuple(entries))
