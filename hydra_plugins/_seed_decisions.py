@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analysis import decisions, render, store, study
-from analysis.errors import AnalysisError
 from analysis.decisions import Decision
+from analysis.errors import AnalysisError
 from experiments import names
 from experiments.errors import UserError
 from experiments.planning.plan import Plan
