@@ -42,6 +42,9 @@ test-engines: setup ## Run the tests on a real Slurm, Ray, PostgreSQL and browse
 test-fresh: ## Follow the README in an empty Debian 13, which debootstrap makes (Debian, as root)
 	@sh tests/fresh.sh
 
+test-pythons: ## Set up and train with each of PYTHONS, such as make test-pythons PYTHONS="python3.12 python3.13"
+	@sh tests/pythons.sh $(PYTHONS)
+
 check: setup ## Lint, check the format, the types and the lock
 	.venv/bin/python -m ruff check
 	.venv/bin/python -m ruff format --check
