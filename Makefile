@@ -8,7 +8,7 @@ PIP_INSTALL := .venv/bin/python -m pip install --no-compile --disable-pip-versio
 unexport PYTHONSAFEPATH # with it Python does not find the modules of this folder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu test-engines test-fresh check fix lock ui server
+.PHONY: help setup demo test test-gpu test-engines test-fresh test-pythons check fix lock ui server
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
