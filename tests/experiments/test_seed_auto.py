@@ -56,7 +56,7 @@ def test_status_tells_what_is_decided(ended: tuple[Automatic, Command], capsys: 
         assert main(["status", "--output-dir", str(sweep.outputs), *more]) == 0
         told = " ".join(capsys.readouterr().out.split())
         assert "8 trials: 8 finished" in told
-        assert re.search(r" different 2 \+\d\d\.\d \[\+\d\d\.\d, \+\d\d\.\d\] < \.001 ", told), told
+        assert re.search(r" different 2 \+\d\d\.\d \[\+\d\d\.\d, \+\d\d\.\d\] \.0\d\d ", told), told
         assert told.endswith("1 different, 1 not decided nothing is left to train")
 
 

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
-from analysis.rounds import DIFFERENT, OPEN, Decision
+from analysis.decisions import DIFFERENT, OPEN, Decision
 from analysis.stats import Interval
 from experiments import declared, names
 from experiments.errors import UserError
@@ -171,7 +171,7 @@ def test_each_sweep_has_decisions_of_its_own(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(_seed_decisions.store, "reading", lambda uri: nullcontext("client"))
     monkeypatch.setattr(_seed_decisions.study, "read", lambda client, experiment, uri, name, progress: name)
     monkeypatch.setattr(
-        _seed_decisions.rounds, "decide", lambda name, rules, progress: [replace(one, row=f"{name} {rules.alpha}")]
+        _seed_decisions.decisions, "decide", lambda name, rules, progress: [replace(one, row=f"{name} {rules.alpha}")]
     )
     found = _seed_decisions.of(planned, kept, dry=True)
     assert [(each.sweep, each.decision.row) for each in found] == [("table1", "table1 0.01"), ("table2", "table2 0.02")]
