@@ -1,6 +1,6 @@
 """`seed=auto`: round after round of ordinary plans, each of the seeds that the comparisons so far leave open.
 
-All that a round follows from lies in the output folder and in MLflow, so the same command goes on after a kill. Rows
+All that a round follows from lies in the output folder and in MLflow, so the same command resumes after a kill. Rows
 with the fewest seeds come first: a round that was broken off is completed before another seed is asked for. The name's
 underscore keeps Hydra from importing this with its plugins.
 """

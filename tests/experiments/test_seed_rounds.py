@@ -136,7 +136,7 @@ def test_no_row_gets_more_than_most(world: World) -> None:
 
 
 def test_no_trial_is_launched_twice_by_a_command(world: World) -> None:
-    """One that was cancelled, for example: another command goes on with it."""
+    """One that was cancelled, for example: another command resumes it."""
     world.finish(none=2, conv1=2)
     world.open = [("conv1", "none")]
     study = world.study("pre=none,conv1")
