@@ -1,6 +1,6 @@
 """`seed=auto`: round after round of ordinary plans, each of the seeds that the comparisons so far leave open.
 
-All that a round follows from lies in the output folder and in MLflow, so the same command goes on after a kill. Rows
+All that a round follows from lies in the output folder and in MLflow, so the same command resumes after a kill. Rows
 with the fewest seeds come first: a round that was broken off is completed before another seed is asked for. The name's
 underscore keeps Hydra from importing this with its plugins.
 """
@@ -38,7 +38,7 @@ def run(arguments: list[str], compose: Compose, show: Callable[[Plan], None], tr
 
     Leaves with exit code 1 where a trial did not finish; after Ctrl-C without another round.
     """
-    study = Study(arguments, compose)
+    study = Rounds(arguments, compose)
     study.say_rules()
     if study.whole.settings["dry_run"]:
         turn = study.turn()
@@ -54,7 +54,7 @@ def run(arguments: list[str], compose: Compose, show: Callable[[Plan], None], tr
         study.keep(told)
         stopped = train(turn.plan)
         study.launched |= {entry.trial.trial_id for entry in turn.plan.to_run}
-        if stopped or study.has_failed_for_good(turn):
+        if stopped or study.ends_at_first_failure(turn):
             plan.summarize(turn.plan)
             raise KeyboardInterrupt if stopped else SystemExit(1)
     study.keep(told)
@@ -72,8 +72,8 @@ class Turn:
     reached: Plan
 
 
-class Study:
-    """The sweeps of a command, each row with every seed that it may get."""
+class Rounds:
+    """The study of a command: its sweeps, each row with every seed that it may get."""
 
     def __init__(self, arguments: list[str], compose: Compose) -> None:
         """Composes the rows; UserError for what an ordinary plan refuses, other rules, and a single variant."""
@@ -162,10 +162,11 @@ class Study:
         if begun:
             folders.freeze(replace(turn.reached, entries=tuple(begun)))
 
-    def has_failed_for_good(self, turn: Turn) -> bool:
-        """Returns whether a trial of a round failed, where that is to stop everything."""
-        states = [entry.state for entry in plan.looked_at_again(turn.plan).entries]
-        return bool(self.whole.settings["fail_fast"]) and names.FAILED in states
+    def ends_at_first_failure(self, turn: Turn) -> bool:
+        """Returns whether a round left a trial that is not finished, where that is to stop everything."""
+        if not self.whole.settings["fail_fast"]:
+            return False
+        return any(entry.state != names.FINISHED for entry in plan.looked_at_again(turn.plan).entries)
 
     @cached_property
     def _rows(self) -> dict[str, None]:

@@ -33,8 +33,8 @@ LOST = ("UncompletedJobError", "RayError")  # by which submitit and Ray, not alw
 
 
 def folder(plan: Plan) -> Path:
-    """Returns a folder for what is started together, another each time and on each machine."""
-    moment = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    """Returns a folder for what is started together, another for each round and on each machine."""
+    moment = datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
     return plan.outputs.launches / f"{moment}_{socket.gethostname()}_{os.getpid()}"
 
 

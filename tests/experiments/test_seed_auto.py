@@ -96,7 +96,7 @@ POINTS = {
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_killed_command_goes_on(auto: Automatic, point: str) -> None:
+def test_killed_command_resumes(auto: Automatic, point: str) -> None:
     """To the same trials as one that nothing happened to."""
     command = auto.start(MOST, modules=["none", "conv1"])
     wait_for(lambda: POINTS[point](auto) or not command.running())

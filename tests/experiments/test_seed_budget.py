@@ -69,7 +69,7 @@ def test_dry_run_before_anything(auto: Automatic) -> None:
 
 
 def test_seeds_are_not_chosen_without_the_store(auto: Automatic, empty_store: Path) -> None:
-    """Nothing is lost: once it is back, the same command goes on."""
+    """Nothing is lost: once it is back, the same command resumes."""
     place, away = auto.outputs / "store", auto.outputs / "away"
     place.mkdir()
     (place / "mlflow.db").write_bytes(empty_store.read_bytes())

@@ -35,10 +35,10 @@ class World:
         self.open: list[tuple[str, str]] = []
         self.closed: list[tuple[str, str]] = []
 
-    def study(self, *arguments: str) -> _seed_rounds.Study:
+    def study(self, *arguments: str) -> _seed_rounds.Rounds:
         loader = GlobalHydra.instance().config_loader()
         compose = partial(loader.load_sweep_config, loader.load_configuration("config", [], RunMode.MULTIRUN))
-        return _seed_rounds.Study([*arguments, "seed=auto", f"output_dir={self.outputs}"], compose)
+        return _seed_rounds.Rounds([*arguments, "seed=auto", f"output_dir={self.outputs}"], compose)
 
     def look(self, planned: Plan) -> Plan:
         entries = []
@@ -136,7 +136,7 @@ def test_no_row_gets_more_than_most(world: World) -> None:
 
 
 def test_no_trial_is_launched_twice_by_a_command(world: World) -> None:
-    """One that was cancelled, for example: another command goes on with it."""
+    """One that was cancelled, for example: another command resumes it."""
     world.finish(none=2, conv1=2)
     world.open = [("conv1", "none")]
     study = world.study("pre=none,conv1")
@@ -146,6 +146,18 @@ def test_no_trial_is_launched_twice_by_a_command(world: World) -> None:
     assert asked(turn) == set()
     assert attempts.INTERRUPTED in {entry.state for entry in turn.reached.entries}
     assert asked(world.study("pre=none,conv1").turn()) == {("none", 2)}
+
+
+def test_fail_fast_ends_after_what_is_not_finished(world: World) -> None:
+    """A trial that failed, or that Ctrl-C has interrupted."""
+    turns = [(world.study("pre=none,conv1", f"fail_fast={word}"), word) for word in ("true", "false")]
+    for state in (names.FAILED, attempts.INTERRUPTED, names.FINISHED):
+        for study, word in turns:
+            world.states = {}
+            turn = study.turn()
+            world.finish(none=2, conv1=1)
+            world.states["conv1", 1] = state
+            assert study.ends_at_first_failure(turn) == (word == "true" and state != names.FINISHED)
 
 
 def test_two_sweeps_share_their_variants(world: World) -> None:
