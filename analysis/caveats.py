@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis import alike, shown, stats
+from analysis.rounds import Rounds
 from analysis.study import Study
 from experiments import names
 
@@ -41,13 +42,21 @@ FOR_ALL_LOOKS = (
 OF_TWINS = "same: the baseline's AP to the last bit for every seed, so that there is nothing to test."
 
 
-def note(study: Study, name: str, lines: Sequence["Line"], lacking: Sequence[str], matters: float | None) -> str:
+def note(
+    study: Study,
+    name: str,
+    lines: Sequence["Line"],
+    lacking: Sequence[str],
+    matters: float | None,
+    looked: Rounds | None,
+) -> str:
     """Returns how to read the lines of a table.
 
     Args:
         name: of the metric.
         lacking: the trials that have no matches.
         matters: the smallest difference that matters, AP x 100; None where the table's file has none.
+        looked: the rounds in which seeds were added, where they were.
     """
     compared = [line for line in lines if line.baseline]
     tested = [line for line in compared if not np.isnan(line.p)]
@@ -56,28 +65,32 @@ def note(study: Study, name: str, lines: Sequence["Line"], lacking: Sequence[str
     notes += [] if all(not line.noise.used.freedom for line in lines) else [OF_NOISE]
     notes += [OF_NONE] if unknown else [OF_ONE] if any(line.common == 1 for line in compared) else []
     notes += [OF_TWO] if any(line.common == 2 and line.repeated is None for line in tested) else []
-    notes += _of_looks(lines)
+    notes += _of_looks(lines, looked) if looked else []
     notes += [OF_TWINS] if any(line.twin for line in lines) else []
     if matters is not None:
         notes.append(f"No difference that matters: the interval lies within {matters:g} AP of 0.")
     return " ".join([*notes, *_noisier(study, name, lines)])
 
 
-def _of_looks(lines: Sequence["Line"]) -> list[str]:
+def _of_looks(lines: Sequence["Line"], looked: Rounds) -> list[str]:
     """Returns how seeds were added, where that depended on what was seen."""
-    looked = [line.repeated for line in lines if line.repeated]
-    if not looked:
-        return []
-    rules = looked[0].rules
+    rules, histories = looked.rules, [line.repeated for line in lines if line.repeated]
     if rules is None:
-        steps = sorted({tuple(look.seeds for look in one.looks) for one in looked}, key=lambda one: (-len(one), one))
-        return [f"Seeds were added after looking ({', then '.join(map(str, steps[0]))} seeds): {FOR_ALL_LOOKS}."]
-    budgets = ", then ".join("none" if one.hours is None else f"{one.hours:g} device-hours" for one in rules.budgets)
-    changed = f" The budget was changed: {budgets}." if len(rules.budgets) > 1 else ""
-    return [
+        steps = max((tuple(look.seeds for look in one.looks) for one in histories), key=len, default=())
+        return [f"Seeds were added after looking ({', then '.join(map(str, steps))} seeds): {FOR_ALL_LOOKS}."] * bool(
+            steps
+        )
+    notes = [
         f"Seeds were added by seed=auto, from {rules.first} to at most {rules.most} of a row (alpha {rules.alpha:g}), "
-        f"by rules made on {rules.made[:10]}: {FOR_ALL_LOOKS}.{changed}"
+        f"by rules made on {rules.made[:10]}: {FOR_ALL_LOOKS}."
     ]
+    if len(rules.budgets) > 1:
+        hours = ("none" if one.hours is None else f"{one.hours:g} device-hours" for one in rules.budgets)
+        notes.append(f"The budget was changed: {', then '.join(hours)}.")
+    if looked.before:
+        were = "trial was" if looked.before == 1 else "trials were"
+        notes.append(f"{looked.before} {were} finished before these rules were made, and may have been looked at.")
+    return notes
 
 
 def _noisier(study: Study, name: str, lines: Sequence["Line"]) -> list[str]:

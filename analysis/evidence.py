@@ -117,7 +117,7 @@ def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evi
         _detectable(lines),
         leading,
         _like(leading, lines, table) if leading else (),
-        caveats.note(study, name, lines, lacking, matters),
+        caveats.note(study, name, lines, lacking, matters, looked),
     )
 
 

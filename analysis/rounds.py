@@ -36,10 +36,12 @@ class Rounds:
     Args:
         of_trial: round of each trial, from 0; a trial without one has no part in tests.
         rules: of `seed=auto`; None where seeds were added by hand.
+        before: trials whose result was there before the rules were made.
     """
 
     of_trial: Mapping[Trial, int]
     rules: Recorded | None
+    before: int = 0
 
     @property
     def count(self) -> int:
@@ -120,7 +122,8 @@ def of(study: Study, part: Part, name: str) -> Rounds | None:
             variant, seed = trial
             if seed.isdecimal() and int(seed) < rules.most:
                 found[variant, seed] = max(0, int(seed) + 1 - rules.first)
-        return Rounds(found, rules)
+        made = _milliseconds(rules.made)
+        return Rounds(found, rules, sum(moment < made for moment in _last_moments(study, runs.values(), name)))
     by_hand = Rounds(_by_hand(study, part, runs, name), None)
     return by_hand if by_hand.count > 1 else None
 

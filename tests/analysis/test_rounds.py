@@ -129,6 +129,7 @@ def test_rules_and_changed_budgets_are_said() -> None:
     note = told(of_rows({"baseline": NEAR, "far": FAR}, changed)).note
     assert "Seeds were added by seed=auto, from 2 to at most 10 of a row (alpha 0.05), by rules made on 2026-11" in note
     assert "The budget was changed: none, then 5 device-hours." in note
+    assert "10 trials were finished before these rules were made, and may have been looked at." in note  # in 1970
 
 
 @pytest.mark.parametrize(
