@@ -21,19 +21,24 @@ from pathlib import Path
 from typing import Any
 
 import accidents
+import harness
 import mmdet.datasets
 import mmdet.models  # noqa: F401
+from PIL import Image
 from yapf.yapflib import yapf_api
 
 from experiments.jobs import launch, ranks, submit  # noqa: F401
-from experiments.planning import checks, plan, sweep  # noqa: F401
-from experiments.record import tracking  # noqa: F401
+from experiments.planning import checks, plan, rehearsal, sweep  # noqa: F401
+from experiments.record import sources, tracking
 from experiments.training import build, evaluation, hooks  # noqa: F401
 
 
 def main() -> None:
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (after `tracking`, which says how)
 
+    rehearsal.detectors([harness.composed()])  # torch imports two hundred modules with its first operator
+    Image.init()
+    sources.loaded()
     gc.freeze()  # else a fork's first collection copies all that memory
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those who watch a job need nobody to wait for them
     for line in sys.stdin:
