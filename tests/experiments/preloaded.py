@@ -29,7 +29,7 @@ from yapf.yapflib import yapf_api
 
 from experiments.jobs import launch, ranks, submit  # noqa: F401
 from experiments.planning import checks, plan, rehearsal, sweep  # noqa: F401
-from experiments.record import sources, tracking
+from experiments.record import sources
 from experiments.training import build, evaluation, hooks  # noqa: F401
 
 
