@@ -63,6 +63,7 @@ def _become(job: dict, folder: Path) -> None:
     for descriptor, path in ((0, Path(os.devnull)), (1, folder / "stdout"), (2, folder / "stderr")):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), descriptor)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in a shell's background
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run under nohup
     for number in job["ignored"]:  # as nohup does
         signal.signal(number, signal.SIG_IGN)
     os.chdir(job["cwd"])
