@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import psutil
 import pytest
 from conftest import Command, Preloaded, Swept, wait_for
 from mlflow.entities import Run
@@ -23,7 +24,8 @@ def command_line(process: int) -> bytes:
 
 def ranks_of(folder: Path) -> list[int]:
     """Returns a trial's processes but for torchrun, oldest first; a real rank's data loaders came after it."""
-    return sorted(one for one in harness.processes_of(folder) if b"torch.distributed.run" not in command_line(one))
+    found = [one for one in harness.processes_of(folder) if b"torch.distributed.run" not in command_line(one)]
+    return sorted(found, key=lambda one: psutil.Process(one).create_time())  # numbers begin again after the highest
 
 
 @dataclass(frozen=True)
