@@ -68,7 +68,6 @@ def mmdetections(file: Path, classes: tuple[str, ...] = ("cat", "dog")) -> CocoD
             metainfo={"classes": classes},
             filter_cfg=filter_cfg(),
             pipeline=[],
-            serialize_data=False,  # which would begin with a search for garbage
         )
 
 
