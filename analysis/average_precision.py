@@ -128,6 +128,8 @@ def _by_threshold(one: _Ranked, weights: np.ndarray, objects: np.ndarray) -> np.
     drawn = np.take(weights, one.column, axis=1)
     before = np.cumsum(drawn, axis=1, dtype=np.int32)  # detections until each, itself included
     found = np.zeros((len(weights), THRESHOLDS))
+    recalls = np.arange(objects.max() + 1) / objects[:, None]
+    reached_with = np.searchsorted(RECALLS, recalls, side="right")  # so many objects found
     for threshold, (true, ignored) in enumerate(zip(one.true, one.ignored, strict=True)):
         if not len(true):
             continue
@@ -140,7 +142,7 @@ def _by_threshold(one: _Ranked, weights: np.ndarray, objects: np.ndarray) -> np.
         # Copies of one detection follow each other, so that precision is highest at the last of them.
         precision = hits / (counted + np.spacing(1))
         highest = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        reached = np.searchsorted(RECALLS, hits / objects[:, None], side="right")
+        reached = np.take_along_axis(reached_with, hits, axis=1)
         reached[:, 1:] -= reached[:, :-1].copy()  # the recalls that each is the first to reach
         found[:, threshold] = np.einsum("bn,bn->b", highest, reached) / len(RECALLS)
     return found

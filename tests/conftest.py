@@ -1,5 +1,6 @@
 """What all tests share: an output folder, and third parties' warnings that no one here can act on are not shown."""
 
+import gc
 import os
 import shutil
 import signal
@@ -20,6 +21,10 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # torch's own modules still use torch.jit, and say so once per use at import
     config.addinivalue_line("filterwarnings", "ignore:`torch.jit:DeprecationWarning")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # nothing that was imported is garbage, for which MMEngine looks with each data set
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """docs/add_a_module.md, followed to the letter in a copy of the repository."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,19 +11,28 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "add_a_module.md"
+COMMANDS = list(dict.fromkeys(re.findall(r"python run\.py -m ([^`\n]+)", PAGE.read_text())))
+ARGUMENT = "pre=squeeze pre.ratio=8"
+TYPED = "+aggregation.level_activation=none"
 PLAN = """
-import sys
+import json, sys
 from hydra import compose, initialize_config_dir
 from experiments.planning import plan, sweep
+found = {}
 with initialize_config_dir(sys.argv[1] + "/conf", version_base="1.3"):
-    planned = plan.make(sweep.requests(sys.argv[2:]), lambda overrides: compose("config", overrides))
-print(*(trial.variant for trial in planned.trials), sep="\\n")
+    for line in sys.argv[2:]:
+        planned = plan.make(sweep.requests(line.split()), lambda overrides: compose("config", overrides))
+        found[line] = [trial.variant for trial in planned.trials]
+print(json.dumps(found))
 """
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the code in which every file that the page says to save has been saved."""
+def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The variants of each command line, planned where every file that the page says to save has been saved.
+
+    Planning builds each one's extractor.
+    """
     copy = tmp_path_factory.mktemp("copy") / "tree"
     for folder in ("conf", "experiments", "groie", "hydra_plugins", "sweeps"):
         shutil.copytree(ROOT / folder, copy / folder, symlinks=True)
@@ -39,39 +49,33 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     for path, content in saved:
         (copy / path).write_text(content)
-    return copy
-
-
-def planned(tree: Path, *arguments: str) -> list[str]:
-    """The variants that a command line asks for; planning builds each one's extractor."""
+    lines = [*COMMANDS, ARGUMENT, f"aggregation=max {TYPED}", "aggregation=max recipe=text"]
     done = subprocess.run(
-        [sys.executable, "-c", PLAN, str(tree), *arguments], cwd=tree, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PLAN, str(copy), *lines], cwd=copy, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_commands_of_the_page(followed: Path) -> None:
+def test_commands_of_the_page(planned: dict[str, list[str]]) -> None:
     """Each `python run.py -m` of the page plans what it says."""
-    commands = re.findall(r"python run\.py -m ([^`\n]+)", PAGE.read_text())
-    assert commands == ["pre=none,squeeze post=none,squeeze", "sweep=squeeze", "sweep=squeeze", "aggregation=sum,max"]
+    assert COMMANDS == ["pre=none,squeeze post=none,squeeze", "sweep=squeeze", "aggregation=sum,max"]
     before_after = ["faster_rcnn sum", "faster_rcnn sum pre=squeeze", "faster_rcnn sum post=squeeze"]
-    assert planned(followed, *commands[0].split()) == [
+    assert planned[COMMANDS[0]] == [
         "faster_rcnn sum",
         "faster_rcnn sum post=squeeze",
         "faster_rcnn sum pre=squeeze",
         "faster_rcnn sum pre=squeeze post=squeeze",
     ]
-    assert planned(followed, *commands[1].split()) == before_after
-    assert planned(followed, *commands[3].split()) == ["faster_rcnn sum", "faster_rcnn max"]
+    assert planned[COMMANDS[1]] == before_after
+    assert planned[COMMANDS[2]] == ["faster_rcnn sum", "faster_rcnn max"]
 
 
-def test_its_arguments_can_be_set(followed: Path) -> None:
-    assert planned(followed, "pre=squeeze", "pre.ratio=8") == ["faster_rcnn sum pre=squeeze pre.ratio=8"]
+def test_its_arguments_can_be_set(planned: dict[str, list[str]]) -> None:
+    assert planned[ARGUMENT] == ["faster_rcnn sum pre=squeeze pre.ratio=8"]
 
 
-def test_an_aggregation_takes_the_recipes_values_or_what_is_typed(followed: Path) -> None:
-    typed = "+aggregation.level_activation=none"
-    assert typed in PAGE.read_text()
-    assert planned(followed, "aggregation=max", typed) == [f"faster_rcnn max {typed}"]
-    assert planned(followed, "aggregation=max", "recipe=text") == ["faster_rcnn max recipe=text"]
+def test_an_aggregation_takes_the_recipes_values_or_what_is_typed(planned: dict[str, list[str]]) -> None:
+    assert TYPED in PAGE.read_text()
+    assert planned[f"aggregation=max {TYPED}"] == [f"faster_rcnn max {TYPED}"]
+    assert planned["aggregation=max recipe=text"] == ["faster_rcnn max recipe=text"]

@@ -6,6 +6,7 @@ trial's id, and another value makes another trial. So is the version of drawn im
 
 import ast
 import hashlib
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Set
@@ -73,19 +74,28 @@ def loaded(named: Set[str] = frozenset()) -> dict[str, str]:
     Python's nor installed.
     """
     found = {}
+    resolved, installed = cache(lambda folder: Path(folder).resolve()), cache(_is_installed)  # of thousands of files
     for name, module in sorted(sys.modules.items()):
-        path = Path(getattr(module, "__file__", None) or "").resolve()
-        if name not in SITE and path.is_file() and (known := _name(name, module, path, name in named)):
+        folder, file = os.path.split(getattr(module, "__file__", None) or "")
+        path = resolved(folder) / file
+        if path.is_symlink():
+            path = path.resolve()
+        if name in SITE or installed(path.parent) or not path.is_file():
+            continue
+        if known := _name(name, module, path, name in named):
             found[known] = meaning(path)
     return dict(sorted(found.items()))
 
 
+def _is_installed(folder: Path) -> bool:
+    """Returns whether modules of a folder are Python's or installed."""
+    return bool(set(INSTALLED) & set(folder.parts)) or folder.is_relative_to(_python())
+
+
 def _name(name: str, module: ModuleType, path: Path, named: bool) -> str | None:
-    if path.is_relative_to(ROOT) and not set(INSTALLED) & set(path.parts):
+    if path.is_relative_to(ROOT):
         place = path.relative_to(ROOT).as_posix()
         return place if named or _within(place, COUNTED) or not _within(place, NOT_COUNTED) else None
-    if set(INSTALLED) & set(path.parts) or path.is_relative_to(_python()):
-        return None
     depth = name.count(".") + hasattr(module, "__path__")
     origin = path.parents[min(depth, len(path.parents) - 1)]  # the folder that it was imported from
     place = path.relative_to(origin).as_posix()

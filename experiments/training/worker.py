@@ -3,6 +3,7 @@
 Not a Hydra program: it knows the frozen configuration in its folder and nothing of the sweep.
 """
 
+import gc
 import json
 import os
 import sys
@@ -42,6 +43,7 @@ def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     if checkpoint is not None:
         cfg.load_from, cfg.resume = str(checkpoint), True
     import_modules_from_strings(**cfg.custom_imports)  # MMEngine does so only for configs read from a file
+    gc.freeze()  # MMEngine looks for garbage with every data set: nothing that was imported is any
     runner = Runner.from_cfg(cfg)
     if int(os.environ["RANK"]) == 0:
         sources.note(paths, attempt, checkpoints.epoch_of(checkpoint) if checkpoint else 0, config)

@@ -18,6 +18,7 @@ from typing import Any
 
 import harness
 import pytest
+import transferred
 from filelock import FileLock
 from mlflow.entities import Run
 
@@ -175,6 +176,12 @@ def swept(preloaded: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Swe
 def copied(swept: Swept, tmp_path: Path) -> Path:
     """A copy of the two trials' output folder, without the checkpoints."""
     return Path(shutil.copytree(swept.outputs, tmp_path / "outputs", ignore=shutil.ignore_patterns("work")))
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> transferred.Teller:
+    """Runs `python -m experiments`; returns exit code, stdout and stderr."""
+    return lambda *arguments, outputs: transferred.tell(capsys, *arguments, outputs=outputs)
 
 
 @pytest.fixture

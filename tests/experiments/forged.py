@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import random
 import stat
 import zipfile
 from collections.abc import Callable
@@ -10,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from experiments.paths import OutputPaths, TrialPaths
+from experiments.planning import estimate
+from experiments.record import archive, forms, inspection, status, wording
 
 Files = dict[str, bytes]
 Edit = Callable[[Files], None]  # changes the files of an archive, under "T/" those of its trial
@@ -130,3 +135,35 @@ def special(kind: int) -> zipfile.ZipInfo:
 
 
 LINK, DEVICE, FIFO, FOLDER = stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFDIR
+
+
+def accepted(file: Path, folder: Path) -> bool:
+    """Returns whether an archive would be imported; fails where it is neither refused in a sentence nor readable."""
+    folder.mkdir()
+    try:
+        archive.unpack(file, folder, 1.0, forms.largest)
+        staged = OutputPaths(folder)
+        for trial in staged.trials.glob("*/"):
+            inspection.check(TrialPaths(trial))
+        for plan in staged.plan("").parent.glob("*.json"):
+            inspection.plan(plan)
+    except archive.ArchiveError:
+        return False
+    for one in status.read(staged):  # what reads any trial of a folder reads this one
+        wording.note(one.description, staged.root)
+    status.table(status.read(staged))
+    estimate.measured(staged)
+    return True
+
+
+STRANGE = [None, True, 0, -1, 2**70, 1.5, float("nan"), "", "x", "../x", [], [None], {}, {"x": None}, {"": {"": 0}}]
+
+
+def exchanged(content: Any, draws: random.Random) -> Any:
+    """Returns JSON with one of its values exchanged."""
+    places = list(content) if isinstance(content, dict) else list(range(len(content)))
+    place = draws.choice(places)
+    inner = content[place]
+    deeper = isinstance(inner, dict | list) and inner and draws.random() < 0.7
+    content[place] = exchanged(inner, draws) if deeper else draws.choice(STRANGE)
+    return content

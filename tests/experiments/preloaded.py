@@ -21,19 +21,24 @@ from pathlib import Path
 from typing import Any
 
 import accidents
+import harness
 import mmdet.datasets
 import mmdet.models  # noqa: F401
+from PIL import Image
 from yapf.yapflib import yapf_api
 
 from experiments.jobs import launch, ranks, submit  # noqa: F401
-from experiments.planning import checks, plan, sweep  # noqa: F401
-from experiments.record import tracking  # noqa: F401
+from experiments.planning import checks, plan, rehearsal, sweep  # noqa: F401
+from experiments.record import sources
 from experiments.training import build, evaluation, hooks  # noqa: F401
 
 
 def main() -> None:
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (after `tracking`, which says how)
 
+    rehearsal.detectors([harness.composed()])  # torch imports two hundred modules with its first operator
+    Image.init()
+    sources.loaded()
     gc.freeze()  # else a fork's first collection copies all that memory
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those who watch a job need nobody to wait for them
     for line in sys.stdin:
@@ -58,6 +63,7 @@ def _become(job: dict, folder: Path) -> None:
     for descriptor, path in ((0, Path(os.devnull)), (1, folder / "stdout"), (2, folder / "stderr")):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), descriptor)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in a shell's background
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run under nohup
     for number in job["ignored"]:  # as nohup does
         signal.signal(number, signal.SIG_IGN)
     os.chdir(job["cwd"])

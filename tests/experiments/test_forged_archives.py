@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 import transferred
 from conftest import Preloaded
-from forged import Edit, Files, add, append, change, remove, replace
+from forged import Files, accepted, add, change, exchanged
+from forgeries import DESCRIPTION, EDITS, FILE, FOREIGN, LIES, NO_JSON
 
 from experiments import detections, names
-from experiments.paths import OutputPaths, TrialPaths
-from experiments.planning import estimate
-from experiments.record import archive, forms, inspection, status, wording
+from experiments.record import archive
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -68,24 +67,7 @@ def test_the_files_that_are_forged_below_are_good(
     assert (told[0], told[2]) == (0, "")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("../evil", "/etc/evil", "trials/../../evil", "T/../../../evil", "..", "", "C:\\evil", "\\evil"),
-        *("T/..\\evil", "T/config.yaml/", "T/work/epoch_1.pth", "T/work/best.pth", "T/stop", "T/ending.json"),
-        *("T/imported.json", "T/evil.py", "T/Config.yaml", "T/ config.yaml", "T/config.yaml\n"),
-        *(
-            "T/attempts/1.json",
-            "T/attempts/00001.json",
-            "T/attempts/../x.json",
-            "T/provenance/0001.sh",
-            "T/sources/1.json",
-        ),
-        *("T/sub/config.yaml", "mlflow.db", "store.lock", ".groie-ablation", "plans/../x.json", "plans/.x.json"),
-        *("plans/x.txt", "plans/a/x.json", "artifacts/x", "trials/x/config.yaml", "trials/.x-s0-0123456789/record"),
-        *("trials/x-s0-012345678/record", "trials/x-s0-012345678g/record", "trials/..-s0-0123456789/record"),
-    ],
-)
+@pytest.mark.parametrize("name", FOREIGN)
 def test_files_that_no_export_holds(good: Files, refused: Refused, tmp_path: Path, name: str) -> None:
     forged.write(tmp_path / "study.zip", good, add(name))
     assert refused(tmp_path / "study.zip").endswith(", which no export holds")
@@ -147,27 +129,7 @@ def test_sizes_that_are_lies(good: Files, refused: Refused, tmp_path: Path) -> N
         )
 
 
-FILE = "plans/x.json"
-
-
-@pytest.mark.parametrize(
-    ("files", "sentence"),
-    [
-        ({}, f"holds {FILE}, which is not in its manifest.json"),
-        ({FILE: forged.fact(b"{}"), "T": forged.fact(b"")}, "lacks 'T', which is in its manifest.json"),
-        ({FILE: {**forged.fact(b"{}"), "size": 1}}, f"holds {FILE} with another size than its manifest.json says"),
-        ({FILE: {**forged.fact(b"{}"), "sha256": "0" * 64}}, f"holds {FILE} with another content than its manifest.j"),
-        ({FILE: forged.fact(b"[]")}, f"holds {FILE} with another content than its manifest.json says"),
-        (
-            {FILE: {"size": -1, "sha256": "0" * 64}},
-            "holds a bad manifest.json: files.plans/x.json.size: Input should b",
-        ),
-        ({FILE: {"size": 2, "sha256": "0"}}, "holds a bad manifest.json: files.plans/x.json.sha256: String should"),
-        ({FILE: {"size": "2", "sha256": "0" * 64}}, "holds a bad manifest.json: files.plans/x.json.size: Input should"),
-        ({"\x1b[2J": 1}, r"holds a bad manifest.json: files.\x1b[2J: "),
-        ([FILE], "holds a bad manifest.json: files: Input should be"),
-    ],
-)
+@pytest.mark.parametrize(("files", "sentence"), LIES)
 def test_manifest_that_lies(good: Files, refused: Refused, tmp_path: Path, files: Any, sentence: str) -> None:
     told = {**json.loads(good["manifest.json"]), "files": files}
     forged.pack(tmp_path / "study.zip", [(zipfile.ZipInfo(FILE), b"{}")], told)
@@ -233,20 +195,6 @@ def test_what_is_no_archive(good: Files, refused: Refused, tmp_path: Path) -> No
     assert refused(file) == "holds no manifest.json, so it is no export"
 
 
-DESCRIPTION = "T/trial.json"
-DEEP = b'{"a":' * 10**4 + b"1" + b"}" * 10**4
-NO_JSON: list[tuple[bytes, str]] = [
-    (b"", ""),
-    (b"{", ""),
-    (b"[]", ""),
-    (b"1", ""),
-    (DEEP, ""),
-    (b'{"x": ' + b"9" * 5000 + b"}", "Exceeds the limit"),
-    (b"\xff", ""),
-    ('{"x": "ü"}'.encode("utf-16"), ""),
-]
-
-
 @pytest.mark.parametrize("name", ["trial.json", "attempts/0001.json", "sources/0001.json", "cost.json"])
 @pytest.mark.parametrize(("content", "reason"), NO_JSON, ids=range(len(NO_JSON)))
 def test_no_json(good: Files, refused: Refused, tmp_path: Path, name: str, content: bytes, reason: str) -> None:
@@ -254,126 +202,6 @@ def test_no_json(good: Files, refused: Refused, tmp_path: Path, name: str, conte
     why = refused(tmp_path / "study.zip")
     assert why.startswith("holds a bad faster_rcnn-sum-none-none-s1-")
     assert f"/{name}: {reason}" in why
-
-
-EDITS: dict[str, tuple[Edit, str]] = {
-    "no configuration": (remove("T/config.yaml"), "lacks config.yaml of "),
-    "no description": (remove(DESCRIPTION), "lacks trial.json of "),
-    "no record": (remove("T/record"), "lacks record of "),
-    "no attempt": (remove("T/attempts/0001.json"), "holds no attempt at "),
-    "seed": (change(DESCRIPTION, seed="1"), "trial.json: seed: Input should be a valid integer"),
-    "another seed": (change(DESCRIPTION, seed=2), "config.yaml: seed is not what other files say"),
-    "id": (change(DESCRIPTION, trial_id="x"), "it gives another trial_id: it was changed, or another version"),
-    "variant's id": (change(DESCRIPTION, variant_id="0" * 10), "variant_id is not what other files say"),
-    "variant": (change(DESCRIPTION, variant="\x1b[2J"), "trial.json: variant: String should match pattern"),
-    "long": (change(DESCRIPTION, variant="x" * 6000), "trial.json: variant: String should have at most 5000"),
-    "surrogate": (add(DESCRIPTION, b'{"variant": "\\ud800"}'), "trial.json: Invalid JSON: unexpected end of hex"),
-    "factors": (change(DESCRIPTION, factors={}), "factors is not what other files say"),
-    "kernels": (change(DESCRIPTION, kernel_sizes={"pre.kernel_size": 3}), "kernel_sizes is not what other files say"),
-    "epochs": (change(DESCRIPTION, epochs=10**12), "trial.json: epochs: Input should be less than"),
-    "data": (change(DESCRIPTION, data={"train": "x"}), "trial.json: data.train: String should match pattern"),
-    "command": (change(DESCRIPTION, overrides=["hydra.run.dir=/"]), "overrides is not what other files say"),
-    "place": (change(DESCRIPTION, overrides=["output_dir=/"]), "overrides is not what other files say"),
-    "record": (change(DESCRIPTION, record="' OR 1"), "trial.json: record: String should match pattern"),
-    "another record": (change(DESCRIPTION, record="0" * 32), "record: its name is not what other files say"),
-    "sweeps": (change(DESCRIPTION, sweeps=["x"]), "trial.json: sweeps: Input should be an object"),
-    "tag": (change(DESCRIPTION, sweeps={"mlflow.user": "x"}), "trial.json: sweeps has a tag 'mlflow.user'"),
-    "no sweep": (change(DESCRIPTION, sweeps={"rows.x": "[]"}), "trial.json: sweeps has a tag 'rows.x'"),
-    "sweep": (change(DESCRIPTION, sweeps={"sweep.x": "x", "sweep.y": "x"}), "trial.json: sweeps has a tag 'sweep.y'"),
-    "rows": (change(DESCRIPTION, sweeps={"sweep.x": "x", "rows.x": "{}"}), "trial.json: Input should be a valid array"),
-    "when": (change(DESCRIPTION, sweeps={"sweep.x": "x", "planned.x": "soon"}), "trial.json: Invalid isoformat"),
-    "zone": (
-        change(DESCRIPTION, sweeps={"sweep.x": "x", "planned.x": "2026-01-01"}),
-        "planned at no time of the world",
-    ),
-    "no place": (change(DESCRIPTION, sweeps={"sweep.x": "x", "place.x": "-1"}), "a variant has no place in its sweep"),
-    "other values": (replace("T/config.yaml", "epochs: 2", "epochs: 3"), "config.yaml: it gives another trial_id"),
-    "no group": (replace("T/config.yaml", "post:\n", "past:\n"), "config.yaml: 'post'"),
-    "no mapping": (add("T/config.yaml", b"[1, 2]"), "config.yaml: "),
-    "no YAML": (add("T/config.yaml", b"a: [1"), "config.yaml: "),
-    "bytes": (add("T/config.yaml", bytes(range(256))), "config.yaml: "),
-    "deep YAML": (add("T/config.yaml", b"[" * 50000), "config.yaml: "),
-    "date": (replace("T/config.yaml", "seed: 1", "seed: 2026-01-01"), "config.yaml: Object of type date is not JSON"),
-    "aliases": (
-        add("T/config.yaml", b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"),
-        "config.yaml: it repeats parts of itself",
-    ),
-    "itself": (add("T/config.yaml", b"a: &a [*a]\n"), "config.yaml: it repeats parts of itself"),
-    "experiment": (replace("T/config.yaml", "experiment: groie", "experiment: [1]"), "config.yaml: Input should be"),
-    "unended": (change("T/attempts/0001.json", status=None), "attempts/0001.json: it has not ended"),
-    "status": (change("T/attempts/0001.json", status="DONE"), "attempts/0001.json: status: String should match"),
-    "number": (change("T/attempts/0001.json", number=2), "attempts/0001.json: attempts are numbered otherwise"),
-    "gap": (add("T/attempts/0003.json", {}), "attempts/0003.json: number: Field required"),
-    "fact": (change("T/attempts/0001.json", **{"touched": 1.0}), "'touched' is no fact of an attempt"),
-    "reason": (change("T/attempts/0001.json", reason="\0"), "its reason holds what no database takes"),
-    "process": (change("T/attempts/0001.json", process=True), "process: Input should be a valid integer"),
-    "host": (change("T/attempts/0001.json", host=None), "host: Input should be a valid string"),
-    "never": (change("T/attempts/0001.json", ended=float("nan")), "attempts/0001.json: ended: Input should be a"),
-    "far": (change("T/attempts/0001.json", ended=1e300), "attempts/0001.json: ended: Input should be less than"),
-    "device": (change("T/attempts/0001.json", device="cpu"), "attempts/0001.json: device: String should match"),
-    "commit": (
-        change("T/provenance/0001.json", source={"commit": "x; rm -rf ~", "dirty": False}),
-        "provenance/0001.json: source.commit: String should match pattern",
-    ),
-    "packages": (change("T/provenance/0001.json", packages=[]), "packages: Input should be an object"),
-    "machine": (change("T/provenance/0001.json", machine={"host": "x" * 300, "gpus": []}), "machine.host: String"),
-    "GPUs": (
-        change("T/provenance/0001.json", machine={"host": "x", "gpus": [f"{n}" * 40 for n in range(1000)]}),
-        "provenance/0001.json: a text is too long for MLflow",
-    ),
-    "path": (change("T/sources/0001.json", files={"../x.py": "0" * 10}), "String should match pattern"),
-    "hash": (change("T/sources/0001.json", files={"groie/x.py": "x"}), "sources/0001.json: files.groie/x.py: String"),
-    "epochs before": (change("T/sources/0001.json", after=-1), "sources/0001.json: after: Input should be greater"),
-    "line": (append("T/journal.jsonl", b"{"), "journal.jsonl: "),
-    "empty line": (append("T/journal.jsonl", b""), "journal.jsonl: "),
-    "list": (append("T/journal.jsonl", [1]), "journal.jsonl: line 3: Input should be"),
-    "text": (
-        append("T/journal.jsonl", {"time": 1, "step": 1, "metrics": {"bbox/AP": "1"}}),
-        "journal.jsonl: line 3: metrics.bbox/AP: Input should be a valid number",
-    ),
-    "truth": (append("T/journal.jsonl", {"time": 1, "step": 1, "metrics": {"x": True}}), "line 3: metrics.x: Input"),
-    "large": (
-        append("T/journal.jsonl", b'{"time": 1, "step": 1, "metrics": {"x": 1' + b"0" * 400 + b"}}"),
-        "journal.jsonl: line 3: metrics.x: Value error, a whole number that no database takes",
-    ),
-    "name": (
-        append("T/journal.jsonl", {"time": 1, "step": 1, "metrics": {"../x": 1}}),
-        "journal.jsonl: line 3: metrics.../x.[key]: String should match pattern",
-    ),
-    "step": (append("T/journal.jsonl", {"time": 1, "step": -1, "metrics": {}}), "line 3: step: Input should be great"),
-    "time": (append("T/journal.jsonl", {"time": 2**60, "step": 1, "metrics": {}}), "line 3: time: Input should be le"),
-    "samples": (append("T/journal.jsonl", {"time": 1, "step": 1, "metrics": {}, "samples": [1]}), "line 3: samples.0"),
-    "none to do": (
-        append("T/journal.jsonl", {"time": 1, "epoch": 1, "iteration": 0, "iterations": 0}),
-        "journal.jsonl: line 3: iterations: Input should be greater than or equal to 1",
-    ),
-    "shortened": (forged.shorten("T/journal.jsonl"), "journal.jsonl: lacks epoch 2 of 2"),
-    "no journal": (remove("T/journal.jsonl"), "journal.jsonl: lacks epochs 1 to 2 of 2"),
-    "another value": (
-        replace("T/journal.jsonl", '"bbox/AP": 0.2', '"bbox/AP": 0.9'),
-        "was changed since the trial fin",
-    ),
-    "one epoch twice": (
-        append("T/journal.jsonl", {"time": 1, "step": 1, "metrics": {"bbox/AP": 0.9}}),
-        "journal.jsonl: line 3 is another record of epoch 1",
-    ),
-    "errors": (change("T/errors.json", metrics={"x": [1]}), "errors.json: metrics.x: Input should be a valid number"),
-    "unmatched": (add("T/unmatched.txt", b"a\x1b[2Jb"), "unmatched.txt: String should match pattern"),
-    "cost": (change("T/cost.json", metrics={"x": [1]}), "cost.json: metrics.x: Input should be a valid number"),
-    "classes": (add("T/by_class.json", b"{"), "by_class.json: "),
-    "pickles": (
-        add("T/detections.npz", forged.arrays(**{"bbox/score": np.array([{}], dtype=object)})),
-        "detections.npz: it holds something else than numbers",
-    ),
-    "texts": (
-        add("T/matches.npz", forged.arrays(score=np.array(["a"]))),
-        "matches.npz: it holds something else than numbers",
-    ),
-    "exabyte": (add("T/detections.npz", forged.array_bomb()), "detections.npz: its size is not what other files say"),
-    "no arrays": (add("T/detections.npz", b"x"), "detections.npz: no arrays of numpy's"),
-    "plan": (add("plans/x.json", []), "plans/x.json: Input should be an object"),
-    "plan's time": (add("plans/x.json", {"sweeps": [], "made": "soon"}), "plans/x.json: Invalid isoformat"),
-}
 
 
 @pytest.mark.parametrize("case", EDITS)
@@ -436,25 +264,6 @@ def test_no_trial_takes_the_record_of_another(
     assert (transferred.tree(target), transferred.stored(target)) == before
 
 
-def accepted(file: Path, folder: Path) -> bool:
-    """Returns whether an archive would be imported; fails where it is neither refused in a sentence nor readable."""
-    folder.mkdir()
-    try:
-        archive.unpack(file, folder, 1.0, forms.largest)
-        staged = OutputPaths(folder)
-        for trial in staged.trials.glob("*/"):
-            inspection.check(TrialPaths(trial))
-        for plan in staged.plan("").parent.glob("*.json"):
-            inspection.plan(plan)
-    except archive.ArchiveError:
-        return False
-    for one in status.read(staged):  # what reads any trial of a folder reads this one
-        wording.note(one.description, staged.root)
-    status.table(status.read(staged))
-    estimate.measured(staged)
-    return True
-
-
 def test_damage_anywhere_is_found_or_does_no_harm(good: Files, tmp_path: Path) -> None:
     """Whatever byte is changed, no other error than the refusal comes of it."""
     draws = random.Random(0)
@@ -467,9 +276,6 @@ def test_damage_anywhere_is_found_or_does_no_harm(good: Files, tmp_path: Path) -
             damaged[draws.randrange(len(damaged))] = draws.randrange(256)
         (tmp_path / "damaged.zip").write_bytes(damaged)
         accepted(tmp_path / "damaged.zip", tmp_path / str(number))
-
-
-STRANGE = [None, True, 0, -1, 2**70, 1.5, float("nan"), "", "x", "../x", [], [None], {}, {"x": None}, {"": {"": 0}}]
 
 
 def test_any_value_anywhere_is_read_or_refused(good: Files, tmp_path: Path) -> None:
@@ -485,13 +291,3 @@ def test_any_value_anywhere_is_read_or_refused(good: Files, tmp_path: Path) -> N
             forged.write(tmp_path / "strange.zip", good, add(f"T/{name}", content))
             read += accepted(tmp_path / "strange.zip", tmp_path / f"{name.replace('/', '-')}{number}")
     assert read < 60
-
-
-def exchanged(content: Any, draws: random.Random) -> Any:
-    """Returns JSON with one of its values exchanged."""
-    places = list(content) if isinstance(content, dict) else list(range(len(content)))
-    place = draws.choice(places)
-    inner = content[place]
-    deeper = isinstance(inner, dict | list) and inner and draws.random() < 0.7
-    content[place] = exchanged(inner, draws) if deeper else draws.choice(STRANGE)
-    return content

@@ -36,6 +36,8 @@ SHORT = (
     "dataset.train_images=4",
     "dataset.val_images=2",
     f"schedule.epochs={EPOCHS}",  # the rate falls after the third
+    "profile.model.backbone.base_channels=8",
+    "profile.model.neck.in_channels=[8,16,32,64]",
     "resources.gpus=0",
 )
 VARIANTS = {

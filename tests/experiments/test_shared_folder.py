@@ -5,6 +5,7 @@ import signal
 import time
 
 import harness
+import psutil
 import pytest
 from conftest import Fake, wait_for
 
@@ -15,7 +16,9 @@ def test_owner_that_slept_and_lost_leaves_the_trial_to_the_other(fake: Fake) -> 
     """Stopped for so long that another command took the trial; when it wakes, it ends and touches nothing."""
     first = fake.start({1: "go on"})
     wait_for(lambda: fake.began(1))
+    wait_for(lambda: "bbox/AP" in fake.runs(1)[0].data.metrics)  # else it might sleep with MLflow's file locked
     first.signal(signal.SIGSTOP)
+    wait_for(lambda: psutil.Process(first.process).status() == psutil.STATUS_STOPPED)
     claim = fake.folder(1) / "attempts" / "0001.json"
     os.utime(claim, (1, 1))
     second = fake.start({1: "go on"})

@@ -4,31 +4,19 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import harness
 import pytest
 import transferred
-from conftest import Fake, Preloaded, Swept, wait_for
+from conftest import Fake, Preloaded
 from filelock import FileLock
-from transferred import contents, edit_json, stored, tree
+from transferred import OutputFolder, contents, edit_json, folder, lose_supervisor, stored, sweeps, tree
 
-from analysis.__main__ import main as analysis
 from experiments import files, names
 from experiments.jobs import attempts
-from experiments.paths import TrialPaths
-from experiments.record import forms
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-OutputFolder = Callable[[], Path]
-
-
-@pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> transferred.Teller:
-    """Runs `python -m experiments`; returns exit code, stdout and stderr."""
-    return lambda *arguments, outputs: transferred.tell(capsys, *arguments, outputs=outputs)
 
 
 @pytest.fixture(scope="module")
@@ -43,84 +31,6 @@ def ended(preloaded: Preloaded, output_folder: OutputFolder, empty_store: Path) 
     shutil.copy(empty_store, outputs)
     assert transferred.main(["sync", "--output-dir", str(outputs)]) == 0
     return outputs
-
-
-def folder(outputs: Path, seed: int) -> Path:
-    (found,) = outputs.glob(f"trials/*-s{seed}-*")
-    return found
-
-
-def lose_supervisor(trial: Path) -> None:
-    """Has a trial's only attempt look as if its process had been shot when it ended."""
-    file = trial / "attempts" / "0001.json"
-    ended = json.loads(file.read_text())["ended"]
-    edit_json(file, status=None, reason=None, ended=None)
-    os.utime(file, (ended, ended))
-
-
-def test_nothing_is_lost_on_the_way(
-    swept: Swept, output_folder: OutputFolder, tell: transferred.Teller, preloaded: Preloaded, tmp_path: Path
-) -> None:
-    """Params, tags, metrics with times and steps, artifacts: all is equal, but for a configuration's own place."""
-    file, target = tmp_path / "study.zip", output_folder()
-    assert tell("export", "last", file, outputs=swept.outputs)[0] == 0
-    code, out, err = tell("import", file, outputs=target)
-    assert (code, err) == (0, "")
-    assert out.splitlines() == [
-        f"2 trials for {target}: 2 new",
-        f"2 trials are in MLflow as their folders have them: {harness.store(target)}",
-    ]
-
-    before, after = stored(swept.outputs), stored(target)
-    assert len(before) == 2
-    assert after == before
-    for run in after.values():
-        assert {"config.yaml", "detector.py", "log.txt", "journal.jsonl", "detections.npz"} <= run["artifacts"].keys()
-        assert len(run["metrics"]) > 20
-
-    tables = []
-    for outputs in (swept.outputs, target):
-        written = tmp_path / f"{len(tables)}.csv"
-        assert analysis(["table", "--tracking-uri", harness.store(outputs), "--out", str(written)]) == 0
-        tables.append(written.read_text())
-    assert tables[0] == tables[1]
-    assert tell("status", outputs=target) == tell("status", outputs=swept.outputs)
-    again = preloaded.run(*swept.arguments, f"output_dir={target}")
-    assert again.code == 0, again.stderr
-    assert [len(harness.attempts(trial)) for trial in target.glob("trials/*")] == [1, 1]
-    assert {key: run["metrics"] for key, run in stored(target).items()} == {
-        key: run["metrics"] for key, run in before.items()
-    }
-
-
-def test_all_but_checkpoints_and_what_is_of_this_machine_goes_along(
-    swept: Swept, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
-) -> None:
-    target = output_folder()
-    assert tell("export", "all", tmp_path / "all.zip", outputs=swept.outputs)[0] == 0
-    assert tell("import", tmp_path / "all.zip", outputs=target)[0] == 0
-    ours, theirs = tree(swept.outputs), tree(target)
-    stays = {"ending.json", "work", "data", "launches"}
-    goes = {name for name in ours if not stays & {*Path(name).parts}}
-    added = {f"trials/{trial.name}/imported.json" for trial in target.glob("trials/*")}
-    assert theirs.keys() - goes == added
-    assert goes - theirs.keys() == set()
-    differing = {Path(name).name for name in goes if ours[name] != theirs[name]}
-    assert differing == {"config.yaml"}
-    for config in target.glob("trials/*/config.yaml"):
-        here = swept.outputs / config.relative_to(target)
-        places = (str(swept.outputs), str(target))
-        assert config.read_text() == here.read_text().replace(*places)
-
-
-def test_every_file_of_a_trial_is_thought_of() -> None:
-    """A new one goes along, or is named here."""
-    paths = TrialPaths(Path("trial"))
-    names_of = {name for name, kind in vars(TrialPaths).items() if isinstance(kind, property)} - {"kept", "evaluated"}
-    stay = {name for name in names_of if not forms.travels(getattr(paths, name).name)}
-    assert stay == {"collected", "ending", "imported", "matching_lock", "stop", "work"}
-    numbered = (paths.provenance(1), paths.difference(12), paths.sources(3), paths.node_log("3"))
-    assert all(forms.travels(path.relative_to(paths.root).as_posix()) for path in numbered)
 
 
 def test_what_has_ended_goes_and_the_rest_is_named(
@@ -152,17 +62,6 @@ def test_who_was_shot_just_now_does_not_live_on_elsewhere(
     assert tell("import", tmp_path / "study.zip", outputs=target)[0] == 0
     assert attempts.state(folder(target, 3)) == attempts.INTERRUPTED
     assert sorted(run["status"] for run in stored(target).values()) == ["FAILED", "FINISHED", "KILLED"]
-
-
-def test_running_trials_stay(fake: Fake, tell: transferred.Teller, tmp_path: Path) -> None:
-    fake.start({1: "silent"})
-    wait_for(lambda: fake.began(1))
-    code, out, err = tell("export", "all", tmp_path / "study.zip", outputs=fake.outputs)
-    assert (code, out) == (2, "")
-    assert err == f"error: no trial of all in {fake.outputs} has ended and is whole; wait, or cancel what runs\n"
-    assert list(tmp_path.iterdir()) == []
-    tell("cancel", "s1-", outputs=fake.outputs)
-    fake.commands[0].wait()
 
 
 def test_unfinished_trial_begins_anew_here(
@@ -206,28 +105,6 @@ def test_twice_is_once(ended: Path, output_folder: OutputFolder, tell: transferr
     }
 
 
-def test_a_trial_that_went_on_replaces_what_it_was(
-    fake: Fake, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
-) -> None:
-    """And never the other way round."""
-    target = output_folder()
-    fake.run({1: "finish", 2: "error"})
-    tell("export", "last", tmp_path / "early.zip", outputs=fake.outputs)
-    fake.run({1: "finish", 2: "finish"}, "retry.failed=true")
-    tell("export", "last", tmp_path / "late.zip", outputs=fake.outputs)
-    assert tell("import", tmp_path / "early.zip", outputs=target)[1].startswith(f"2 trials for {target}: 2 new\n")
-    told = tell("import", tmp_path / "late.zip", outputs=target)[1]
-    assert told.startswith(f"2 trials for {target}: 1 further than before, 1 there already\n")
-    assert stored(target) == stored(fake.outputs)
-    assert [run["status"] for run in stored(target).values()] == ["FINISHED", "FINISHED"]
-    (aside,) = target.glob("replaced/*")
-    assert aside.name.startswith(f"{folder(target, 2).name}.")
-    before = tree(target)
-    told = tell("import", tmp_path / "early.zip", outputs=target)[1]
-    assert told.startswith(f"2 trials for {target}: 2 there already\n")
-    assert tree(target) == before
-
-
 def test_another_record_of_the_same_trial_is_refused(
     fake: Fake, ended: Path, tell: transferred.Teller, tmp_path: Path
 ) -> None:
@@ -251,56 +128,6 @@ def test_another_record_of_the_same_trial_is_refused(
     edit_json(folder(fake.outputs, 2) / "attempts" / "0001.json", reason="another")
     err = tell("import", tmp_path / "own.zip", outputs=fake.outputs)[2]
     assert err.startswith(f"error: {both} are in {fake.outputs} with another record; ")
-
-
-def test_a_trial_that_was_only_planned_here_gives_way(
-    fake: Fake, preloaded: Preloaded, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
-) -> None:
-    """It keeps its sweeps."""
-    target = output_folder()
-    harness.set_fates(target, {2: "error"})
-    planned = ("-m", *harness.TINY, "seed=2,1", "fail_fast=true", f"output_dir={target}")
-    assert preloaded.run(*planned, fake_training=True).code == 1
-    assert attempts.state(folder(target, 1)) == attempts.TO_DO
-    fake.run({1: "finish"})
-    tell("export", "last", tmp_path / "study.zip", outputs=fake.outputs)
-    asked = sweeps(target, 1) | sweeps(fake.outputs, 1)
-    told = tell("import", tmp_path / "study.zip", outputs=target)[1]
-    assert told.startswith(f"1 trials for {target}: 1 further than before\n")
-    assert attempts.state(folder(target, 1)) == names.FINISHED
-    assert len(asked) == 2
-    assert sweeps(target, 1) == asked
-
-
-def test_a_trial_belongs_to_the_sweeps_of_both_places(
-    fake: Fake, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
-) -> None:
-    """Of a sweep that both know, what was planned last counts."""
-    target = output_folder()
-    fake.run({1: "finish", 2: "finish"})
-    tell("export", "last", tmp_path / "two.zip", outputs=fake.outputs)
-    tell("import", tmp_path / "two.zip", outputs=target)
-    fake.run({1: "finish"})
-    (two,) = (sweep for sweep in sweeps(fake.outputs, 1) if sweep.endswith("seed=1,2"))
-    (one,) = sweeps(fake.outputs, 1) - {two}
-    assert sweeps(target, 1) == {two}
-    tell("export", "last", tmp_path / "one.zip", outputs=fake.outputs)
-    assert tell("import", tmp_path / "one.zip", outputs=target)[1].startswith(
-        f"1 trials for {target}: 1 there already\n"
-    )
-    tell("import", tmp_path / "two.zip", outputs=target)  # knows nothing of the other sweep
-    assert sweeps(target, 1) == {one, two}
-    assert {frozenset(harness.sweeps_of(run)) for run in harness.runs(target)} == {
-        frozenset({one, two}),
-        frozenset({two}),
-    }
-    assert stored(target) == stored(fake.outputs)
-    assert len(list(target.glob("plans/*.json"))) == 2
-
-
-def sweeps(outputs: Path, seed: int) -> set[str]:
-    tags = json.loads((folder(outputs, seed) / "trial.json").read_text())["sweeps"]
-    return {name for tag, name in tags.items() if tag.startswith(names.SWEEP)}
 
 
 def test_an_import_that_is_interrupted_leaves_whole_trials(

@@ -1,6 +1,7 @@
 """What tests of export and import share: the commands, and all that a store and a folder hold."""
 
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -81,3 +82,22 @@ def edit_json(path: Path, **changes: Any) -> None:
 
 
 Teller = Callable[..., Told]
+OutputFolder = Callable[[], Path]
+
+
+def folder(outputs: Path, seed: int) -> Path:
+    (found,) = outputs.glob(f"trials/*-s{seed}-*")
+    return found
+
+
+def lose_supervisor(trial: Path) -> None:
+    """Has a trial's only attempt look as if its process had been shot when it ended."""
+    file = trial / "attempts" / "0001.json"
+    ended = json.loads(file.read_text())["ended"]
+    edit_json(file, status=None, reason=None, ended=None)
+    os.utime(file, (ended, ended))
+
+
+def sweeps(outputs: Path, seed: int) -> set[str]:
+    tags = json.loads((folder(outputs, seed) / "trial.json").read_text())["sweeps"]
+    return {name for tag, name in tags.items() if tag.startswith(names.SWEEP)}
