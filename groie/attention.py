@@ -68,7 +68,7 @@ class RoIAttention(GeneralizedAttention):
     def _in_few_launches(self, x: Tensor) -> Tensor:
         """Returns what `forward` does, for GPUs: matrices that depend on parameters alone, then `mixed_in`."""
         cells, stride, heads = x.shape[3], self.kv_stride, self.num_heads
-        with torch.autocast("cuda", enabled=False):
+        with torch.autocast(x.device.type, enabled=False):
             # Energies straight from x, without queries: (column, head's key or row's key of a head, C).
             axes = torch.cat([self.appr_geom_fc_x.weight, self.appr_geom_fc_y.weight])
             table = offset_embedding(cells, stride, self.position_embedding_dim, axes.dtype, axes.device)

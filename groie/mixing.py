@@ -36,7 +36,7 @@ class _Mixed(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, energy: Tensor, value: Tensor, bias: Tensor, stride: int) -> Tensor:
         n, channels, side, _ = x.shape
         cells = x.permute(0, 2, 3, 1).contiguous()  # (N, row, column, C)
-        with torch.autocast("cuda", enabled=False):
+        with torch.autocast(x.device.type, enabled=False):
             energy, value = energy.to(x.dtype), value.to(x.dtype)
             weights = _weights(cells, energy, value.shape[0] // channels)
             out = cells.view(n, -1, channels) + bias.to(x.dtype)
@@ -51,7 +51,7 @@ class _Mixed(torch.autograd.Function):
         cells, energy, value, weights = ctx.saved_tensors
         n, side, _, channels = cells.shape
         heads = value.shape[0] // channels
-        with torch.autocast("cuda", enabled=False):
+        with torch.autocast(grad.device.type, enabled=False):
             to_x = grad.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format)
             given = to_x.view(n, -1, channels)
             keys = _keys(cells, ctx.stride)
@@ -71,7 +71,7 @@ class _Mixed(torch.autograd.Function):
             to_value = torch.mm(of_values.t(), keys)
             _by_column(to_x).baddbmm_(flat, energy)
             to_keys = torch.mm(of_values, value)
-            to_x[:, :: ctx.stride, :: ctx.stride] += to_keys.view(n, k, k, channels)
+            to_x[:, :: ctx.stride, :: ctx.stride].add_(to_keys.view(n, k, k, channels))
         exact = ctx.dtype
         return to_x.permute(0, 3, 1, 2), to_energy.to(exact), to_value.to(exact), to_bias.to(exact), None
 

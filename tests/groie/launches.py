@@ -20,7 +20,7 @@ class Launches(TorchDispatchMode):
         name = func.__name__.partition(".")[0]
         given = {t.untyped_storage().data_ptr() for t in tensors((args, kwargs))}
         view = any(t.untyped_storage().data_ptr() in given for t in tensors(found))
-        if name.endswith("_") or "out" in (kwargs or {}) or not (view or "empty" in name):
+        if tensors(found) and (name.endswith("_") or "out" in (kwargs or {}) or not (view or "empty" in name)):
             self.names.append(name)
         return found
 
