@@ -59,23 +59,18 @@ def row_of_two(cells, level, row, weight, x, channel, wide, WIDTH: tl.constexpr,
 
 
 @triton.jit
-def extent(low, high, scale, RULE: tl.constexpr):
+def extent(low, high, scale, rule):
     """Returns where a RoI begins on a level and how long it is there, on an axis, as groie/roi_align.py does."""
-    start = low * scale
-    if RULE == "aligned":
-        start = start - 0.5
-        return start, high * scale - 0.5 - start
-    if RULE == "v1":
-        return start, tl.maximum((high + 1) * scale - start, 0)
-    return start, tl.maximum(high * scale - start, 1)
+    start = low * scale - rule[0]
+    return start, tl.maximum((high + rule[1]) * scale - rule[0] - start, rule[2])
 
 
 @triton.jit
-def samples(step, RATIO: tl.constexpr, RULE: tl.constexpr):
+def samples(step, rule, RATIO: tl.constexpr):
     """Returns how many samples a bin has on an axis."""
     if RATIO:
         return RATIO
-    return tl.maximum(tl.ceil(step).to(tl.int32), 1 if RULE == "v1" else 0)
+    return tl.maximum(tl.ceil(step), rule[3]).to(tl.int32)
 
 
 @triton.jit(do_not_specialize=["images", "number"])
@@ -86,6 +81,7 @@ def pool(
     chosen,  # (N,) int64: the level of each RoI, read with CHOOSE
     heights,  # floats, as Triton compiles a kernel for each set of whole numbers that 16 divides
     widths,
+    rule,  # floats: cells that are taken off a start, pixels added to an end, the least length and number of samples
     images,
     number,  # N
     SCALES: tl.constexpr,  # of each level
@@ -93,7 +89,6 @@ def pool(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     RATIO: tl.constexpr,
-    RULE: tl.constexpr,
     ADD: tl.constexpr,
     CHOOSE: tl.constexpr,
     BACKWARD: tl.constexpr,
@@ -145,8 +140,8 @@ def pool(
             here = tl.load(chosen + n) == i
         if here:
             level += image.to(tl.int64) * height * width * WIDTH
-            start_x, length_x = extent(left, right, scale, RULE)
-            start_y, length_y = extent(top, bottom, scale, RULE)
+            start_x, length_x = extent(left, right, scale, rule)
+            start_y, length_y = extent(top, bottom, scale, rule)
             step_x, step_y = divided(length_x, COLUMNS), divided(length_y, ROWS)
             first_x = start_x + column.to(step_x.dtype) * step_x
             first_y = start_y + row.to(step_y.dtype) * step_y
@@ -160,7 +155,7 @@ def pool(
                 value = row_of_two(value, level, b * width, b0, x, channel, wide, WIDTH, BACKWARD)
                 value = row_of_two(value, level, (b + 1) * width, b1, x, channel, wide, WIDTH, BACKWARD)
             else:
-                of_x, of_y = samples(step_x, RATIO, RULE), samples(step_y, RATIO, RULE)
+                of_x, of_y = samples(step_x, rule, RATIO), samples(step_y, rule, RATIO)
                 for s in range(of_y):
                     y, y0, y1 = sample(first_y + divided((s + 0.5) * step_y, of_y), height)
                     y0, y1 = tl.where(good, divided(y0, of_y), 0), tl.where(good, divided(y1, of_y), 0)

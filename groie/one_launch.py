@@ -4,9 +4,9 @@ A GPU is done sooner than Python is with its preparations, so what is not the ke
 """
 
 import importlib.util
+import math
 from collections.abc import Sequence
 from functools import lru_cache
-from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -27,6 +27,9 @@ class Launch(NamedTuple):
 FORWARD = Launch(8, 128, 4)
 BACKWARD = Launch(16, 64, 4)
 SIDE = 64  # of a tile that is transposed
+
+# What makes the rules of groie/roi_align.py, see `kernels.pool`.
+RULES = {"v1": (0.0, 1.0, 0.0, 1.0), "legacy": (0.0, 0.0, 1.0, 0.0), "aligned": (0.5, 0.0, -math.inf, 0.0)}
 
 
 class Shapes(NamedTuple):
@@ -129,6 +132,7 @@ def _launch(
         rois if chosen is None else chosen,
         of_levels.heights,
         of_levels.widths,
+        RULES[grid.rule],
         images,
         count,
         SCALES=scales,
@@ -136,7 +140,6 @@ def _launch(
         ROWS=grid.rows,
         COLUMNS=grid.columns,
         RATIO=grid.ratio,
-        RULE=grid.rule,
         ADD=add,
         CHOOSE=chosen is not None,
         BACKWARD=backward,
@@ -176,7 +179,7 @@ def _shapes(*levels: torch.Size) -> Shapes:
     return Shapes(
         tuple(float(level[2]) for level in levels),
         tuple(float(level[3]) for level in levels),
-        [prod(level) for level in levels],
+        [math.prod(level) for level in levels],
         tuple(firsts),
     )
 
