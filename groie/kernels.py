@@ -76,7 +76,7 @@ def samples(step, rule, RATIO: tl.constexpr):
 @triton.jit(do_not_specialize=["images", "number"])
 def pool(
     levels,  # of each: (images, height, width, WIDTH), or its gradient
-    cells,  # (levels, N, C, ROWS, COLUMNS) or, with ADD, (N, C, ROWS, COLUMNS); in memory channels last, or as said here
+    cells,  # (levels, N, C, ROWS, COLUMNS) or, with ADD, (N, C, ROWS, COLUMNS); LAST says how in memory
     rois,  # (N, 5)
     chosen,  # (N,) int64: the level of each RoI, read with CHOOSE
     heights,  # floats, as Triton compiles a kernel for each set of whole numbers that 16 divides
@@ -97,34 +97,33 @@ def pool(
     CELLS: tl.constexpr,  # of a program
     CHANNELS: tl.constexpr,  # of a program
 ):
-    LEVELS: tl.constexpr = len(SCALES)
-    SIZE: tl.constexpr = ROWS * COLUMNS
-    blocks: tl.constexpr = (SIZE + CELLS - 1) // CELLS
+    size: tl.constexpr = ROWS * COLUMNS
+    blocks: tl.constexpr = (size + CELLS - 1) // CELLS
     exact: tl.constexpr = tl.float64 if DOUBLE else tl.float32
     n = tl.program_id(0) // blocks
     cell = tl.program_id(0) % blocks * CELLS + tl.arange(0, CELLS)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    wide, good = channel < WIDTH, cell < SIZE
+    wide, good = channel < WIDTH, cell < size
     image = tl.load(rois + n * 5).to(tl.int32)
     left, top = tl.load(rois + n * 5 + 1), tl.load(rois + n * 5 + 2)
     right, bottom = tl.load(rois + n * 5 + 3), tl.load(rois + n * 5 + 4)
     there = good[:, None] & wide[None, :]
     good = good & (image >= 0) & (image < images)
     row, column = cell // COLUMNS, cell % COLUMNS
-    place = cells + n.to(tl.int64) * (WIDTH * SIZE)
+    place = cells + n.to(tl.int64) * (WIDTH * size)
     if LAST:
         place = place + cell[:, None] * WIDTH + channel[None, :]
     else:
-        place = place + cell[:, None] + channel[None, :] * SIZE
-    of_level = number.to(tl.int64) * (WIDTH * SIZE)
+        place = place + cell[:, None] + channel[None, :] * size
+    of_level = number.to(tl.int64) * (WIDTH * size)
     if BACKWARD and ADD:
         value = tl.load(place, mask=there, other=0).to(exact)
     else:
         value = tl.zeros((CELLS, CHANNELS), exact)
-    for i in range(LEVELS):
+    for i in range(len(SCALES)):
         level, height, width = levels[0], heights[0], widths[0]
         scale = tl.full((), SCALES[0], left.dtype)
-        for other in tl.static_range(1, LEVELS):
+        for other in tl.static_range(1, len(SCALES)):
             level = tl.where(i == other, levels[other], level)
             height = tl.where(i == other, heights[other], height)
             width = tl.where(i == other, widths[other], width)

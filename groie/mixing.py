@@ -1,7 +1,7 @@
 """Attention within square RoIs in a few large products, for GPUs, where a small operation costs as much as a large one.
 
 RoIs are matrices of cells and channels. Queries, values and the projection are linear: energies come straight from x,
-and values are projected before they are mixed. The gradient is written out, to keep little for it and start few kernels.
+and values are projected before they are mixed. The gradient is written out: little is kept for it, and few kernels run.
 """
 
 from typing import Any
