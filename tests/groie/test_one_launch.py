@@ -45,14 +45,14 @@ def check(feats: Sequence[Tensor], rois: Tensor, ratio: int, rule: str, add: boo
     """Compares with the CPU's path, which other tests hold to mmcv's operator and to a slow loop."""
     grid = Grid(*OBLONG, ratio, rule)
     expected = pooling._Pool.apply(rois, grid, SCALES[: len(feats)], add, *feats)
-    weight = torch.randn_like(expected)
+    weight = torch.randn_like(expected).to(feats[0].dtype)
     moved = [feat.detach().to(DEVICE).requires_grad_() for feat in feats]
     found = one_launch.pool(rois.to(DEVICE), grid, SCALES[: len(feats)], add, *moved)
+    assert found.dtype == feats[0].dtype
     tolerance = CLOSE[feats[0].dtype]
-    torch.testing.assert_close(found.cpu(), expected, rtol=tolerance, atol=tolerance)
-    for ours, theirs in zip(
-        torch.autograd.grad(found, moved, weight.to(DEVICE)), torch.autograd.grad(expected, feats, weight), strict=True
-    ):
+    torch.testing.assert_close(found.cpu().to(expected.dtype), expected, rtol=tolerance, atol=tolerance)
+    wanted = torch.autograd.grad(expected, feats, weight.to(expected.dtype))
+    for ours, theirs in zip(torch.autograd.grad(found, moved, weight.to(DEVICE)), wanted, strict=True):
         assert ours.dtype == theirs.dtype
         assert ours.stride() == theirs.stride()
         torch.testing.assert_close(ours.cpu(), theirs, rtol=tolerance, atol=4 * tolerance)
