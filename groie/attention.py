@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from groie.mixing import in_few_launches, mixed_in
+
 VERTICAL_QUERIES = ("transposed", "own")
 
 
@@ -56,12 +58,29 @@ class RoIAttention(GeneralizedAttention):
         h, w = x.shape[2:]
         if self.vertical_query == "transposed" and h != w:
             raise ValueError(f"RoIs of {h}x{w} cells are not square; pool to a square or use vertical_query=own")
-        if x.is_cuda:
-            mixed = self._mixed_in_few_launches(x)
-        else:  # queries, weights and values are several times as large as x and quickly made again for the gradient
-            mixed = checkpoint(self._mixed, x, use_reentrant=False, preserve_rng_state=False)
+        if self.vertical_query == "transposed" and in_few_launches(x):
+            return self._in_few_launches(x)
+        # Queries, weights and values are several times as large as x and quickly made again for the gradient.
+        mixed = checkpoint(self._mixed, x, use_reentrant=False, preserve_rng_state=False)
         projection = self.proj_conv  # the gain in its weights: nothing of the RoIs' size is kept for gamma's gradient
         return functional.conv2d(mixed, self.gamma * projection.weight, self.gamma * projection.bias) + x
+
+    def _in_few_launches(self, x: Tensor) -> Tensor:
+        """Returns what `forward` does, for GPUs: matrices that depend on parameters alone, then `mixed_in`."""
+        cells, stride, heads = x.shape[3], self.kv_stride, self.num_heads
+        with torch.autocast(x.device.type, enabled=False):
+            # Energies straight from x, without queries: (column, head's key or row's key of a head, C).
+            axes = torch.cat([self.appr_geom_fc_x.weight, self.appr_geom_fc_y.weight])
+            table = offset_embedding(cells, stride, self.position_embedding_dim, axes.dtype, axes.device)
+            table = table.flatten(0, 1) / math.sqrt(2)
+            embedded = torch.mm(table, axes.t()).view(-1, heads, self.qk_embed_dim).transpose(0, 1)
+            query = self.query_conv.weight.view(heads, self.qk_embed_dim, -1)
+            energy = torch.bmm(embedded, query).view(heads, cells, -1, 2, x.shape[1]).permute(1, 3, 2, 0, 4)
+            # Values straight into what is added to x: (head, C, C).
+            projection = self.gamma * self.proj_conv.weight.view(-1, heads, self.v_dim).transpose(0, 1)
+            value = torch.bmm(projection, self.value_conv.weight.view(heads, self.v_dim, -1))
+            bias = self.gamma * self.proj_conv.bias
+            return mixed_in(x, energy.flatten(1, 3), value.flatten(0, 1), bias, stride)
 
     def _mixed(self, x: Tensor) -> Tensor:
         """Returns each cell's mean of the values, by its weights: (N, all heads' channels, h, w), channels last."""
@@ -78,42 +97,6 @@ class RoIAttention(GeneralizedAttention):
         weights = (of_v.unsqueeze(-1) * of_u.unsqueeze(-2)).view(n, self.num_heads, h * w, -1)
         mixed = torch.matmul(weights, value.transpose(2, 3))  # (N, head, cell, channel of the head)
         return mixed.transpose(1, 2).reshape(n, h, w, -1).permute(0, 3, 1, 2)
-
-    def _mixed_in_few_launches(self, x: Tensor) -> Tensor:
-        """Returns what `_mixed` does, for GPUs: few large products, and energies straight from x, without queries.
-
-        A query is a linear map of x, an energy one of the query: their product is one matrix for each place on an axis.
-        """
-        n, c, h, w = x.shape
-        cells = x.permute(0, 2, 3, 1)
-        value = self.value_conv(x[:, :, :: self.kv_stride, :: self.kv_stride])
-        value = value.flatten(2).unflatten(1, (self.num_heads, self.v_dim))  # (N, head, channel, key)
-        transposed = self.vertical_query == "transposed"
-        of_x = self._energy_weights(w, self.appr_geom_fc_x)  # (x, C, head * u)
-        of_y = self._energy_weights(h, self.appr_geom_fc_y)
-        by_column = cells.reshape(n * h, w, c).transpose(0, 1)  # (x, N * y, C)
-        if transposed:  # cell (y, x) asks with the query of (x, y), whose column is y
-            both = torch.bmm(by_column, torch.cat([of_x, of_y], dim=2).to(x.dtype)).view(w, n, h, -1)
-            along_x, along_y = both.split([of_x.shape[2], of_y.shape[2]], dim=3)
-            along_x = along_x.permute(1, 2, 0, 3)  # (N, y, x, head * u)
-            along_y = along_y.permute(1, 0, 2, 3)  # columns are y, rows x
-        else:
-            along_x = torch.bmm(by_column, of_x.to(x.dtype)).view(w, n, h, -1).permute(1, 2, 0, 3)
-            by_row = cells.transpose(1, 2).reshape(n * w, h, c).transpose(0, 1)
-            along_y = torch.bmm(by_row, of_y.to(x.dtype)).view(h, n, w, -1).permute(1, 0, 2, 3)
-        split = (self.num_heads, -1)
-        energies = along_y.unflatten(3, split).unsqueeze(5) + along_x.unflatten(3, split).unsqueeze(4)
-        weights = energies.permute(0, 3, 1, 2, 4, 5).flatten(4).flatten(2, 3).softmax(3)  # (N, head, cell, key)
-        mixed = torch.matmul(value, weights.to(value.dtype).transpose(2, 3))  # (N, head, channel, cell)
-        return mixed.view(n, self.num_heads * self.v_dim, h, w)
-
-    def _energy_weights(self, cells: int, projection: torch.nn.Linear) -> Tensor:
-        """Returns for each place on an axis the matrix (C, head * key) that makes energies of x."""
-        weight = projection.weight
-        table = offset_embedding(cells, self.kv_stride, self.position_embedding_dim, weight.dtype, weight.device)
-        embedded = (projection(table) / math.sqrt(2)).unflatten(-1, (self.num_heads, self.qk_embed_dim))
-        query = self.query_conv.weight.view(self.num_heads, self.qk_embed_dim, -1)
-        return torch.einsum("jkhd,hdc->jchk", embedded.to(query.dtype), query).flatten(2)
 
     def _along(self, query: Tensor, projection: torch.nn.Linear) -> Tensor:
         """Returns the energies on an axis, (j, head, key, N, i), of queries (N, i, j, C) at place j on that axis."""

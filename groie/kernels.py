@@ -59,23 +59,32 @@ def row_of_two(cells, level, row, weight, x, channel, wide, WIDTH: tl.constexpr,
 
 
 @triton.jit
+def extent(low, high, scale, rule):
+    """Returns where a RoI begins on a level and how long it is there, on an axis, as groie/roi_align.py does."""
+    start = low * scale - rule[0]
+    return start, tl.maximum((high + rule[1]) * scale - rule[0] - start, rule[2])
+
+
+@triton.jit
+def samples(step, rule, RATIO: tl.constexpr):
+    """Returns how many samples a bin has on an axis."""
+    if RATIO:
+        return RATIO
+    return tl.maximum(tl.ceil(step), rule[3]).to(tl.int32)
+
+
+@triton.jit(do_not_specialize=["images", "number"])
 def pool(
     levels,  # of each: (images, height, width, WIDTH), or its gradient
-    cells,  # (levels, N, C, ROWS, COLUMNS) or, with ADD, (N, C, ROWS, COLUMNS), with the strides below
+    cells,  # (levels, N, C, ROWS, COLUMNS) or, with ADD, (N, C, ROWS, COLUMNS); LAST says how in memory
     rois,  # (N, 5)
-    start,  # (levels, N, 2): where a RoI begins on x and y, in pixels of the level
-    step,  # (levels, N, 2): how long a bin is there
-    counts,  # (levels, N, 2) int32: samples of a bin, read with RATIO 0
     chosen,  # (N,) int64: the level of each RoI, read with CHOOSE
-    heights,
+    heights,  # floats, as Triton compiles a kernel for each set of whole numbers that 16 divides
     widths,
+    rule,  # floats: cells that are taken off a start, pixels added to an end, the least length and number of samples
     images,
     number,  # N
-    of_level,
-    of_roi,
-    of_cell,
-    of_channel,
-    LEVELS: tl.constexpr,
+    SCALES: tl.constexpr,  # of each level
     WIDTH: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -83,31 +92,43 @@ def pool(
     ADD: tl.constexpr,
     CHOOSE: tl.constexpr,
     BACKWARD: tl.constexpr,
+    LAST: tl.constexpr,  # whether cells are channels last
     DOUBLE: tl.constexpr,
     CELLS: tl.constexpr,  # of a program
     CHANNELS: tl.constexpr,  # of a program
 ):
-    blocks: tl.constexpr = (ROWS * COLUMNS + CELLS - 1) // CELLS
+    size: tl.constexpr = ROWS * COLUMNS
+    blocks: tl.constexpr = (size + CELLS - 1) // CELLS
     exact: tl.constexpr = tl.float64 if DOUBLE else tl.float32
     n = tl.program_id(0) // blocks
     cell = tl.program_id(0) % blocks * CELLS + tl.arange(0, CELLS)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    wide, good = channel < WIDTH, cell < ROWS * COLUMNS
+    wide, good = channel < WIDTH, cell < size
     image = tl.load(rois + n * 5).to(tl.int32)
+    left, top = tl.load(rois + n * 5 + 1), tl.load(rois + n * 5 + 2)
+    right, bottom = tl.load(rois + n * 5 + 3), tl.load(rois + n * 5 + 4)
+    there = good[:, None] & wide[None, :]
     good = good & (image >= 0) & (image < images)
     row, column = cell // COLUMNS, cell % COLUMNS
-    place = cells + n.to(tl.int64) * of_roi + cell[:, None] * of_cell + channel[None, :] * of_channel
-    there = good[:, None] & wide[None, :]
+    place = cells + n.to(tl.int64) * (WIDTH * size)
+    if LAST:
+        place = place + cell[:, None] * WIDTH + channel[None, :]
+    else:
+        place = place + cell[:, None] + channel[None, :] * size
+    of_level = number.to(tl.int64) * (WIDTH * size)
     if BACKWARD and ADD:
         value = tl.load(place, mask=there, other=0).to(exact)
     else:
         value = tl.zeros((CELLS, CHANNELS), exact)
-    for i in range(LEVELS):
+    for i in range(len(SCALES)):
         level, height, width = levels[0], heights[0], widths[0]
-        for other in tl.static_range(1, LEVELS):
+        scale = tl.full((), SCALES[0], left.dtype)
+        for other in tl.static_range(1, len(SCALES)):
             level = tl.where(i == other, levels[other], level)
             height = tl.where(i == other, heights[other], height)
             width = tl.where(i == other, widths[other], width)
+            scale = tl.where(i == other, tl.full((), SCALES[other], left.dtype), scale)
+        height, width = tl.cast(height, tl.int32), tl.cast(width, tl.int32)
         if not ADD:
             if BACKWARD:
                 value = tl.load(place + i * of_level, mask=there, other=0).to(exact)
@@ -118,10 +139,11 @@ def pool(
             here = tl.load(chosen + n) == i
         if here:
             level += image.to(tl.int64) * height * width * WIDTH
-            of_axis = (i * number + n) * 2
-            step_x, step_y = tl.load(step + of_axis), tl.load(step + of_axis + 1)
-            first_x = tl.load(start + of_axis) + column.to(step_x.dtype) * step_x
-            first_y = tl.load(start + of_axis + 1) + row.to(step_y.dtype) * step_y
+            start_x, length_x = extent(left, right, scale, rule)
+            start_y, length_y = extent(top, bottom, scale, rule)
+            step_x, step_y = divided(length_x, COLUMNS), divided(length_y, ROWS)
+            first_x = start_x + column.to(step_x.dtype) * step_x
+            first_y = start_y + row.to(step_y.dtype) * step_y
             if RATIO == 2:
                 x = sample_pair(first_x, step_x, width)
                 a, a0, a1, b, b0, b1 = sample_pair(first_y, step_y, height)
@@ -132,10 +154,7 @@ def pool(
                 value = row_of_two(value, level, b * width, b0, x, channel, wide, WIDTH, BACKWARD)
                 value = row_of_two(value, level, (b + 1) * width, b1, x, channel, wide, WIDTH, BACKWARD)
             else:
-                if RATIO:
-                    of_x, of_y = RATIO, RATIO
-                else:
-                    of_x, of_y = tl.load(counts + of_axis), tl.load(counts + of_axis + 1)
+                of_x, of_y = samples(step_x, rule, RATIO), samples(step_y, rule, RATIO)
                 for s in range(of_y):
                     y, y0, y1 = sample(first_y + divided((s + 0.5) * step_y, of_y), height)
                     y0, y1 = tl.where(good, divided(y0, of_y), 0), tl.where(good, divided(y1, of_y), 0)
@@ -148,9 +167,9 @@ def pool(
                         value = tap(value, level, pixel + width, y1 * x0, channel, wide, WIDTH, BACKWARD)
                         value = tap(value, level, pixel + width + 1, y1 * x1, channel, wide, WIDTH, BACKWARD)
         if not BACKWARD and not ADD:
-            tl.store(place + i * of_level, value, mask=(cell < ROWS * COLUMNS)[:, None] & wide[None, :])
+            tl.store(place + i * of_level, value, mask=there)
     if not BACKWARD and ADD:
-        tl.store(place, value, mask=(cell < ROWS * COLUMNS)[:, None] & wide[None, :])
+        tl.store(place, value, mask=there)
 
 
 @triton.jit
@@ -163,23 +182,30 @@ def divided(x, by):
 
 @triton.jit
 def transpose(
-    given,  # of each level: (images, rows, columns)
-    found,  # of each level: (images, columns, rows), of any floating type
-    rows,
-    columns,
-    firsts,  # the first program of each level, and the number of all
+    given,  # of each level: (images, channels, height, width), or with BACK (images, height, width, channels)
+    found,  # of each level: the other one, of any floating type
+    heights,  # floats, see `pool`
+    widths,
+    firsts,  # the first program of each level, and the number of all; floats
     LEVELS: tl.constexpr,
+    WIDTH: tl.constexpr,  # channels
+    BACK: tl.constexpr,
     SIDE: tl.constexpr,
 ):
-    """Transposes each image of each level: a program has SIDE rows and columns."""
+    """Brings each image of each level from channels first to channels last, or back: SIDE x SIDE numbers a program."""
     program = tl.program_id(0)
     for i in tl.static_range(LEVELS):
         if (program >= firsts[i]) & (program < firsts[i + 1]):
-            height, width = rows[i], columns[i]
-            down, across = tl.cdiv(height, SIDE), tl.cdiv(width, SIDE)
-            tile = program - firsts[i]
-            start = (tile // (down * across)).to(tl.int64) * height * width
-            row = tile // across % down * SIDE + tl.arange(0, SIDE)
+            pixels = tl.cast(heights[i], tl.int32) * tl.cast(widths[i], tl.int32)
+            if BACK:
+                height, width = pixels, WIDTH
+            else:
+                height, width = WIDTH, pixels
+            across = tl.cdiv(width, SIDE)
+            tiles = tl.cdiv(height, SIDE) * across
+            tile = program - tl.cast(firsts[i], tl.int32)
+            start = (tile // tiles).to(tl.int64) * pixels * WIDTH
+            row = tile % tiles // across * SIDE + tl.arange(0, SIDE)
             column = tile % across * SIDE + tl.arange(0, SIDE)
             values = tl.load(
                 given[i] + start + row[:, None] * width + column[None, :],

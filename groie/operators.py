@@ -91,11 +91,17 @@ def torchvision_ops() -> ModuleType:
 
 def backend() -> str:
     """Returns whose NMS and RoIAlign are used, as a trial's record keeps it."""
+    from groie import one_launch  # which imports mmcv's operators
+
     if sys.modules.get(PLACE) is not _SELF:
-        return f"mmcv {importlib.metadata.version('onedl-mmcv')}, compiled"
-    if torch.cuda.is_available():
-        return f"torchvision {importlib.metadata.version('torchvision')}"
-    return "groie"
+        used = f"mmcv {importlib.metadata.version('onedl-mmcv')}, compiled"
+    elif torch.cuda.is_available():
+        used = f"torchvision {importlib.metadata.version('torchvision')}"
+    else:
+        used = "groie"
+    if torch.cuda.is_available() and one_launch.available():
+        used += f"; RoIs pooled by Triton {importlib.metadata.version('triton')}"
+    return used
 
 
 def _align(

@@ -39,7 +39,7 @@ def uses_kernel(tensor: Tensor) -> bool:
 
 
 def pooled(layers: Sequence[RoIAlign], feats: Sequence[Tensor], rois: Tensor) -> Tensor:
-    """Returns RoI features (levels, N, C, h, w) in the RoIs' type, channels last in memory.
+    """Returns RoI features (levels, N, C, h, w), channels last; a CPU's have the RoIs' type, a GPU's the levels'.
 
     Args:
         layers: RoIAlign of each level, alike but for their scales.

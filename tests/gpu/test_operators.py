@@ -45,8 +45,14 @@ def test_modules_are_those_on_a_cpu(module: str) -> None:
     extractor = build(AGGREGATIONS[0], pre=MENU[module], post=MENU[module])
     feats, rois = pyramid(), random_regions(20)
     expected = extractor(feats, rois)
-    found = extractor.cuda()(on_gpu(*feats), rois.cuda())
+    weight = torch.randn_like(expected)
+    wanted = torch.autograd.grad(expected, [*feats, *extractor.parameters()], weight)
+    moved = on_gpu(*feats)
+    found = extractor.cuda()(moved, rois.cuda())
     assert torch.allclose(found.cpu(), expected, rtol=0, atol=1e-9)
+    grads = torch.autograd.grad(found, [*moved, *extractor.parameters()], weight.cuda())
+    for ours, theirs in zip(grads, wanted, strict=True):
+        torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -56,4 +62,6 @@ def test_half_precision_pools_in_float32(dtype: torch.dtype) -> None:
     found = extractor(feats, rois)
     exact = extractor([feat.double() for feat in feats], rois)
     assert found.dtype == dtype
+    (grad,) = torch.autograd.grad(found.sum(), feats[:1])
+    assert grad.dtype == dtype
     assert torch.allclose(found.double(), exact, rtol=2 * torch.finfo(dtype).eps, atol=2 * torch.finfo(dtype).eps)

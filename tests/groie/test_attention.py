@@ -5,11 +5,17 @@ import torch
 from mmcv.cnn.bricks import GeneralizedAttention
 from torch import Tensor
 
-from groie import RoIAttention
+from groie import RoIAttention, attention
 from tests.groie import reference
 from tests.groie.inputs import CHANNELS, assert_equal, gradients, randomize
 
 WIDE = 28  # channels: neither 6 nor 8 heads divide it, so some channels stay unused, as with the paper's 256 and 6
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["of_a_cpu", "of_a_gpu"])
+def _path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs on the path of a CPU and on a GPU's, which needs no GPU."""
+    monkeypatch.setattr(attention, "in_few_launches", lambda _: request.param)
 
 
 def roi_features(size: tuple[int, int], channels: int = CHANNELS) -> Tensor:

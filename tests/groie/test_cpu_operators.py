@@ -1,10 +1,13 @@
 """What stands in for mmcv's compiled operators: NMS and RoIAlign against slow loops, and what is missing."""
 
+import importlib.metadata
+import sys
+
 import pytest
 import torch
 from torch import Tensor
 
-from groie import nms, operators
+from groie import nms, one_launch, operators
 from tests.groie import reference
 from tests.groie.inputs import OBLONG, STRIDES, assert_equal, pyramid, random_regions
 
@@ -68,3 +71,19 @@ def test_what_is_missing_says_its_name_and_the_remedy() -> None:
             pool_mode=0,
             aligned=True,
         )
+
+
+@pytest.mark.parametrize(
+    ("gpu", "triton", "told"),
+    [
+        (False, True, "groie"),
+        (True, False, "torchvision 1.2"),
+        (True, True, "torchvision 1.2; RoIs pooled by Triton 1.2"),
+    ],
+)
+def test_record_names_whose_operators_run(gpu: bool, triton: bool, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, operators.PLACE, operators)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(one_launch, "available", lambda: triton)
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "1.2")
+    assert operators.backend() == told

@@ -45,36 +45,44 @@ def check(feats: Sequence[Tensor], rois: Tensor, ratio: int, rule: str, add: boo
     """Compares with the CPU's path, which other tests hold to mmcv's operator and to a slow loop."""
     grid = Grid(*OBLONG, ratio, rule)
     expected = pooling._Pool.apply(rois, grid, SCALES[: len(feats)], add, *feats)
-    weight = torch.randn_like(expected)
+    weight = torch.randn_like(expected).to(feats[0].dtype)
     moved = [feat.detach().to(DEVICE).requires_grad_() for feat in feats]
     found = one_launch.pool(rois.to(DEVICE), grid, SCALES[: len(feats)], add, *moved)
+    assert found.dtype == feats[0].dtype
     tolerance = CLOSE[feats[0].dtype]
-    torch.testing.assert_close(found.cpu(), expected, rtol=tolerance, atol=tolerance)
-    for ours, theirs in zip(
-        torch.autograd.grad(found, moved, weight.to(DEVICE)), torch.autograd.grad(expected, feats, weight), strict=True
-    ):
+    torch.testing.assert_close(found.cpu().to(expected.dtype), expected, rtol=tolerance, atol=tolerance)
+    wanted = torch.autograd.grad(expected, feats, weight.to(expected.dtype))
+    for ours, theirs in zip(torch.autograd.grad(found, moved, weight.to(DEVICE)), wanted, strict=True):
         assert ours.dtype == theirs.dtype
         assert ours.stride() == theirs.stride()
         torch.testing.assert_close(ours.cpu(), theirs, rtol=tolerance, atol=4 * tolerance)
 
 
-def some(count: int = 2) -> Tensor:
-    """Returns a few RoIs: random ones, outside the image, without a size, of the whole image."""
-    return torch.cat(
-        [random_regions(count), regions("outside")[::2], regions("degenerate")[:2], regions("whole_image")]
-    )
+def some(count: int = 1) -> Tensor:
+    """Returns a few RoIs: random ones, outside the image, without a size."""
+    return torch.cat([random_regions(count), regions("outside")[:1], regions("degenerate")[:1]])
 
 
-@pytest.mark.parametrize("add", [True, False])
-@pytest.mark.parametrize("ratio", [0, 1, 2, 3])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("rule", "ratio", "add"),
+    [
+        ("v1", 0, True),
+        ("v1", 2, False),
+        ("legacy", 0, False),
+        ("legacy", 2, True),
+        ("aligned", 0, True),
+        ("aligned", 1, False),
+        ("aligned", 2, True),
+        ("aligned", 3, True),
+    ],
+)
 def test_is_what_a_cpu_pools(rule: str, ratio: int, add: bool) -> None:
     check(pyramid(dtype=torch.float32), some().float(), ratio, rule, add)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_samples_fall_on_the_same_side_of_every_border(rule: str) -> None:
-    check(pyramid(), regions("borders")[::4], 2, rule, True)
+    check(pyramid(), regions("borders")[::12], 2, rule, True)
 
 
 @pytest.mark.parametrize("rule", ["v1", "legacy"])
@@ -89,8 +97,7 @@ def test_levels_of_half_precision_are_added_in_float32(dtype: torch.dtype) -> No
     check(pyramid(dtype=dtype), some().float(), 2, "aligned", True)
 
 
-@pytest.mark.parametrize("channels", [3, 8, 20])
-@pytest.mark.parametrize("levels", [1, 3, 5])
+@pytest.mark.parametrize(("levels", "channels"), [(1, 3), (3, 20), (5, 8)])
 def test_any_number_of_levels_and_channels(levels: int, channels: int) -> None:
     feats = [torch.randn(3, channels, 24 // (1 + i), 40 // (1 + i), requires_grad=True) for i in range(levels)]
     grid, rois = Grid(*OBLONG, 2, "aligned"), some(1).float()
