@@ -5,8 +5,12 @@ A GPU is done sooner than Python is with its preparations, so what is not the ke
 
 import importlib.util
 import math
+import os
+import shutil
+import sysconfig
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -43,8 +47,13 @@ class Shapes(NamedTuple):
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Returns whether Triton is installed, as it is with torch's CUDA builds."""
-    return importlib.util.find_spec("triton") is not None
+    """Returns whether Triton can launch kernels here.
+
+    It comes with torch's CUDA builds, and at first use builds a launcher with a C compiler and Python's headers.
+    """
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    return importlib.util.find_spec("triton") is not None and bool(compiler) and headers.exists()
 
 
 def pool(

@@ -1,5 +1,6 @@
 """How many operations an extractor asks a GPU for, forward and backward: the host is slower there than the GPU."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,3 +66,20 @@ def test_is_a_few_launches(
     assert kernels == 2 * [*copied, "_launch", "_launch", *copied]
     assert all(feat.grad is not None and feat.grad.dtype == dtype for feat in feats)
     assert all(feat.grad.is_contiguous(memory_format=layout) for feat in feats)
+
+
+def test_without_a_compiler_torchvision_pools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Triton builds a launcher when it is first used."""
+    monkeypatch.setattr(one_launch.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(one_launch.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    (tmp_path / "Python.h").touch()
+    found = {"gcc": "/usr/bin/gcc"}
+    monkeypatch.setattr(one_launch.shutil, "which", found.get)
+    assert one_launch.available()
+    found.clear()
+    assert not one_launch.available()
+    monkeypatch.setenv("CC", "cc")
+    assert one_launch.available()
+    (tmp_path / "Python.h").unlink()
+    assert not one_launch.available()
