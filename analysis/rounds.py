@@ -124,7 +124,7 @@ def of(study: Study, part: Part, name: str) -> Rounds | None:
                 found[variant, seed] = max(0, int(seed) + 1 - rules.first)
         made = _milliseconds(rules.made)
         return Rounds(found, rules, sum(moment < made for moment in _last_moments(study, runs.values(), name)))
-    by_hand = Rounds(_by_hand(study, part, runs, name), None)
+    by_hand = Rounds(_by_hand(study, runs, name), None)
     return by_hand if by_hand.count > 1 else None
 
 
@@ -198,10 +198,9 @@ def _rules(runs: Mapping[Trial, Run]) -> Recorded | None:
     return seeds.earliest(*of_all) if of_all else None
 
 
-def _by_hand(study: Study, part: Part, runs: Mapping[Trial, Run], name: str) -> dict[Trial, int]:
+def _by_hand(study: Study, runs: Mapping[Trial, Run], name: str) -> dict[Trial, int]:
     """Returns rounds by when each trial was asked for: one more where a result came in between."""
-    key = names.ASKED + names.sweep_key(part.sweep)
-    asked = {trial: _milliseconds(run.tags.get(key)) for trial, run in runs.items()}
+    asked = {trial: _first_asked(run) for trial, run in runs.items()}
     shown = sorted(_last_moments(study, runs.values(), name))
     found: dict[Trial, int] = {}
     number, since = 0, -np.inf
@@ -219,6 +218,12 @@ def _last_moments(study: Study, runs: Iterable[Run], name: str) -> list[float]:
     return [max(point.timestamp for point in points) for points in histories if points]
 
 
-def _milliseconds(moment: str | None) -> float:
-    """Returns ms since 1970; of a trial that does not say when it was asked for, before all others."""
-    return datetime.fromisoformat(moment).timestamp() * 1000 if moment else -np.inf
+def _first_asked(run: Run) -> float:
+    """Returns when a trial was first asked for, by whatever sweep; where nothing says so, before all others."""
+    moments = [_milliseconds(text) for tag, text in run.tags.items() if tag.startswith(names.ASKED)]
+    return min(moments, default=-np.inf)
+
+
+def _milliseconds(moment: str) -> float:
+    """Returns ms since 1970."""
+    return datetime.fromisoformat(moment).timestamp() * 1000

@@ -19,7 +19,7 @@ from experiments.paths import OutputPaths
 from experiments.planning import folders, output_folder, overrides, plan, rules, shown, sweep
 from experiments.planning.compose import Compose
 from experiments.planning.plan import Entry, Plan
-from experiments.record import rounds
+from experiments.record import described, rounds
 from experiments.seeds import Rules
 from hydra_plugins import _seed_decisions
 from hydra_plugins._seed_decisions import Decided
@@ -116,6 +116,7 @@ class Rounds:
         decided: tuple[Decided, ...] = ()
         if not self._part(reached).to_run:
             dry = self.whole.settings["dry_run"]
+            self._join(self._part(reached), dry)
             decided = _seed_decisions.of(self.whole, {one: kept.rules for one, kept in self.agreed.items()}, dry)
             pairs = [one.pair for one in decided if one.decision.state == OPEN and {*one.pair} <= self._rows.keys()]
             held = {one for pair in pairs for one in pair if self._is_held(one)}
@@ -158,9 +159,30 @@ class Rounds:
 
     def freeze(self, turn: Turn) -> None:
         """Makes trials that were begun members of the sweeps and gives them the rules, where no round does so."""
-        begun = [entry for entry in turn.reached.entries if not entry.runs and entry.state != attempts.TO_DO]
-        if begun:
-            folders.freeze(replace(turn.reached, entries=tuple(begun)))
+        self._freeze([one for one in turn.reached.entries if not one.runs and one.state != attempts.TO_DO])
+
+    def _join(self, reached: Plan, dry: bool) -> None:
+        """Makes finished trials of other sweeps members of these, which are read by their members.
+
+        Raises UserError in a dry run, which writes nothing.
+        """
+        tags = [names.RULES + names.sweep_key(one) for one in self.whole.sweeps]
+        finished = [one for one in reached.entries if one.state == names.FINISHED]
+        strangers = [
+            one
+            for one in finished
+            if not any(tag in described.without_record(one.trial.paths)["sweeps"] for tag in tags)
+        ]
+        if strangers and dry:
+            raise UserError(
+                f"{len(strangers)} finished trials become part of this sweep first; give the command without dry_run, "
+                "which trains only what is open"
+            )
+        self._freeze(strangers)
+
+    def _freeze(self, entries: list[Entry]) -> None:
+        if entries:
+            folders.freeze(replace(self.whole, entries=tuple(entries)))
 
     def ends_at_first_failure(self, turn: Turn) -> bool:
         """Returns whether a round left a trial that is not finished, where that is to stop everything."""

@@ -1,8 +1,8 @@
 """From our resolved configuration to MMEngine's `Config`: data, schedule and record here, the model in `detector`."""
 
+from importlib import resources
 from pathlib import Path
 
-import mmdet
 from mmengine.config import Config
 
 from experiments.data.datasets import Split
@@ -43,7 +43,7 @@ def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPath
 def base_config(config: Settings) -> Config:
     """Returns MMDetection's own config of the trial's architecture."""
     # as mmengine.hub.get_config does, which first reads a hundred files on weights: a second
-    return Config.fromfile(Path(mmdet.__file__).parent / ".mim" / "configs" / config["architecture"]["base"])
+    return Config.fromfile(Path(str(resources.files("mmdet"))) / ".mim" / "configs" / config["architecture"]["base"])
 
 
 def _set_data(cfg: Config, config: Settings, splits: dict[str, Split], processes: int) -> None:

@@ -36,7 +36,8 @@ class Automatic:
         """Starts the command; `fates` are of trials with a part of their name."""
         (self.outputs / "precisions.json").write_text(json.dumps(PRECISIONS))
         (self.outputs / "fates.json").write_text(json.dumps(fates or {}))
-        arguments = (*harness.TINY, f"pre={','.join(modules)}", "seed=auto", f"output_dir={self.outputs}", *more)
+        seeds = () if any(word.startswith("seed=") for word in more) else ("seed=auto",)
+        arguments = (*harness.TINY, f"pre={','.join(modules)}", *seeds, f"output_dir={self.outputs}", *more)
         self.fake.commands.append(self.fake.preloaded.start("-m", *arguments, fake_training=True))
         return self.fake.commands[-1]
 
