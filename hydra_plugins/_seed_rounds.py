@@ -6,6 +6,7 @@ underscore keeps Hydra from importing this with its plugins.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from experiments.paths import OutputPaths
 from experiments.planning import folders, output_folder, overrides, plan, rules, shown, sweep
 from experiments.planning.compose import Compose
 from experiments.planning.plan import Entry, Plan
+from experiments.reading import DamagedError
 from experiments.record import described, rounds
 from experiments.seeds import Rules
 from hydra_plugins import _seed_decisions
@@ -166,13 +168,8 @@ class Rounds:
 
         Raises UserError in a dry run, which writes nothing.
         """
-        tags = [names.RULES + names.sweep_key(one) for one in self.whole.sweeps]
-        finished = [one for one in reached.entries if one.state == names.FINISHED]
-        strangers = [
-            one
-            for one in finished
-            if not any(tag in described.without_record(one.trial.paths)["sweeps"] for tag in tags)
-        ]
+        tags = {names.RULES + names.sweep_key(one) for one in self.whole.sweeps}
+        strangers = [one for one in reached.entries if one.state == names.FINISHED and not tags & _tags(one)]
         if strangers and dry:
             raise UserError(
                 f"{len(strangers)} finished trials become part of this sweep first; give the command without dry_run, "
@@ -218,3 +215,10 @@ class Rounds:
             if entry.trial.seed < counts[entry.trial.variant_id] or entry.trial.trial_id in self.launched
         ]
         return replace(self.whole, entries=tuple(entries))
+
+
+def _tags(entry: Entry) -> set[str]:
+    """Returns the tags of a trial's sweeps; none where `trial.json` does not say, which is then written again."""
+    with suppress(DamagedError):
+        return set(described.without_record(entry.trial.paths)["sweeps"])
+    return set()

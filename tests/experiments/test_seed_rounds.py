@@ -66,6 +66,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     found = World(tmp_path / "outputs")
     monkeypatch.setattr(plan, "looked_at_again", found.look)
     monkeypatch.setattr(_seed_decisions, "of", found.decide)
+    monkeypatch.setattr(_seed_rounds.folders, "freeze", lambda planned: None)  # finished trials have no folders here
     with initialize_config_dir(str(harness.ROOT / "conf"), version_base="1.3"):
         yield found
 
