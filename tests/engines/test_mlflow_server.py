@@ -28,7 +28,15 @@ EPOCHS = 5
 TRIAL = ("seed=0", f"schedule.epochs={EPOCHS}")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # the last bits of a sum follow the number of threads
 # how tags begin that tell of a time or of one folder
-OF_ONE_RECORD = (names.RECORD, names.PLANNED, names.ASKED, names.SETTLED, names.WRITTEN, "commit", "mlflow.note.content")
+OF_ONE_RECORD = (
+    names.RECORD,
+    names.PLANNED,
+    names.ASKED,
+    names.SETTLED,
+    names.WRITTEN,
+    "commit",
+    "mlflow.note.content",
+)
 
 
 @pytest.fixture(scope="module")
