@@ -1,6 +1,5 @@
 """Which comparisons of a study are decided, and what the others still need."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +8,9 @@ from scipy import stats
 from analysis.evidence import Line, evidence
 from analysis.stats import Interval
 from analysis.study import Progress, Study
-from experiments.seeds import Rules
+from experiments.seeds import OPEN, Rules
 
-OPEN, DIFFERENT, EQUIVALENT, IMAGES = "open", "different", "equivalent", "limited by images"
+DIFFERENT, EQUIVALENT, IMAGES = "different", "equivalent", "limited by images"
 MOST = "not decided"  # at seeds.most
 
 
@@ -89,13 +88,3 @@ def limited_by_images(line: Line, matters: float | None) -> bool:
     if of_images <= distance + of_seeds:
         return False
     return matters is None or of_images + max(0.0, distance - of_seeds) >= matters / 100
-
-
-def seeds_wanted(decisions: Iterable[Decision]) -> dict[str, int]:
-    """Returns how many seeds the rows of open comparisons need for their next look, by variant; baselines included."""
-    found: dict[str, int] = {}
-    for one in decisions:
-        if one.state == OPEN:
-            for variant in (one.variant_id, one.baseline_id):
-                found[variant] = max(found.get(variant, 0), one.seeds + 1)
-    return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import figures, looks
-from analysis.decisions import limited_by_images
+from analysis.decisions import IMAGES, MOST, limited_by_images
 from analysis.errors import AnalysisError
 from analysis.evidence import NONE_THAT_MATTERS, Evidence, Line
 from analysis.figures import Heading
@@ -28,7 +28,7 @@ class Strip:
     against: str
     look: Look
     intervals: tuple[Interval, ...]
-    outcome: str  # "different", "open", ...
+    outcome: str  # "better", "not decided", ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _outcome(line: Line, matters: float | None) -> str:
         return "better" if line.difference and line.difference.estimate > 0 else "worse"
     if line.equivalent:
         return NONE_THAT_MATTERS
-    return "limited by images" if limited_by_images(line, matters) else "not decided"
+    return IMAGES if limited_by_images(line, matters) else MOST
 
 
 def reach(found: Strips) -> tuple[float, float]:

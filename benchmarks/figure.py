@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """What ours takes and what the peer takes, measured in the same run: seconds, or what `unit` says"""
+    """What ours takes and what the peer takes, measured in the same run: seconds, or what `unit` says."""
 
     name: str
     ours: float

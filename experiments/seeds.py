@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 MOST = 100  # seeds of a row
+OPEN = "open"  # the state of a comparison that more seeds may decide
 KEPT = 20  # budgets that a tag remembers, the last ones: MLflow takes 8000 characters
 FIXED = ("first", "most", "alpha")  # what the decisions rest on: not changed once they are made
 

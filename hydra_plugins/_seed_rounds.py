@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from analysis.decisions import OPEN
 from experiments import names
 from experiments.display import console
 from experiments.errors import UserError
@@ -22,7 +21,7 @@ from experiments.planning.compose import Compose
 from experiments.planning.plan import Entry, Plan
 from experiments.reading import DamagedError
 from experiments.record import described, rounds
-from experiments.seeds import Rules
+from experiments.seeds import OPEN, Rules
 from hydra_plugins import _seed_decisions
 from hydra_plugins._seed_decisions import Decided
 

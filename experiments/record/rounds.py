@@ -15,8 +15,7 @@ from experiments import files, names
 from experiments.declared import words
 from experiments.paths import OutputPaths
 from experiments.reading import DamagedError, of_json
-
-OPEN = "open"  # the state of a comparison that more seeds may decide
+from experiments.seeds import OPEN
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from drawn import typed
 from simulated import studies, until_decided
 
 from analysis import render, rounds
-from analysis.decisions import DIFFERENT, EQUIVALENT, IMAGES, MOST, OPEN, decide, limited_by_images, seeds_wanted
+from analysis.decisions import DIFFERENT, EQUIVALENT, MOST, decide, limited_by_images
 from analysis.evidence import Evidence, Line, evidence
 from analysis.spread import Spread
 from analysis.stats import Noise
 from analysis.study import Study
-from experiments.seeds import Recorded, Rules
+from experiments.seeds import OPEN, Recorded, Rules
 
 RULES = Recorded.of(Rules(), "2026-11-01T12:00:00+00:00")
 FAR, NEAR = [0.40, 0.401, 0.402, 0.399, 0.4], [0.30, 0.302, 0.301, 0.3, 0.299]
@@ -60,11 +60,6 @@ def test_states() -> None:
     assert decided(rows) == [("far", DIFFERENT, 3), ("same", EQUIVALENT, 3), ("near", OPEN, 3), ("begun", OPEN, 0)]
     rules = Recorded.of(Rules(most=3), RULES.made)
     assert decided(rows, rules)[2] == ("near", MOST, 3)
-
-
-def test_open_rows_and_their_baselines_want_another_seed() -> None:
-    study = of_rows({"baseline": NEAR[:3], "far": FAR[:3], "near": [0.301, 0.3, 0.3]})
-    assert seeds_wanted(decide(study, RULES.rules, render.progress)) == {"baseline": 4, "near": 4}
 
 
 def test_what_matters_little_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,4 +143,3 @@ def test_a_row_that_images_limit(of_images: float, difference: float, matters: f
     assert line.difference is not None
     near: Line = replace(line, spread=spread, difference=replace(line.difference, estimate=difference))
     assert limited_by_images(near, matters) == limited
-    assert IMAGES == "limited by images"
