@@ -63,7 +63,7 @@ lock: setup ## Resolve all packages again, into uv.lock and constraints.txt; UPG
 	} > constraints.txt
 
 ui: setup ## Open MLflow on the recorded runs, on this machine only
-	@.venv/bin/python -m experiments.record.serving ui
+	@.venv/bin/python -m experiments.mlflow_store.serving ui
 
 server: setup ## Serve MLflow's runs in a database to several machines: MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://...
-	@.venv/bin/python -m experiments.record.serving server
+	@.venv/bin/python -m experiments.mlflow_store.serving server

@@ -18,13 +18,14 @@ from omegaconf import DictConfig
 
 sys.path.insert(0, str(Path(__file__).parent))  # where Python itself puts it, but for PYTHONSAFEPATH
 
-from experiments.errors import CONF, report
+from experiments.command import report
+from experiments.errors import CONF
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def run(config: DictConfig) -> str:
     """Runs the planned trial in `config.trial_dir` in processes of its own and returns its state."""
-    from experiments.jobs.launch import run_trial
+    from experiments.jobs.supervise import run_trial
 
     return run_trial(Path(config.trial_dir), Path(config.launch_dir))
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.errors import AnalysisError
-from analysis.metrics import COCO_NAMES, METRICS, coco_block
+from analysis.read.metrics import COCO_NAMES, METRICS, coco_block
 from experiments import names
 from experiments.parsers import Parser, path
 from experiments.sentences import sentence
 
 if TYPE_CHECKING:
-    from analysis.study import Study
-    from analysis.tables import Table
+    from analysis.read.study import Study
+    from analysis.tables.ablation import Table
 
 
 TABLE_FORMATS = (".md", ".csv", ".tex", ".html")
@@ -99,9 +99,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return run(arguments)
     except AnalysisError as error:
-        from analysis import origin
+        from analysis.read import place
 
-        print(f"error: {sentence(origin.place(arguments).localized(error))}", file=sys.stderr)
+        print(f"error: {sentence(place.place(arguments).localized(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -113,39 +113,48 @@ def main(argv: list[str] | None = None) -> int:
 def _table(arguments: argparse.Namespace) -> int:
     from functools import partial
 
-    from analysis import alike, declarations, render, tables
+    from analysis import terminal
+    from analysis.read import declarations
+    from analysis.statistics import noise_groups
+    from analysis.tables import ablation
 
     asked = arguments.sweep if arguments.number is None else declarations.numbered(arguments.number)
     if arguments.detail:
         return _detailed_table(arguments, asked)
     found = _recorded(arguments, asked, COCO_NAMES)
     part = found.whole
-    table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration, partial(alike.noises, found))
+    table = ablation.ablation_table(
+        part.sweep, part.lines, found.metrics, part.declaration, partial(noise_groups.noises, found)
+    )
     _print(table, arguments, found)
     if arguments.out:
-        print(render.write_table(table, arguments.out))
+        print(terminal.write_table(table, arguments.out))
     return 0
 
 
 def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
     from functools import partial
 
-    from analysis import alike, costs, details, evidence, factors, render, tables
+    from analysis import terminal
+    from analysis.statistics import evidence, factors, noise_groups
+    from analysis.tables import ablation, costs, full
 
     found = _study(arguments, asked)
     part, known = found.whole, costs.costs(found)
-    table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration, partial(alike.noises, found))
-    _print(tables.with_published(table, part.declaration), arguments, found)
-    sure = [one for kind in table.blocks if (one := evidence.evidence(found, part, kind, render.progress))]
+    table = ablation.ablation_table(
+        part.sweep, part.lines, found.metrics, part.declaration, partial(noise_groups.noises, found)
+    )
+    _print(ablation.with_published(table, part.declaration), arguments, found)
+    sure = [one for kind in table.blocks if (one := evidence.evidence(found, part, kind, terminal.progress))]
     for one in sure:
-        render.print_evidence(one)
-    render.print_costs(known)
+        terminal.print_evidence(one)
+    terminal.print_costs(known)
     if grid := factors.of_modules(found.trials, found.metrics, coco_block("bbox")[0]):
-        render.print_effects(grid)
+        terminal.print_effects(grid)
     if arguments.out and sure:
-        print(render.write_details(details.details(part, table, sure, known), arguments.out))
+        print(terminal.write_details(full.details(part, table, sure, known), arguments.out))
     elif arguments.out:
-        print(render.write_table(table, arguments.out))
+        print(terminal.write_table(table, arguments.out))
     return 0
 
 
@@ -153,15 +162,18 @@ def _print(table: "Table", arguments: argparse.Namespace, found: "Study") -> Non
     """Prints a table, with a command for what is not run yet that holds here; in a file it holds anywhere."""
     from dataclasses import replace
 
-    from analysis import origin, render
+    from analysis import terminal
+    from analysis.read import place
 
-    render.print_table(replace(table, rest=origin.place(arguments, found.runs).localized(table.rest)))
+    terminal.print_table(replace(table, rest=place.place(arguments, found.runs).localized(table.rest)))
 
 
 def _figure(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from analysis import declarations, figures, looks, render, study
+    from analysis import terminal
+    from analysis.figures import curves, styles
+    from analysis.read import declarations, study
 
     asked, kind = (arguments.sweep, "bbox") if arguments.number is None else declarations.drawn(arguments.number)
     if arguments.seeds:
@@ -170,42 +182,48 @@ def _figure(arguments: argparse.Namespace) -> int:
     found = _recorded(arguments, asked, (metric,))
     part = found.whole
     path = arguments.out or Path("outputs", "figures", f"{study.file_name(part.sweep)}.png")
-    look_of = looks.of(replace(found, sweep=declarations.whole(found.sweep)).parts)
-    drawn = figures.curves(part.sweep, part.lines, found.metrics, metric, part.declaration, look_of)
-    print(render.write_figure(drawn, path))
+    look_of = styles.of(replace(found, sweep=declarations.whole(found.sweep)).parts)
+    drawn = curves.curves(part.sweep, part.lines, found.metrics, metric, part.declaration, look_of)
+    print(terminal.write_figure(drawn, path))
     return 0
 
 
 def _figure_of_seeds(arguments: argparse.Namespace, asked: str, kind: str) -> int:
-    from analysis import evidence, looks, render, strips, study
+    from analysis import terminal
+    from analysis.figures import strips, styles
+    from analysis.read import study
+    from analysis.statistics import evidence
 
     found = _study(arguments, asked)
     part = found.whole
-    known = evidence.evidence(found, part, kind, render.progress)
+    known = evidence.evidence(found, part, kind, terminal.progress)
     if known is None:
         raise AnalysisError(f"no finished trial of sweep {part.sweep!r}; wait for one")
     path = arguments.out or Path("outputs", "figures", f"{study.file_name(part.sweep)}-seeds.png")
-    print(render.write_figure(strips.strips(part, known, looks.of([part])), path))
+    print(terminal.write_figure(strips.strips(part, known, styles.of([part])), path))
     return 0
 
 
 def _recorded(arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]) -> "Study":
     """Returns the sweep that is asked for, with these metrics alone but every run: other rows have colours too."""
-    from analysis import frames, render, runs, store, study, unasked
+    from analysis import terminal
+    from analysis.read import borrowed, frames, mlflow, runs, study
 
     if arguments.source:
         return _study(arguments, asked)
-    with store.reading(arguments.tracking_uri) as client:
+    with mlflow.reading(arguments.tracking_uri) as client:
         recorded = runs.of_experiment(client, arguments.experiment, arguments.tracking_uri)
-        recorded = unasked.of_other_sweeps(recorded, asked)
+        recorded = borrowed.of_other_sweeps(recorded, asked)
         sweep = frames.find_sweep(recorded, asked, arguments.tracking_uri)
         asked_of = study.wanted_histories(recorded, sweep, wanted)
-        with render.progress("reading MLflow", runs.requests(asked_of)) as on_read:
+        with terminal.progress("reading MLflow", runs.requests(asked_of)) as on_read:
             return study.Study(sweep, recorded, runs.histories(client, asked_of, on_read), {}, [])
 
 
 def _paper(arguments: argparse.Namespace) -> int:
-    from analysis import paper, render, study
+    from analysis import terminal
+    from analysis.read import study
+    from analysis.results import folder as paper
 
     if arguments.source and arguments.study is not None:
         raise AnalysisError(
@@ -214,13 +232,15 @@ def _paper(arguments: argparse.Namespace) -> int:
     asked = "paper" if arguments.study is None else arguments.study
     found = _study(arguments, "last" if arguments.source else asked)
     folder = arguments.out or arguments.source or Path("results", study.file_name(found.sweep))
-    for written in paper.write(found, folder, render.progress):
+    for written in paper.write(found, folder, terminal.progress):
         print(written)
     return 0
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from analysis import compare, origin, render, rounds, study
+    from analysis import terminal
+    from analysis.read import place, study
+    from analysis.statistics import compare, rounds
 
     sides = (arguments.before, arguments.after)
     lacking: list[str] = []
@@ -238,7 +258,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         common = {row: (before[row], after[row]) for row in before if row in after}
         if not common:
             raise AnalysisError(f"{arguments.before} and {arguments.after} have no row in common")
-        found = compare.compare(common, render.progress)
+        found = compare.compare(common, terminal.progress)
     else:
         known = _study(arguments, arguments.sweep)
         part = known.whole
@@ -246,10 +266,10 @@ def _compare(arguments: argparse.Namespace) -> int:
             found = compare.with_published(part, arguments.before, known)
         else:
             first, second = (compare.find(part, side, known) for side in sides)
-            found = compare.compare({f"{arguments.after} less {arguments.before}": (first, second)}, render.progress)
-    render.print_comparison(found)
+            found = compare.compare({f"{arguments.after} less {arguments.before}": (first, second)}, terminal.progress)
+    terminal.print_comparison(found)
     if not studies and rounds.of(known, part, coco_block("bbox")[0]):
-        command = origin.place(arguments).command("analysis", "table", "--sweep", part.sweep, "--detail")
+        command = place.place(arguments).command("analysis", "table", "--sweep", part.sweep, "--detail")
         print(f"note: seeds were added after looking; what holds for all looks together: {command}")
     if lacking:
         print(f"{arguments.after} has no finished trial of: {', '.join(lacking)}", file=sys.stderr)
@@ -257,29 +277,32 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _disagree(arguments: argparse.Namespace) -> int:
-    from analysis import render, side_by_side, store
+    from analysis import terminal
+    from analysis.figures import side_by_side
+    from analysis.read import mlflow
 
-    with store.reading(arguments.tracking_uri) as client:
+    with mlflow.reading(arguments.tracking_uri) as client:
         of = (client, arguments.experiment, arguments.tracking_uri, tuple(arguments.trials))
         found = side_by_side.disagree(*of, arguments.annotations, arguments.images)
     print(found.heading.about)
-    print(render.write_figure(found, arguments.out))
+    print(terminal.write_figure(found, arguments.out))
     return 0
 
 
 def _study(arguments: argparse.Namespace, sweep: str) -> "Study":
     from dataclasses import replace
 
-    from analysis import frames, render, store, study, unasked
+    from analysis import terminal
+    from analysis.read import borrowed, frames, mlflow, study
 
     if arguments.source:
         found = study.load(arguments.source / study.DATA)
         if sweep == frames.LAST:
             return found
-        recorded = unasked.of_other_sweeps(found.runs, sweep)
+        recorded = borrowed.of_other_sweeps(found.runs, sweep)
         return replace(found, runs=recorded, sweep=frames.find_sweep(recorded, sweep, str(arguments.source)))
-    with store.reading(arguments.tracking_uri) as client:
-        return study.read(client, arguments.experiment, arguments.tracking_uri, sweep, render.progress)
+    with mlflow.reading(arguments.tracking_uri) as client:
+        return study.read(client, arguments.experiment, arguments.tracking_uri, sweep, terminal.progress)
 
 
 if __name__ == "__main__":

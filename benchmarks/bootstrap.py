@@ -12,11 +12,11 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from analysis.average_precision import DrawnPrecision
-from analysis.bootstrap import resample
+from analysis.statistics.average_precision import DrawnPrecision
+from analysis.statistics.images import resample
 from benchmarks.coco_set import IMAGES, OBJECTS, SIDE, detections, validation_set
 from benchmarks.figure import Figure
-from experiments.matches import decided
+from experiments.trial.matches import decided
 
 WHAT, PEER = f"a draw of {IMAGES:,} images, two variants, six APs", "peer"
 DRAWS_OF_PEER = 50

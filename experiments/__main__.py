@@ -11,13 +11,13 @@ from rich.live import Live
 
 from experiments import names
 from experiments.commands import ROOT, Place
-from experiments.display import console
+from experiments.console import console
 from experiments.errors import UserError, of_system
-from experiments.jobs import stopping
 from experiments.parsers import Parser, gibibytes, path, whole_number
 from experiments.paths import OutputPaths
-from experiments.record import rounds, status
+from experiments.planning import rounds
 from experiments.sentences import sentence
+from experiments.trial import status, stop_requests
 
 WATCH_SECONDS = 2.0
 
@@ -105,7 +105,7 @@ def _cancel(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
                 f"{trial.paths.root.name} is {trial.state.lower()}; only what runs or waits can be cancelled"
             )
     for trial in trials:
-        stopping.ask(trial.paths.root, stopping.DRAIN if arguments.drain else stopping.NOW)
+        stop_requests.ask(trial.paths.root, stop_requests.DRAIN if arguments.drain else stop_requests.NOW)
         when = "after the epoch that runs" if arguments.drain else "now"
         console.print(
             f"{trial.paths.root.name}: asked to stop {when}; run.py goes on with it when asked to", markup=False
@@ -113,7 +113,7 @@ def _cancel(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
 
 
 def _reproduce(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
-    from experiments.record import reproduce  # only here: it asks torch about the machine
+    from experiments.trial import reproduce  # only here: it asks torch about the machine
 
     trial = status.find(outputs, arguments.trial)
     if Path.cwd() != ROOT:
@@ -125,19 +125,19 @@ def _reproduce(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
 
 
 def _sync(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
-    from experiments.record import sync  # only here: MLflow takes seconds to import
+    from experiments.mlflow_store import sync  # only here: MLflow takes seconds to import
 
     sync.all_trials(status.read(outputs), arguments.tracking_uri)
 
 
 def _export(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
-    from experiments.record import export  # only here and below: they take a second to import
+    from experiments.transfer import export  # only here and below: they take a second to import
 
     export.pack(outputs, arguments.study, arguments.file)
 
 
 def _import(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
-    from experiments.record import imports
+    from experiments.transfer import imports
 
     imports.bring(arguments.file, outputs, arguments.tracking_uri, arguments.limit_gib)
 

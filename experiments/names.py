@@ -1,4 +1,4 @@
-"""Every name that MLflow sees: written by `record.tracking`, read by `analysis.frames`, spelled only here."""
+"""Every name that MLflow sees, spelled only here: written by `mlflow_store`, read by `analysis.read`."""
 
 import hashlib
 import os

@@ -127,7 +127,7 @@ class TrialPaths:
 
     @property
     def detections(self) -> Path:
-        """What the evaluation of the last epoch recorded detected (`experiments.detections`)."""
+        """What the evaluation of the last epoch recorded detected (`experiments.trial.detections`)."""
         return self.root / "detections.npz"
 
     @property
@@ -141,7 +141,7 @@ class TrialPaths:
 
     @property
     def matches(self) -> Path:
-        """What COCO's evaluation decided about each of them (`experiments.matches`)."""
+        """What COCO's evaluation decided about each of them (`experiments.trial.matches`)."""
         return self.root / "matches.npz"
 
     @property

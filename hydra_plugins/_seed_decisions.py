@@ -4,13 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from analysis import decisions, render, store, study
-from analysis.decisions import Decision
+from analysis import terminal
 from analysis.errors import AnalysisError
+from analysis.read import mlflow, study
+from analysis.statistics import decisions
+from analysis.statistics.decisions import Decision
 from experiments import names
 from experiments.errors import UserError
 from experiments.planning.plan import Plan
-from experiments.record.rounds import Line
+from experiments.planning.rounds import Line
 from experiments.seeds import Rules
 
 
@@ -50,17 +52,17 @@ def of(plan: Plan, rules: Mapping[str, Rules], dry: bool) -> tuple[Decided, ...]
         return ()
     again = "then give the same command, which trains nothing twice"
     if not dry:
-        from experiments.record import sync  # with MLflow, which takes seconds to import
+        from experiments.mlflow_store import sync  # with MLflow, which takes seconds to import
 
         if not sync.what_was_missed(finished, plan.settings):
             raise UserError(f"seeds are not chosen before MLflow has every finished trial; put that right, {again}")
     uri, experiment = str(plan.place.uri), str(plan.place.experiment)
     found = []
     try:
-        with store.reading(uri) as client:
+        with mlflow.reading(uri) as client:
             for sweep in plan.sweeps:
-                recorded = study.read(client, experiment, uri, sweep, render.progress)
-                found += [Decided(sweep, one) for one in decisions.decide(recorded, rules[sweep], render.progress)]
+                recorded = study.read(client, experiment, uri, sweep, terminal.progress)
+                found += [Decided(sweep, one) for one in decisions.decide(recorded, rules[sweep], terminal.progress)]
     except AnalysisError as error:
         raise UserError(f"the seeds so far cannot be compared: {error}; {again}") from error
     return tuple(found)

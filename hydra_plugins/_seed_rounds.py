@@ -11,17 +11,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from experiments import names
-from experiments.display import console
+from experiments import names, output_folder, overrides
+from experiments.console import console
 from experiments.errors import UserError
-from experiments.jobs import attempts
 from experiments.paths import OutputPaths
-from experiments.planning import folders, output_folder, overrides, plan, rules, shown, sweep
+from experiments.planning import folders, plan, rounds, rules, summary, sweep
 from experiments.planning.compose import Compose
 from experiments.planning.plan import Entry, Plan
 from experiments.reading import DamagedError
-from experiments.record import described, rounds
 from experiments.seeds import OPEN, Rules
+from experiments.trial import attempts, described
 from hydra_plugins import _seed_decisions
 from hydra_plugins._seed_decisions import Decided
 
@@ -143,13 +142,13 @@ class Rounds:
         spent, needs = rules.device_hours(self.whole), plan.least_hours(turn.plan)
         if spent + needs <= self.rules.budget:
             return ""
-        of = f"{shown.as_hours(spent)} of {self.rules.budget:g} device-hours spent"
-        return f"budget: {of}; the next round would take {shown.as_hours(needs)}"
+        of = f"{summary.as_hours(spent)} of {self.rules.budget:g} device-hours spent"
+        return f"budget: {of}; the next round would take {summary.as_hours(needs)}"
 
     def told(self, turn: Turn) -> rounds.Round:
         """Returns the state of the study before a round, as `status` shows it."""
         count = len(turn.plan.to_run)
-        cost = shown.total(turn.plan) or ", of a cost that is not known yet"
+        cost = summary.total(turn.plan) or ", of a cost that is not known yet"
         coming = self.why_not(turn) or f"next round: {count} trial{'s' * (count != 1)}{cost}"
         return rounds.Round(self.whole.sweeps, tuple(one.line for one in turn.decided), coming)
 

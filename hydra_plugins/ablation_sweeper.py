@@ -41,21 +41,22 @@ class AblationSweeper(Sweeper):
 
     def show(self, planned: "Plan") -> None:
         """Shows and writes a plan of which nothing is started."""
-        from experiments.planning import calibration, plan, shown, throughput
+        from experiments.jobs import calibration
+        from experiments.planning import plan, summary, throughput
 
         plan.look_at_data(planned)
         if planned.settings["calibrate"]:
             calibration.fill(planned)
         if planned.settings["resources"]["gmacs_per_second"]:
             throughput.fill(planned)
-        shown.show(planned)
+        summary.show(planned)
         print(plan.write(planned))
 
     def train(self, planned: "Plan") -> bool:
         """Launches what a plan has to run and brings it to MLflow; returns whether it was asked to stop."""
         from experiments.jobs import submit
-        from experiments.planning import beforehand, folders, plan, shown
-        from experiments.record import provenance
+        from experiments.planning import beforehand, folders, plan, summary
+        from experiments.trial import provenance
 
         folder = submit.folder(planned)
         with open_dict(self.config):
@@ -67,12 +68,12 @@ class AblationSweeper(Sweeper):
         beforehand.judge(planned)
         plan.look_at_data(planned)
         folders.freeze(planned)
-        shown.show(planned)
+        summary.show(planned)
         plan.write(planned)
         provenance.warn()
         stopped = submit.run(planned, launcher, folder)
         from experiments.jobs import matching  # these two with MLflow, which a dry run does without
-        from experiments.record import sync
+        from experiments.mlflow_store import sync
 
         for entry in planned.to_run:
             matching.await_other(entry.trial.paths, planned.settings["resources"]["patience"])

@@ -8,19 +8,24 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = {"groie", "experiments", "analysis", "hydra_plugins", "run", "benchmarks", "tests"}
-SHARED = {
+ROOMS = {  # of each package, from the ground up: a room imports itself, those before it, and the files of no room
+    "experiments": ("data", "trial", "training", "mlflow_store", "planning", "jobs", "transfer"),
+    "analysis": ("read", "statistics", "tables", "figures", "drawing", "results"),
+}
+TOPS = {"experiments": ("__main__", "command"), "analysis": ("__main__", "terminal")}  # above all rooms
+SHARED = {  # what analysis reads of experiments
     f"experiments.{module}"
     for module in (
-        "names",
-        "declared",
-        "detections",
-        "matches",
-        "files",
         "commands",
+        "declared",
+        "files",
+        "names",
         "parsers",
         "seeds",
         "sentences",
         "sqlite_uri",
+        "trial.detections",
+        "trial.matches",
     )
 }
 HEAVY = {"torch", "mmdet", "mmcv", "mmengine", "hydra", "omegaconf"}
@@ -45,8 +50,13 @@ def breaches(package: str, source: str) -> set[str]:
     wrong = (tops & OURS) - allowed
     if package == "analysis":
         wrong |= tops & HEAVY
-        wrong |= {m for m in modules if m.startswith("experiments.") and ".".join(m.split(".")[:2]) not in SHARED}
+        wrong |= {module for module in modules if module.startswith("experiments.") and not _shared(module)}
     return wrong
+
+
+def _shared(module: str) -> bool:
+    """Whether analysis may import a module, a name in one, or the room that a shared one is in."""
+    return any(f"{module}.".startswith(f"{one}.") or f"{one}.".startswith(f"{module}.") for one in SHARED)
 
 
 FILES = [path for package in ("groie", "experiments", "analysis") for path in sorted((ROOT / package).rglob("*.py"))]
@@ -59,6 +69,52 @@ def package(path: Path) -> str:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_go_one_way(path: Path) -> None:
     assert breaches(package(path), path.read_text()) == set()
+
+
+def level(name: str, module: str) -> int:
+    """Returns how high a module of a package stands: 0 for the files of no room, then its rooms, then the tops."""
+    second = module.split(".")[1] if "." in module else ""
+    if second in TOPS[name]:
+        return len(ROOMS[name]) + 1
+    return ROOMS[name].index(second) + 1 if second in ROOMS[name] else 0
+
+
+def arrows(name: str) -> dict[str, set[str]]:
+    """Returns which modules of a package each of its modules imports."""
+    paths = [path for path in FILES if package(path) == name]
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
+    return {module: imported(path.read_text()) & set(modules) - {module} for module, path in modules.items()}
+
+
+@pytest.mark.parametrize("name", sorted(ROOMS))
+def test_rooms_import_one_way(name: str) -> None:
+    found = arrows(name)
+    up = {(a, b) for a, targets in found.items() for b in targets if level(name, a) < level(name, b)}
+    assert up == set()
+    rooms = {path.name for path in (ROOT / name).iterdir() if (path / "__init__.py").exists()}
+    assert rooms == set(ROOMS[name])
+
+
+@pytest.mark.parametrize("name", ["groie", *sorted(ROOMS)])
+def test_no_circle_of_imports(name: str) -> None:
+    """Leaves out, again and again, the modules that import none of the rest; a circle stays."""
+    rest = arrows(name)
+    while free := [module for module, targets in rest.items() if not targets & set(rest)]:
+        rest = {module: targets for module, targets in rest.items() if module not in free}
+    assert sorted(rest) == []
+
+
+def test_each_room_keeps_to_its_task() -> None:
+    sources = {str(path.relative_to(ROOT)): path.read_text() for path in FILES}
+    draw = {file for file, source in sources.items() if any(m.startswith("matplotlib") for m in imported(source))}
+    assert {file.rpartition("/")[0] for file in draw if file.startswith("analysis/")} == {"analysis/drawing"}
+    store = {file for file, source in sources.items() if {"mlflow", "analysis.read.mlflow"} & imported(source)}
+    assert not [file for file in store if file.startswith(("analysis/statistics/", "analysis/drawing/"))]
+    prints = {file for file, source in sources.items() if re.search(r"^ *print\(|console\.print\(", source, re.M)}
+    assert {file for file in prints if file.startswith("analysis/")} <= {"analysis/terminal.py", "analysis/__main__.py"}
+    top = re.compile("^(import|from) (torch|mmengine|mmdet|mmcv|mlflow|groie)\\b", re.M)
+    early = {file for file, source in sources.items() if file.startswith("experiments/trial/") and top.search(source)}
+    assert early <= {"experiments/trial/safe_loading.py"}  # which is imported late
 
 
 def too_early(source: str) -> list[int]:
@@ -113,7 +169,7 @@ def test_one_file_has_a_runner() -> None:
     ("package", "line", "breach"),
     [
         ("groie", "from experiments import names", "experiments"),
-        ("experiments", "import analysis.tables", "analysis"),
+        ("experiments", "import analysis.tables.ablation", "analysis"),
         ("analysis", "def f():\n    import torch", "torch"),
         ("analysis", "from experiments.planning import plan", "experiments.planning"),
         ("analysis", "from experiments.names_of_mine import plan", "experiments.names_of_mine"),

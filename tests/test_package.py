@@ -72,5 +72,5 @@ def test_wheel_has_options_sweeps_and_templates(tmp_path: Path) -> None:
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     ]
-    assert {"conf/config.yaml", "analysis/templates/page.html", "sweeps/table1.yaml"} <= set(wanted)
+    assert {"conf/config.yaml", "analysis/tables/templates/page.html", "sweeps/table1.yaml"} <= set(wanted)
     assert {"run.py", "conf/post/conv5.yaml", *wanted} - held == set()

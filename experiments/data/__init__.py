@@ -1,1 +1,1 @@
-"""What trials train and evaluate on: annotation files, and the data drawn for demonstrations."""
+"""What trials train and evaluate on: annotation files, images, and the shapes that are drawn."""

@@ -14,10 +14,10 @@ from typing import Any
 from rich.progress import track
 
 from experiments import files
+from experiments.console import console
 from experiments.data import coco_records, judgement, normal_form
 from experiments.data.coco_records import FlawError, MaskedRecords, Records
 from experiments.data.judgement import Judged
-from experiments.display import console
 from experiments.errors import UserError
 
 VERSION = 3  # raise it when the rules or the form change: files are then read again

@@ -6,12 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from experiments import output_folder
 from experiments.data import annotations, image_sample
 from experiments.data.annotations import Checked
 from experiments.data.shapes_cache import ShapesSpec, ensure_shapes
 from experiments.errors import UserError
 from experiments.paths import OutputPaths
-from experiments.planning import output_folder
 
 SPLITS = ("train", "val")
 KINDS = {  # and what an option of each kind has

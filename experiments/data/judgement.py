@@ -16,7 +16,7 @@ from experiments.data.coco_records import Annotation, Category, FlawError, Image
 
 LEAST_SIDE = 32  # pixels: MMDetection trains on no image with a shorter side (filter_cfg of its COCO configs)
 MOST_PIXELS = 2**31 - 1  # of an image: pycocotools counts them with 32 bits
-MOST_CLASSES = 2**15 - 1  # `experiments.matches` counts them with 16
+MOST_CLASSES = 2**15 - 1  # `experiments.trial.matches` counts them with 16
 
 
 Kind = TypeVar("Kind", Image, Category)

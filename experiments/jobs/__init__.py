@@ -1,1 +1,1 @@
-"""From planned trials to supervised processes, on this machine or many."""
+"""Runs planned trials: submits jobs, supervises ranks, handles stops and failures."""

@@ -7,8 +7,8 @@ import signal
 from dataclasses import dataclass, replace
 
 from experiments import names
-from experiments.jobs.attempts import Attempt
 from experiments.paths import TrialPaths
+from experiments.trial.attempts import Attempt
 
 FITTING = (
     "it does not fit: keep the variant and set extractor.checkpoint=true, give it more GPUs (resources.gpus) or fewer "

@@ -18,12 +18,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from experiments import files
-from experiments.display import console
+from experiments.console import console
 from experiments.errors import UserError
-from experiments.jobs import attempts, ranks, stopping
+from experiments.jobs import ranks
+from experiments.mlflow_store.runs import Courier
 from experiments.paths import TrialPaths
-from experiments.record import described, whole, wording
-from experiments.record.tracking import Courier
+from experiments.trial import attempts, completeness, described, stop_requests
 
 POLL_SECONDS = 0.2
 LONGEST = 300  # characters of a reason
@@ -31,7 +31,7 @@ LONGEST = 300  # characters of a reason
 
 def is_due(paths: TrialPaths) -> bool:
     """Returns whether a trial is finished and lacks matches that can be made."""
-    return whole.of(paths).matches is not None
+    return completeness.of(paths).matches is not None
 
 
 def await_other(paths: TrialPaths, patience: float) -> None:
@@ -43,7 +43,7 @@ def await_other(paths: TrialPaths, patience: float) -> None:
 
 def make(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
     """Makes the matches and errors of a finished trial and brings them to MLflow; says so where that fails."""
-    title = wording.title(described.read(paths))
+    title = described.title(described.read(paths))
     paths.work.mkdir(exist_ok=True)  # an imported trial has none
     try:
         with FileLock(paths.matching_lock, timeout=0):
@@ -66,8 +66,8 @@ def _try(paths: TrialPaths, config: dict[str, Any], launch: Path, title: str) ->
     console.print(f"{title}: COCO's decision on each detection (matches.npz)", markup=False)
     paths.unmatched.unlink(missing_ok=True)
     try:
-        whole.without_damaged_matches(paths)
-        whole.restore(paths)
+        completeness.without_damaged_matches(paths)
+        completeness.restore(paths)
         reason = _supervise(paths, config, launch)
     except UserError as error:
         reason = str(error)
@@ -103,7 +103,7 @@ def _supervise(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str |
         try:
             while process.poll() is None:
                 claim.beat()  # else the process ends itself
-                if stopping.asked(paths.root, launch) == stopping.NOW:
+                if stop_requests.asked(paths.root, launch) == stop_requests.NOW:
                     return "stopped as asked"
                 if paths.log.stat().st_size != size:
                     size, heard = paths.log.stat().st_size, time.monotonic()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.jobs.attempts import Attempt
+from experiments.trial.attempts import Attempt
 
 
 def job() -> str | None:

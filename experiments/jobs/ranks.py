@@ -8,10 +8,11 @@ from typing import IO, Any
 
 import psutil
 
-from experiments.jobs import environment, nodes, scratch
-from experiments.jobs.attempts import Attempt
+from experiments import environment
+from experiments.jobs import nodes, scratch
 from experiments.paths import TrialPaths
 from experiments.planning import resources
+from experiments.trial.attempts import Attempt
 
 GRACE_SECONDS = 10  # for torchrun to end its ranks when asked to; a cluster that ends a job leaves some 30
 # Slurm says with USR2, to every process of a job, that its time is nearly over: that is for the job's own process.

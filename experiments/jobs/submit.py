@@ -17,14 +17,15 @@ from types import FrameType
 
 from hydra.plugins.launcher import Launcher
 
-from experiments import files, names
+from experiments import environment, files, names
 from experiments.commands import Place, override
-from experiments.display import console
+from experiments.console import console
 from experiments.errors import UserError
-from experiments.jobs import attempts, environment, nodes
-from experiments.jobs.stopping import DRAIN, NOW, ask, asked
+from experiments.jobs import nodes
 from experiments.planning import resources
 from experiments.planning.plan import Plan
+from experiments.trial import attempts
+from experiments.trial.stop_requests import DRAIN, NOW, ask, asked
 
 GRACE_SECONDS = 60  # after a launcher broke off: how long to wait for jobs that it has not yet started
 POLL_SECONDS = 2.0

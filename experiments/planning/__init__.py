@@ -1,1 +1,1 @@
-"""From a command line to trials: requests, composition, checks, ids, the plan."""
+"""From a command line to a plan: overrides, composition, checks, ids, estimates."""

@@ -2,7 +2,8 @@
 
 from experiments.data import datasets
 from experiments.errors import UserError
-from experiments.planning import resources, stores
+from experiments.mlflow_store import accepted
+from experiments.planning import resources
 from experiments.planning.plan import Plan
 
 
@@ -13,4 +14,4 @@ def judge(plan: Plan) -> None:
     lacking = resources.lacking_space(plan.settings)
     if lacking:
         raise UserError(lacking)
-    stores.judge(plan.place)
+    accepted.judge(plan.place)

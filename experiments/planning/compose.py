@@ -16,10 +16,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments import names, sqlite_uri
+from experiments import names, output_folder, sqlite_uri
 from experiments.declared import key_of
 from experiments.errors import CONF
-from experiments.planning import checks, numbers, option_files, output_folder, typed
+from experiments.planning import checks, command_line, numbers, option_files
 
 Compose = Callable[[list[str]], DictConfig]
 
@@ -62,8 +62,8 @@ class Composer:
 
         Raises UserError for a key or a kind of value that its options do not have.
         """
-        options = tuple(item for item in overrides if key_of(item) in typed.GROUPS)
-        typed.judge(overrides)
+        options = tuple(item for item in overrides if key_of(item) in command_line.GROUPS)
+        command_line.judge(overrides)
         if options not in self.references:
             self.unset[options] = self._compose(options)
             option_files.check(self.unset[options], options)

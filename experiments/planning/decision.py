@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments import names
-from experiments.jobs import attempts
-from experiments.jobs.attempts import Attempt
-from experiments.planning.trial import Trial
-from experiments.record import journal, origin
+from experiments.planning.identity import Trial
+from experiments.trial import attempts, journal, origin
+from experiments.trial.attempts import Attempt
 
 
 @dataclass(frozen=True)

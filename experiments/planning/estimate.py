@@ -14,12 +14,11 @@ from typing import Any
 from experiments import names
 from experiments.data import datasets
 from experiments.errors import UserError
-from experiments.jobs import attempts
-from experiments.jobs.attempts import Attempt
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.planning.trial import Trial, identity, unseeded, variant_of
+from experiments.planning.identity import Trial, identity, unseeded, variant_of
 from experiments.reading import DamagedError
-from experiments.record import described, journal, provenance
+from experiments.trial import attempts, described, journal, provenance
+from experiments.trial.attempts import Attempt
 
 MODULES = ("aggregation", "pre", "post")
 

@@ -8,16 +8,14 @@ from typing import Any
 
 import yaml
 
-from experiments import files, names, seeds
+from experiments import files, names, output_folder, seeds
+from experiments.console import console
 from experiments.data import datasets
-from experiments.display import console
 from experiments.errors import UserError
-from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.planning import output_folder
 from experiments.planning.plan import Entry, Plan
 from experiments.reading import DamagedError
-from experiments.record import described, provenance
+from experiments.trial import attempts, described, provenance
 
 
 def freeze(plan: Plan) -> None:
@@ -25,7 +23,7 @@ def freeze(plan: Plan) -> None:
 
     Data sets are made first, and the store, so that what is missing stops the sweep before it starts.
     """
-    from experiments.record.tracking import Store, deliver
+    from experiments.mlflow_store.runs import Store, deliver
 
     usable = [entry for entry in plan.entries if entry.runs or entry.state != attempts.DAMAGED]
     data = [_fingerprints(entry) for entry in usable]

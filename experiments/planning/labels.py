@@ -14,7 +14,7 @@ from yaml import YAMLError
 from experiments import names
 from experiments.errors import CONF
 from experiments.planning.compose import Composer
-from experiments.planning.trial import SHOWN_BY_NAME, identity, variant_of
+from experiments.planning.identity import SHOWN_BY_NAME, identity, variant_of
 
 Path = tuple[str, ...]
 BARE = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)  # what Hydra takes for text without quotes, but for these

@@ -11,20 +11,21 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments import files, names
+from experiments import files, names, output_folder
 from experiments.commands import Place
+from experiments.console import console
 from experiments.data import datasets
-from experiments.display import console
-from experiments.errors import UserError, explain
-from experiments.jobs import attempts
+from experiments.errors import UserError
+from experiments.mlflow_store import accepted
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.planning import decision, estimate, known_types, output_folder, rehearsal, resources, stores
+from experiments.planning import decision, estimate, known_types, rehearsal, resources
 from experiments.planning.compose import Compose, Composer
+from experiments.planning.hydra_errors import explain
+from experiments.planning.identity import Trial
 from experiments.planning.labels import Labels
 from experiments.planning.sweep import Request
-from experiments.planning.trial import Trial
 from experiments.reading import DamagedError
-from experiments.record import described, git, whole
+from experiments.trial import attempts, completeness, described, git
 
 
 @dataclass
@@ -94,7 +95,7 @@ def make(requests: Sequence[Request], compose: Compose) -> Plan:
                 served.append(row)
     configs = [entry.trial.config for entry in entries.values()]
     output_folder.accept_of(configs)
-    stores.accept_of(configs)
+    accepted.accept_of(configs)
     known_types.require(configs)
     rehearsal.detectors(configs)
     rehearsal.optimizers(configs)
@@ -160,7 +161,7 @@ def _judge(entry: Entry, source: Callable[[], dict[str, Any]]) -> None:
 def _complete(entry: Entry) -> None:
     """Finds out what a finished trial lacks and what is done about it; UserError where nothing can be."""
     paths = entry.trial.paths
-    mended, unmatched = whole.restore(paths, dry=True), whole.of(paths).matches
+    mended, unmatched = completeness.restore(paths, dry=True), completeness.of(paths).matches
     if unmatched:
         entry.runs, entry.trains, entry.cost = True, False, estimate.Estimate(0.0, "nothing is trained")
     made = f"makes {paths.matches.name} alone ({unmatched})" if unmatched else ""
@@ -271,7 +272,7 @@ def _is_left_out(entry: Entry) -> bool:
 
 def _unmatched(paths: TrialPaths) -> str | None:
     try:
-        return whole.of(paths).matches
+        return completeness.of(paths).matches
     except DamagedError as error:
         return str(error)
 

@@ -12,7 +12,7 @@ from typing import Any
 from experiments.data.datasets import Split
 from experiments.errors import UserError
 from experiments.paths import TrialPaths
-from experiments.planning.building import build, needs_memory, place, told
+from experiments.planning.trial_builds import build, needs_memory, place, told
 
 Settings = dict[str, Any]
 NOWHERE = Path("nowhere")  # nothing is read or written there

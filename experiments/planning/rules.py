@@ -7,12 +7,11 @@ from typing import Any
 
 from experiments import names, seeds
 from experiments.errors import UserError
-from experiments.jobs import attempts
 from experiments.paths import OutputPaths
 from experiments.planning.plan import Plan
 from experiments.reading import DamagedError
-from experiments.record import described
 from experiments.seeds import FIXED, Recorded, Rules
+from experiments.trial import attempts, described
 
 
 def agreed(

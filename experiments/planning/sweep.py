@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from experiments import declared
+from experiments import declared, overrides
 from experiments.declared import key_of
 from experiments.errors import UserError, unknown
-from experiments.planning import overrides, typed
-from experiments.planning.trial import is_about_the_work
+from experiments.planning import command_line
+from experiments.planning.identity import is_about_the_work
 from experiments.sentences import shown
 
 AUTO = "auto"  # in place of seeds: as many as each comparison needs
@@ -51,7 +51,9 @@ def requests(arguments: Sequence[str]) -> list[Request]:
     named = [item for item in arguments if key_of(item) == "sweep"]
     others = [item for item in arguments if key_of(item) != "sweep" and not (automatic and key_of(item) == "seed")]
     by_key = {item.partition("=")[0]: _alternatives(item) for item in others}  # given twice, the last counts
-    sweeps = [name for item in named for name in overrides.values(overrides.read(item), typed.options_of("sweep"))]
+    sweeps = [
+        name for item in named for name in overrides.values(overrides.read(item), command_line.options_of("sweep"))
+    ]
     rows = [(name, row) for name in sweeps for row in _declaration(name).rows]
     combinations = overrides.combinations(list(by_key.values()), max(1, len(rows)))
     if not named:
@@ -114,7 +116,7 @@ def _alternatives(item: str) -> list[str]:
         return [item if override.is_delete() else f"{override.get_key_element()}={override.get_value_element_as_str()}"]
     if is_about_the_work(key):
         raise UserError(f"{shown(item)} is a list, but {key} makes no other trial: give it one value a command")
-    found = overrides.texts(override, typed.options_of(key))
+    found = overrides.texts(override, command_line.options_of(key))
     return [f"{override.get_key_element()}={value}" for value in found]
 
 

@@ -2,9 +2,9 @@
 
 from experiments.data import datasets
 from experiments.planning.estimate import Estimate
+from experiments.planning.identity import Trial
 from experiments.planning.plan import Plan, estimate_unknown
 from experiments.planning.rehearsal import unplaced
-from experiments.planning.trial import Trial
 
 
 def fill(plan: Plan) -> None:

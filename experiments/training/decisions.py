@@ -16,13 +16,12 @@ from typing import Any
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from experiments import detections, files, matches, names
+from experiments import files, names
 from experiments.data import datasets
-from experiments.detections import Records
-from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.record import described, journal
 from experiments.training import error_kinds
+from experiments.trial import attempts, described, detections, journal, matches
+from experiments.trial.detections import Records
 
 TOLERANCE = 1e-9  # of AP: hotcoco's and pycocotools' are equal to the last bit, those of other detections are not
 SIGN_SECONDS = 10.0  # between two signs of life

@@ -16,9 +16,10 @@ import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
 from mmdet.evaluation.metrics import CocoMetric
 from mmdet.registry import METRICS
 
-from experiments import detections, files, names
-from experiments.detections import Records
+from experiments import files, names
 from experiments.paths import TrialPaths
+from experiments.trial import detections
+from experiments.trial.detections import Records
 
 
 def evaluate(truth: COCO, found: Records, iou_type: str) -> COCOeval:

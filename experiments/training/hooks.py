@@ -11,15 +11,10 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from experiments import files, names
-from experiments.jobs import stopping
 from experiments.paths import TrialPaths
-from experiments.record import journal
-from experiments.training import (
-    checkpoints,
-    loading,  # noqa: F401 (for every load of MMEngine's)
-    randomness,
-)
+from experiments.training import randomness
 from experiments.training.samples import Samples
+from experiments.trial import checkpoints, journal, stop_requests
 
 PROGRESS_SECONDS = 1.0  # at most one progress record in this time
 KEPT = 2  # checkpoints while training: the newest, and one to fall back to should it be torn
@@ -96,7 +91,7 @@ class TrialHook(Hook):
             found = {name.removeprefix("coco/"): value for name, value in (metrics or {}).items()}
             self._complete(runner, found)
         # Every rank does as the first says: one that went on alone would wait for the others forever.
-        asked = [stopping.asked(self.paths.root) is not None]
+        asked = [stop_requests.asked(self.paths.root) is not None]
         broadcast_object_list(asked)
         if asked[0] and runner.epoch < runner.max_epochs:
             runner.train_loop.stop_training = True

@@ -17,10 +17,9 @@ from yapf.yapflib import yapf_api
 
 from experiments import files, names
 from experiments.data import datasets
-from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.record import described, journal, sources
-from experiments.training import build, checkpoints, cost, failures
+from experiments.training import build, cost, failures
+from experiments.trial import attempts, checkpoints, described, journal, sources
 
 
 def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pytest
 from recorded import DECLARED, Recorder, record_declared_sweeps, record_two_sweeps
 
-from analysis.runs import Run, of_experiment
+from analysis.read.runs import Run, of_experiment
 from experiments import names
 
 

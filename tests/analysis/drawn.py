@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from analysis import declarations, sheet
-from analysis.runs import Histories, Point, Run
-from analysis.study import Study
+from analysis.drawing import sheet
+from analysis.read import declarations
+from analysis.read.runs import Histories, Point, Run
+from analysis.read.study import Study
 from experiments import names
 from experiments.seeds import Recorded
 

@@ -8,9 +8,9 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from analysis import frames
-from analysis.metrics import COCO_NAMES
-from analysis.runs import Run, histories, of_experiment
+from analysis.read import frames
+from analysis.read.metrics import COCO_NAMES
+from analysis.read.runs import Run, histories, of_experiment
 from experiments import names
 
 BOX = tuple(f"bbox/{short}" for short in ("AP", "AP50", "AP75", "APs", "APm", "APl"))

@@ -1,12 +1,12 @@
-"""Studies drawn by the thousand, and what `analysis.stats` and `analysis.evidence` say of them, all at once."""
+"""Studies drawn by the thousand, and what `means` and `evidence` of analysis/statistics say of them, all at once."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from analysis import sequential
-from analysis.stats import OWN_FROM
+from analysis.statistics import sequential
+from analysis.statistics.means import OWN_FROM
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import pytest
 from coco_sets import CocoSet
 from pycocotools.coco import COCO
 
-from analysis.average_precision import DrawnPrecision
-from experiments.matches import Matches, decided
+from analysis.statistics.average_precision import DrawnPrecision
 from experiments.training.decisions import evaluate
+from experiments.trial.matches import Matches, decided
 
 FIXTURE = harness.SHARED_DATA / "coco_eval_fixture"
 

@@ -9,12 +9,14 @@ from mlflow.entities import Metric
 from recorded import DECLARED, Recorder, box
 from test_evidence import detector, silent
 
-from analysis import bootstrap, compare, stats, study
 from analysis.__main__ import main
 from analysis.errors import AnalysisError
-from analysis.evidence import DRAWS
-from experiments import matches, names
+from analysis.read import study
+from analysis.statistics import compare, images, means
+from analysis.statistics.evidence import DRAWS
+from experiments import names
 from experiments.commands import Place
+from experiments.trial import matches
 
 SHARES = {"good": 0.9, "bad": 0.3, "alike": 0.3}
 
@@ -116,11 +118,11 @@ METRICS = ("AP", "AP50", "AP75", "APl")
 def of(shares: dict[int, float], sd: float = 0.0) -> compare.Side:
     """A row's trials by seed, which find these shares of all objects; alike rows have that noise, if any is given."""
     trials = {str(seed): {"bbox": detector(share, 10 * seed)} for seed, share in shares.items()}
-    drawn = bootstrap.draw({"row": {seed: one["bbox"] for seed, one in trials.items()}}, np.random.default_rng(0), 0)
+    drawn = images.draw({"row": {seed: one["bbox"] for seed, one in trials.items()}}, np.random.default_rng(0), 0)
     noises = {}
     for metric in METRICS:
-        own = stats.row_noises([drawn.plain(metric)])["row"]
-        noises[f"bbox/{metric}"] = replace(own, used=stats.Noise(sd**2, 40)) if sd else own
+        own = means.row_noises([drawn.plain(metric)])["row"]
+        noises[f"bbox/{metric}"] = replace(own, used=means.Noise(sd**2, 40)) if sd else own
     return compare.Side(trials, noises)
 
 
@@ -138,13 +140,13 @@ def test_two_seeds_are_told_apart_by_the_noise_of_rows_that_are_alike() -> None:
 def test_p_of_ap_is_not_paid_for_by_other_metrics() -> None:
     sides = (of({0: 0.8, 1: 0.7, 2: 0.75}), of({0: 0.7, 1: 0.65, 2: 0.6}))
     average, *others = compare.compare({"one": sides}, silent)
-    drawn = bootstrap.draw(
+    drawn = images.draw(
         {"before": sides[0].of_kind("bbox"), "after": sides[1].of_kind("bbox")}, np.random.default_rng(0), DRAWS
     )
 
     def raw(metric: str) -> float:
         after, before = (side.noises[f"bbox/{metric}"] for side in reversed(sides))
-        return drawn.difference("after", "before", metric, stats.of_difference(after, before)).p
+        return drawn.difference("after", "before", metric, means.of_difference(after, before)).p
 
     assert average.metric.name == "bbox/AP"
     assert average.p == pytest.approx(max(raw("AP"), average.alone))

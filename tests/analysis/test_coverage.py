@@ -7,11 +7,11 @@ import pytest
 from drawn import typed
 from simulated import studies, told
 
-from analysis import render
-from analysis.evidence import evidence
-from analysis.power import detectable
-from analysis.spread import Spread
-from analysis.stats import UNKNOWN, pooled
+from analysis import terminal
+from analysis.statistics.evidence import evidence
+from analysis.statistics.means import UNKNOWN, pooled
+from analysis.statistics.power import detectable
+from analysis.statistics.spread import Spread
 
 NOISY = {"equal": {}, "baseline 3x": {0: 3.0}, "one row 3x": {1: 3.0}}
 STUDIES = 10_000
@@ -71,7 +71,7 @@ def test_the_simulation_says_what_a_table_says(seeds: int) -> None:
         found = typed({f"row {row}": {str(seed): ap for seed, ap in enumerate(own)} for row, own in enumerate(study)})
         (part,) = found.parts
         of_table = replace(part, lines=part.lines.loc[part.lines["variant_id"] != "row 4"])
-        known = evidence(found, of_table, "bbox", render.progress)
+        known = evidence(found, of_table, "bbox", terminal.progress)
         assert known is not None
         _, *lines = known.lines
         differences = [line.difference for line in lines if line.difference]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis import declarations
 from analysis.errors import AnalysisError
+from analysis.read import declarations
 from experiments import declared
 
 

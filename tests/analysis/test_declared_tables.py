@@ -6,34 +6,35 @@ import io
 import pytest
 from recorded import MASK, TYPED_MORE, Recorder, metrics_of, of_id
 
-from analysis import declarations, formats, frames, rows, tables
-from analysis.metrics import COCO_NAMES
-from analysis.runs import Run
+from analysis.read import declarations, frames, rows
+from analysis.read.metrics import COCO_NAMES
+from analysis.read.runs import Run
+from analysis.tables import ablation, formats
 from experiments import names
 
 PUBLISHED = "published (COCO, 1 run)"
 
 
-def declared_table(recorder: Recorder, runs: list[Run], sweep: str) -> tables.Table:
+def declared_table(recorder: Recorder, runs: list[Run], sweep: str) -> ablation.Table:
     """Returns the table of a declared sweep with the published numbers."""
     trials = frames.trials_frame(frames.runs_frame(runs, sweep))
     declaration = declarations.of_sweep(sweep)
     lines = rows.rows_frame(sweep, trials, declaration)
     metrics = metrics_of(recorder, trials)
-    return tables.with_published(tables.ablation_table(sweep, lines, metrics, declaration), declaration)
+    return ablation.with_published(ablation.ablation_table(sweep, lines, metrics, declaration), declaration)
 
 
 @pytest.fixture(scope="session")
-def table2(declared_recorder: Recorder, declared_runs: list[Run]) -> tables.Table:
+def table2(declared_recorder: Recorder, declared_runs: list[Run]) -> ablation.Table:
     return declared_table(declared_recorder, declared_runs, "table2")
 
 
 @pytest.fixture(scope="session")
-def table5(declared_recorder: Recorder, declared_runs: list[Run]) -> tables.Table:
+def table5(declared_recorder: Recorder, declared_runs: list[Run]) -> ablation.Table:
     return declared_table(declared_recorder, declared_runs, "table5")
 
 
-def test_a_declared_table_has_every_row_of_its_file(table2: tables.Table) -> None:
+def test_a_declared_table_has_every_row_of_its_file(table2: ablation.Table) -> None:
     told = [(row.label, row.shown("bbox/AP"), row.n, row.state) for row in table2.rows]
     assert told == [
         ("baseline", "41.0", "2", ""),
@@ -45,7 +46,7 @@ def test_a_declared_table_has_every_row_of_its_file(table2: tables.Table) -> Non
 
 
 def test_the_heading_is_the_files_and_says_what_the_numbers_are_about(
-    declared_recorder: Recorder, declared_runs: list[Run], table2: tables.Table
+    declared_recorder: Recorder, declared_runs: list[Run], table2: ablation.Table
 ) -> None:
     about = "profile demo, dataset shapes, recipe paper, schedule short, 2 seeds"
     assert table2.caption == f"Table II: Ablation on aggregation (sweep table2, {about})"
@@ -55,7 +56,7 @@ def test_the_heading_is_the_files_and_says_what_the_numbers_are_about(
 
 
 def test_the_declared_columns_are_the_blocks_whatever_was_measured(
-    declared_recorder: Recorder, declared_runs: list[Run], table2: tables.Table, table5: tables.Table
+    declared_recorder: Recorder, declared_runs: list[Run], table2: ablation.Table, table5: ablation.Table
 ) -> None:
     assert list(table2.blocks) == ["bbox"]
     assert list(table5.blocks) == ["bbox", "segm"]
@@ -73,10 +74,10 @@ def test_the_declared_columns_are_the_blocks_whatever_was_measured(
     assert list(declared_table(declared_recorder, [masked], "table1 x=y").blocks) == ["bbox"]
 
 
-def test_published_numbers_are_lines_below_their_rows_and_no_part_of_the_comparison(table2: tables.Table) -> None:
+def test_published_numbers_are_lines_below_their_rows_and_no_part_of_the_comparison(table2: ablation.Table) -> None:
     labels = [line.label for line in table2.lines]
     assert labels == [text for row in ("baseline", "sum", "sum+", "concat") for text in (row, PUBLISHED)]
-    published = [line for line in table2.lines if isinstance(line, tables.Published)]
+    published = [line for line in table2.lines if isinstance(line, ablation.Published)]
     assert [line.shown("bbox/AP50") for line in published] == ["58.4", "59.0", "57.9", "58.0"]
     assert {line.n + line.epoch + line.state for line in published} == {""}
     # Of ours one row alone has two seeds, which tell too little of noise; the highest published number is no best.
@@ -84,8 +85,8 @@ def test_published_numbers_are_lines_below_their_rows_and_no_part_of_the_compari
     assert not any(table2.is_best(line, name) for line in published for name in COCO_NAMES)
 
 
-def test_published_numbers_of_masks_stand_among_the_masks(table5: tables.Table) -> None:
-    published = {line.name: line for line in table5.lines if isinstance(line, tables.Published)}
+def test_published_numbers_of_masks_stand_among_the_masks(table5: ablation.Table) -> None:
+    published = {line.name: line for line in table5.lines if isinstance(line, ablation.Published)}
     assert [published["Mask R-CNN"].shown(name) for name in MASK] == ["34.1", "55.5", "36.1", "18.0", "37.6", "46.7"]
     assert {published["Grid R-CNN"].shown(name) for name in MASK} == {"N/A"}
 
@@ -110,15 +111,15 @@ def test_one_variant_in_many_rows_is_not_the_best_of_them(
     assert paper.best == {}
 
 
-def test_markdown_marks_published_lines_and_ends_with_the_command(table2: tables.Table) -> None:
+def test_markdown_marks_published_lines_and_ends_with_the_command(table2: ablation.Table) -> None:
     text = formats.markdown(table2)
     assert "| sum | 46.0 | 66.0 | 46.0 | 23.0 | 23.0 | - | 1 of 2 | 2 | seed 1 running, epoch 1 |" in text
     assert f"| {PUBLISHED} | 36.8 | 59.0 | 39.5 | 22.0 | 41.0 | 47.2 |  |  |  |" in text
     assert "| concat |  |  |  |  |  |  | 0 of 2 |  | not run |" in text
-    assert f"\n\n{table2.rest}\n\n{tables.NOTE} {tables.OF_PUBLISHED}\n" in text
+    assert f"\n\n{table2.rest}\n\n{ablation.NOTE} {ablation.OF_PUBLISHED}\n" in text
 
 
-def test_csv_keeps_published_lines_apart_by_their_source(table5: tables.Table) -> None:
+def test_csv_keeps_published_lines_apart_by_their_source(table5: ablation.Table) -> None:
     found = list(csv.DictReader(io.StringIO(formats.comma_separated(table5))))
     assert [(line["row"], line["source"]) for line in found[:3]] == [
         ("Faster R-CNN", "measured"),

@@ -7,10 +7,12 @@ import io
 import pytest
 from drawn import study
 
-from analysis import costs, details, evidence, render, tables
-from analysis.details import Details
-from analysis.latex import escape
-from analysis.metrics import COSTS
+from analysis import terminal
+from analysis.read.metrics import COSTS
+from analysis.statistics import evidence
+from analysis.tables import ablation, costs, full
+from analysis.tables.full import Details
+from analysis.tables.latex import escape
 from experiments import names
 
 METRICS = {cost.name: cost for cost in COSTS}
@@ -20,9 +22,9 @@ METRICS = {cost.name: cost for cost in COSTS}
 def table5() -> Details:
     found = study("table5", seeds=(0, 1, 2), absent=[("GC-Net + GRoIE", seed) for seed in (0, 1, 2)])
     (part,) = found.parts
-    table = tables.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
-    sure = [evidence.evidence(found, part, kind, render.progress) for kind in ("bbox", "segm")]
-    return details.details(part, table, [one for one in sure if one], costs.costs(found))
+    table = ablation.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
+    sure = [evidence.evidence(found, part, kind, terminal.progress) for kind in ("bbox", "segm")]
+    return full.details(part, table, [one for one in sure if one], costs.costs(found))
 
 
 def cell(found: Details, row: str, column: str, metric: str = "mask AP") -> str:
@@ -48,8 +50,8 @@ def test_cells(table5: Details) -> None:
 
 
 def test_every_format_has_every_cell(table5: Details) -> None:
-    markdown, latex, page = details.markdown(table5), details.tabular(table5), details.page(table5)
-    rows = list(csv.reader(io.StringIO(details.comma_separated(table5))))
+    markdown, latex, page = full.markdown(table5), full.tabular(table5), full.page(table5)
+    rows = list(csv.reader(io.StringIO(full.comma_separated(table5))))
     lines = [(name, *line) for name, block in table5.blocks.items() for line in block]
     assert rows == [["metric", *table5.columns], *map(list, lines)]
     for _, *line in lines:

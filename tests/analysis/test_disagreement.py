@@ -11,11 +11,13 @@ from mlflow import MlflowClient
 from PIL import Image
 from recorded import Recorder, box
 
-from analysis import drawing, drawing_side_by_side, side_by_side
-from analysis.disagreement import Disagreement, Tally, at_best_score, disagreement
+from analysis.drawing import page
+from analysis.drawing import side_by_side as drawing_side_by_side
 from analysis.errors import AnalysisError
-from analysis.side_by_side import SideBySide, Trial
-from experiments import detections, matches
+from analysis.figures import side_by_side
+from analysis.figures.disagreement import Disagreement, Tally, at_best_score, disagreement
+from analysis.figures.side_by_side import SideBySide, Trial
+from experiments.trial import detections, matches
 
 
 def by_pycocotools(whole: coco_sets.CocoSet, lowest: float) -> dict[int, Tally]:
@@ -184,7 +186,7 @@ def test_drawing_has_three_panels_an_image(made: SideBySide, tmp_path: Path) -> 
     said = [text.get_text() for text in figure.texts]
     assert "one makes fewer mistakes" in said
     assert "two makes fewer mistakes" in said
-    drawing.write(made, tmp_path / "sheet.svg")
+    page.write(made, tmp_path / "sheet.svg")
     assert "Where two trials disagree most</text>" in (tmp_path / "sheet.svg").read_text()
 
 

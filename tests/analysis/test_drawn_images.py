@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.average_precision import DrawnPrecision
-from analysis.bootstrap import BATCH, Estimate, draw
 from analysis.errors import AnalysisError
-from analysis.stats import UNKNOWN, Interval, RowNoise, of_difference, row_noises
-from experiments.matches import Matches, decided
+from analysis.statistics.average_precision import DrawnPrecision
+from analysis.statistics.images import BATCH, Estimate, draw
+from analysis.statistics.means import UNKNOWN, Interval, RowNoise, of_difference, row_noises
+from experiments.trial.matches import Matches, decided
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 

@@ -6,9 +6,11 @@ import pytest
 from drawn import assert_readable
 from recorded import Recorder, box
 
-from analysis import drawing_mistakes, frames, mistakes, rows
+from analysis.drawing import mistakes as drawing_mistakes
 from analysis.errors import AnalysisError
-from analysis.runs import of_experiment
+from analysis.figures import mistakes
+from analysis.read import frames, rows
+from analysis.read.runs import of_experiment
 from experiments import names
 
 SWEEP = "errors"

@@ -9,11 +9,13 @@ import pytest
 from drawn import typed
 from recorded import DECLARED, NEWER, Recorder
 
-from analysis import baselines, caveats, declarations, evidence, shown, study
-from analysis.stats import Interval
-from analysis.study import Study
-from experiments import matches, names
-from experiments.matches import Matches
+from analysis.read import baselines, declarations, study
+from analysis.read.study import Study
+from analysis.statistics import caveats, evidence, numbers
+from analysis.statistics.means import Interval
+from experiments import names
+from experiments.trial import matches
+from experiments.trial.matches import Matches
 
 IMAGES = 40
 
@@ -254,10 +256,10 @@ def test_nothing_finished_is_no_evidence(recorder: Recorder) -> None:
 
 
 def test_numbers_as_people_read_them() -> None:
-    assert shown.difference(Interval(0.0123, 0.004, 0.02, 3)) == "+1.2 [+0.4, +2.0]"
-    assert shown.difference(Interval(-0.01, np.nan, np.nan, 1)) == "-1.0"
-    assert shown.difference(None) == ""
-    chances = [shown.chance(one) for one in (0.5, 0.99, 0.9901, 1.0, 0.0099, 0.0, np.nan)]
+    assert numbers.difference(Interval(0.0123, 0.004, 0.02, 3)) == "+1.2 [+0.4, +2.0]"
+    assert numbers.difference(Interval(-0.01, np.nan, np.nan, 1)) == "-1.0"
+    assert numbers.difference(None) == ""
+    chances = [numbers.chance(one) for one in (0.5, 0.99, 0.9901, 1.0, 0.0099, 0.0, np.nan)]
     assert chances == ["50 %", "99 %", "> 99 %", "> 99 %", "< 1 %", "< 1 %", ""]
-    assert [shown.p_value(one) for one in (0.04, 0.0004, 1.0, np.nan)] == [".040", "< .001", "1.000", ""]
-    assert [shown.equals(one) for one in (0.04, 0.0004)] == ["= .040", "< .001"]
+    assert [numbers.p_value(one) for one in (0.04, 0.0004, 1.0, np.nan)] == [".040", "< .001", "1.000", ""]
+    assert [numbers.equals(one) for one in (0.04, 0.0004)] == ["= .040", "< .001"]

@@ -11,9 +11,10 @@ from drawn import typed
 from recorded import Recorder, metrics_of
 from scipy import optimize
 
-from analysis import factors, frames, stats
-from analysis.factors import Effects, effects
-from analysis.runs import of_experiment
+from analysis.read import frames
+from analysis.read.runs import of_experiment
+from analysis.statistics import factors, means
+from analysis.statistics.factors import Effects, effects
 
 FACTORS = ("aggregation", "pre", "post")
 LEVELS = {"aggregation": ["sum", "concat"], "pre": ["none", "conv5", "nonlocal"], "post": ["none", "attention"]}
@@ -144,7 +145,7 @@ def test_effects_are_those_of_statsmodels() -> None:
         half = (one.high - one.low) / 2 / scipy.stats.t.ppf(0.975, 9)
         raw[f"other {number}"] = float(2 * scipy.stats.t.sf(abs(one.estimate) / half, 9))
     assert len(raw) == 7
-    for levels, corrected in stats.holm(raw).items():
+    for levels, corrected in means.holm(raw).items():
         if "other" not in levels:
             assert own[ast.literal_eval(levels)].p == pytest.approx(corrected, rel=1e-6)
     assert own[(("post", "none"),)].p == own[(("post", "attention"),)].p

@@ -7,9 +7,13 @@ import pytest
 from drawn import assert_readable, study, words
 from recorded import NEWER, OLDER, Recorder, metrics_of, of_id
 
-from analysis import declarations, drawing, figures, frames, looks, render, rows
+from analysis import terminal
+from analysis.drawing import page
 from analysis.errors import AnalysisError
-from analysis.runs import Run
+from analysis.figures import curves as figures
+from analysis.figures import styles
+from analysis.read import declarations, frames, rows
+from analysis.read.runs import Run
 from experiments import declared
 
 
@@ -58,7 +62,7 @@ def test_a_metric_that_nobody_recorded_is_an_error(recorder: Recorder, runs: lis
 
 
 def test_the_drawing_states_its_data_and_labels_every_curve_in_order(older: figures.Curves) -> None:
-    figure = drawing.draw(older)
+    figure = page.draw(older)
     (axes,) = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "box AP (x100)")
     placed = words(figure)
@@ -112,7 +116,7 @@ def test_published_ends_stand_beside_those_of_the_same_data_alone() -> None:
 
 def test_a_variant_looks_the_same_in_every_figure_of_a_study() -> None:
     found = study("paper", seeds=(0, 1))
-    chosen, drawn = looks.of(found.parts), {}
+    chosen, drawn = styles.of(found.parts), {}
     for part in (*found.parts, found.whole):
         for name in ("bbox/AP", "segm/AP"):
             got = figures.curves(part.sweep, part.lines, found.metrics, name, part.declaration, chosen)
@@ -134,29 +138,29 @@ def test_a_variant_looks_the_same_in_every_figure_of_a_study() -> None:
 def test_no_word_of_a_crowded_figure_lies_on_another(sweep: str, about: dict) -> None:
     found = study(sweep, **about)
     drawn = figures.curves(sweep, found.whole.lines, found.metrics, "bbox/AP", found.declaration)
-    assert_readable(drawing.draw(drawn))
+    assert_readable(page.draw(drawn))
 
 
 def test_thirty_equal_variants_with_long_names_still_have_labels_apart() -> None:
     line = figures.Line((1, 2), (10.0, 20.0))
     long = "a_name_without_any_place_to_break_it_that_is_longer_than_the_label, and then $more_words in many lines "
     many = tuple(
-        figures.Curve(long * (i % 3) + f"v{i}", looks.Look("#111111", "o"), line, (line,), i % 2 == 0, "running" * 9)
+        figures.Curve(long * (i % 3) + f"v{i}", styles.Look("#111111", "o"), line, (line,), i % 2 == 0, "running" * 9)
         for i in range(30)
     )
     heading = figures.Heading("title " * 40, "about " * 50, ("foot " * 80,))
-    figure = drawing.draw(figures.Curves(figures.METRICS["bbox/AP"], heading, many, ("absent",) * 30))
+    figure = page.draw(figures.Curves(figures.METRICS["bbox/AP"], heading, many, ("absent",) * 30))
     assert_readable(figure)
 
 
 def test_the_png_is_a_picture_with_the_colour_of_each_curve(
     recorder: Recorder, runs: list[Run], tmp_path: Path
 ) -> None:
-    path = render.write_figure(curves(recorder, runs, NEWER, "bbox/AP50"), tmp_path / "new" / "figure.png")
+    path = terminal.write_figure(curves(recorder, runs, NEWER, "bbox/AP50"), tmp_path / "new" / "figure.png")
     pixels = (matplotlib.image.imread(path)[..., :3] * 255).round().astype(int)
     assert pixels.shape[0] > 500
     assert pixels.shape[1] > 800
-    for colour in looks.COLOURS[:2]:
+    for colour in styles.COLOURS[:2]:
         rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
         assert (pixels == rgb).all(axis=-1).sum() > 100
 
@@ -164,7 +168,7 @@ def test_the_png_is_a_picture_with_the_colour_of_each_curve(
 def test_a_place_that_cannot_be_written_is_a_sentence(older: figures.Curves, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AnalysisError, match=r"cannot write .*figure.png \(.*\); name another place with --out"):
-        render.write_figure(older, tmp_path / "file" / "figure.png")
+        terminal.write_figure(older, tmp_path / "file" / "figure.png")
 
 
 def test_curves_of_a_declared_sweep_have_the_names_of_its_rows(

@@ -5,9 +5,9 @@ import math
 import pytest
 from recorded import BOX, NEWER, OLDER, Recorder, box, metrics_of, of_id
 
-from analysis import frames, rows
 from analysis.errors import AnalysisError
-from analysis.runs import Run, histories, requests
+from analysis.read import frames, rows
+from analysis.read.runs import Run, histories, requests
 from experiments import names
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from drawn import study
 
-from analysis import looks
-from analysis.looks import COLOURS, DASHED, Look
+from analysis.figures import styles
+from analysis.figures.styles import COLOURS, DASHED, Look
 
 # Machado, Oliveira and Fernandes 2009, table 1, severity 1; on linear RGB.
 SIGHTS = {
@@ -47,20 +47,20 @@ def test_any_two_colours_are_far_apart_to_readers_of_each_sight() -> None:
 @pytest.mark.parametrize("sweep", ["paper", "fidelity"])
 def test_no_two_variants_look_alike_and_those_of_a_table_differ_twice(sweep: str) -> None:
     found = study(sweep, seeds=(0,))
-    chosen = looks.of(found.parts)
+    chosen = styles.of(found.parts)
     assert len(set(chosen.values())) == len(chosen) == {"paper": 21, "fidelity": 21}[sweep]
     for part in found.parts:
         own = {variant: chosen[variant] for variant in part.lines["variant_id"]}
         for one, other in itertools.combinations(own.values(), 2):
             differing = [one.colour != other.colour, one.marker != other.marker, one.dashes != other.dashes]
             assert sum(differing) >= 2, (one, other)
-            if len(own) <= len(looks.MARKERS):
+            if len(own) <= len(styles.MARKERS):
                 assert one.marker != other.marker  # in greyscale too
 
 
 def test_baselines_are_dashed_and_each_of_several_shares_its_colour_with_its_row() -> None:
     found = study("paper", seeds=(0,))
-    chosen = looks.of(found.parts)
+    chosen = styles.of(found.parts)
     by_row = {line["row"]: chosen[line["variant_id"]] for line in found.whole.lines.to_dict("records")}
     dashed = {row for row, look in by_row.items() if look.dashes == DASHED}
     architectures = ("Faster R-CNN", "Grid R-CNN", "Mask R-CNN", "GC-Net")
@@ -75,9 +75,9 @@ def test_baselines_are_dashed_and_each_of_several_shares_its_colour_with_its_row
 
 
 def test_a_look_stays_when_more_rows_are_run() -> None:
-    whole = looks.of(study("paper", seeds=(0,)).parts)
+    whole = styles.of(study("paper", seeds=(0,)).parts)
     for lacking in (["random", "concat"], ["conv 1x1", "conv 3x3", "Mask R-CNN"]):
-        fewer = looks.of(study("paper", seeds=(0,), absent=[(row, 0) for row in lacking]).parts)
+        fewer = styles.of(study("paper", seeds=(0,), absent=[(row, 0) for row in lacking]).parts)
         assert len(fewer) < len(whole)
         assert fewer == {variant: whole[variant] for variant in fewer}
 
@@ -85,15 +85,15 @@ def test_a_look_stays_when_more_rows_are_run() -> None:
 def test_the_variants_of_a_typed_sweep_are_compared_with_its_first() -> None:
     found = study("table1", seeds=(0,))
     (part,) = found.parts
-    typed = looks.Part("typed", None, part.lines)
-    first, *others = looks.of([typed]).values()
+    typed = styles.Part("typed", None, part.lines)
+    first, *others = styles.of([typed]).values()
     assert first == Look(COLOURS[0], "o", DASHED)
     assert {look.dashes for look in others} == {()}
 
 
 def test_a_variant_has_the_names_of_its_rows_and_their_files_where_names_are_shared() -> None:
     found = study("paper", seeds=(0,))
-    called = looks.labels(found.whole.lines, found.declaration)
+    called = styles.labels(found.whole.lines, found.declaration)
     assert called["aggregation=single"] == "baseline = Faster R-CNN"
     assert called["aggregation=sum"] == "sum"
     assert called["aggregation=sum post=conv1"] == "sum+ = table4: conv 1x1"

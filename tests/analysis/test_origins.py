@@ -8,11 +8,16 @@ from unittest.mock import Mock
 import pytest
 from drawn import study as drawn
 
-from analysis import compare, details, evidence, figures, formats, origins, provenance, render, report, tables
-from analysis.costs import costs
-from analysis.metrics import coco_block
-from analysis.runs import Run
-from analysis.study import Study
+from analysis import terminal
+from analysis.figures import curves as figures
+from analysis.read import source_versions
+from analysis.read.metrics import coco_block
+from analysis.read.runs import Run
+from analysis.read.study import Study
+from analysis.results import provenance, report
+from analysis.statistics import compare, evidence
+from analysis.tables import ablation, formats, full
+from analysis.tables.costs import costs
 from experiments import names
 
 CONV, SUM = "groie/processing.py", "groie/extractor.py"
@@ -40,14 +45,14 @@ def labels(study: Study) -> list[str]:
 
 
 def test_where_nothing_is_known_nothing_is_marked(of_table3: Study) -> None:
-    assert origins.sentences(of_table3.whole.lines) == ()
-    assert not any(origins.SIGN in label for label in labels(of_table3))
+    assert source_versions.sentences(of_table3.whole.lines) == ()
+    assert not any(source_versions.SIGN in label for label in labels(of_table3))
 
 
 def test_same_code_is_not_marked_whatever_else_a_row_loaded(of_table3: Study) -> None:
     for number, run in enumerate(of_table3.runs):
         load(run, {SUM: "a", f"mine/module_{number}.py": "x"})
-    assert origins.sentences(of_table3.whole.lines) == ()
+    assert source_versions.sentences(of_table3.whole.lines) == ()
 
 
 def test_row_that_loaded_another_version_than_the_newest_is_marked(of_table3: Study) -> None:
@@ -55,7 +60,7 @@ def test_row_that_loaded_another_version_than_the_newest_is_marked(of_table3: St
         load(run, {SUM: "new"})
     for run in runs_of(of_table3, "pre=conv5"):
         load(run, {SUM: "old"})
-    assert origins.sentences(of_table3.whole.lines) == (
+    assert source_versions.sentences(of_table3.whole.lines) == (
         f"† trained by other code than the newest trial: {SUM} (conv 5x5).",
     )
     assert labels(of_table3) == ["baseline", "conv 1x1", "conv 3x3", "conv 5x5 †", "non-local", "attention"]
@@ -65,7 +70,7 @@ def test_one_seed_of_a_row_is_named(of_table3: Study) -> None:
     for run in of_table3.runs:
         load(run, {SUM: "new", CONV: "new"})
     load(runs_of(of_table3, "pre=attention")[0], {SUM: "new", CONV: "old"})
-    assert origins.sentences(of_table3.whole.lines) == (
+    assert source_versions.sentences(of_table3.whole.lines) == (
         f"† trained by other code than the newest trial: {CONV} (attention, seed 0).",
     )
 
@@ -77,7 +82,7 @@ def test_rows_differ_in_a_file_that_the_newest_of_all_never_loaded(of_table3: St
     for version, row in (("1", "pre=conv1"), ("2", "pre=conv5")):
         for run in runs_of(of_table3, row):
             load(run, {SUM: "a", CONV: version})
-    (sentence,) = origins.sentences(of_table3.whole.lines)
+    (sentence,) = source_versions.sentences(of_table3.whole.lines)
     assert sentence.endswith(f"{CONV} (conv 1x1).")
 
 
@@ -86,7 +91,7 @@ def test_trial_of_several_sources_is_marked_and_compared_by_its_last(of_table3: 
         load(run, {SUM: "new"})
     for run in runs_of(of_table3, "pre=attention"):  # the newest themselves
         load(run, {SUM: "old,new"})
-    (sentence,) = origins.sentences(of_table3.whole.lines)
+    (sentence,) = source_versions.sentences(of_table3.whole.lines)
     assert sentence.endswith(f"{SUM} (attention).")
 
 
@@ -95,13 +100,13 @@ def test_many_rows_are_counted(of_table3: Study) -> None:
     for run in more.runs:
         load(run, {SUM: "old"})
     load(more.runs[-1], {SUM: "new"})
-    (sentence,) = origins.sentences(more.whole.lines)
+    (sentence,) = source_versions.sentences(more.whole.lines)
     assert sentence.endswith(f"{SUM} (26 rows).")
 
 
 def test_several_commits_are_named(of_table3: Study) -> None:
     runs_of(of_table3, "pre=conv3")[1].tags[names.COMMIT] = TOLD
-    assert origins.sentences(of_table3.whole.lines) == (f"conv 3x3, seed 1, ran on several commits: {TOLD}.",)
+    assert source_versions.sentences(of_table3.whole.lines) == (f"conv 3x3, seed 1, ran on several commits: {TOLD}.",)
     assert provenance.of(of_table3)["commit"] == f"{BEGAN}, {WENT_ON}"
     assert provenance.of(of_table3)["code"].startswith("conv 3x3, seed 1, ran on several commits")
 
@@ -113,19 +118,19 @@ def test_every_form_of_a_table_says_it(of_table3: Study, capsys: pytest.CaptureF
         load(run, {SUM: "old"})
     runs_of(of_table3, "pre=conv3")[1].tags[names.COMMIT] = TOLD
     part = of_table3.whole
-    table = tables.ablation_table(part.sweep, part.lines, of_table3.metrics, part.declaration)
-    wanted = origins.sentences(part.lines)
+    table = ablation.ablation_table(part.sweep, part.lines, of_table3.metrics, part.declaration)
+    wanted = source_versions.sentences(part.lines)
     assert len(wanted) == 2
-    sure = evidence.evidence(of_table3, part, "bbox", render.progress)
+    sure = evidence.evidence(of_table3, part, "bbox", terminal.progress)
     assert sure is not None
-    in_full = details.details(part, table, [sure], costs(of_table3))
+    in_full = full.details(part, table, [sure], costs(of_table3))
     curves = figures.curves(part.sweep, part.lines, of_table3.metrics, coco_block("bbox")[0], part.declaration)
-    render.print_table(table)
+    terminal.print_table(table)
     texts = {
         "markdown": formats.WRITERS[".md"](table),
         "page": formats.WRITERS[".html"](table),
         "latex": formats.WRITERS[".tex"](table),
-        "in full": details.WRITERS[".md"](in_full),
+        "in full": full.WRITERS[".md"](in_full),
         "report": report.page(of_table3, [report.section(part, table, [sure], [])], []),
         "figure": "\n".join(curves.remarks),
         "terminal": capsys.readouterr().out,

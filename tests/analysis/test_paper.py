@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from recorded import DECLARED, Recorder
 
-from analysis import study
 from analysis.__main__ import main
+from analysis.read import study
 from experiments import names
 
 

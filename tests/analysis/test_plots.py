@@ -13,27 +13,30 @@ import numpy as np
 import pytest
 from drawn import GPU, assert_readable, study, words
 
-from analysis import drawing, figures, looks, mistakes, plots, render, sheet
+from analysis import terminal
+from analysis.drawing import page, sheet
 from analysis.errors import AnalysisError
-from analysis.evidence import Evidence, evidence
-from analysis.figures import Heading
-from analysis.metrics import COSTS, METRICS
-from analysis.plots import Estimate, Forest, Pareto, Point
-from analysis.study import Part, Study
+from analysis.figures import curves as figures
+from analysis.figures import mistakes, plots, styles
+from analysis.figures.curves import Heading
+from analysis.figures.plots import Estimate, Forest, Pareto, Point
+from analysis.read.metrics import COSTS, METRICS
+from analysis.read.study import Part, Study
+from analysis.statistics.evidence import Evidence, evidence
 from experiments import names
 
 PLAIN = Heading("Title", "sweep x, profile demo", ("1 trial at commit 1f2e3d4c5b6a.",))
 
 
 def sure(found: Study, part: Part, iou_type: str = "bbox") -> Evidence:
-    known = evidence(found, part, iou_type, render.progress)
+    known = evidence(found, part, iou_type, terminal.progress)
     assert known is not None
     return known
 
 
-def all_kinds(found: Study) -> list[drawing.Drawable]:
+def all_kinds(found: Study) -> list[page.Drawable]:
     """Returns every kind of figure of a whole study."""
-    part, chosen = found.whole, looks.of(found.parts)
+    part, chosen = found.whole, styles.of(found.parts)
     known = sure(found, part)
     return [
         figures.curves(part.sweep, part.lines, found.metrics, "bbox/AP", part.declaration, chosen),
@@ -47,7 +50,7 @@ def all_kinds(found: Study) -> list[drawing.Drawable]:
 def test_an_effect_is_a_row_less_its_baseline() -> None:
     found = study("table5", seeds=(0, 1, 2), absent=[("GC-Net + GRoIE", seed) for seed in (0, 1, 2)])
     (part,) = found.parts
-    chosen = looks.of(found.parts)
+    chosen = styles.of(found.parts)
     forest = plots.effects(part, sure(found, part), chosen)
     # Row i has .30 + i / 100, and rows come in pairs.
     assert [(one.label, one.against) for one in forest.estimates] == [
@@ -68,7 +71,7 @@ def test_a_table_of_which_the_baseline_has_not_run_has_no_effects() -> None:
     found = study("table1", seeds=(0,), absent=[("baseline", 0)])
     (part,) = found.parts
     with pytest.raises(AnalysisError, match="no row of sweep 'table1' can be compared with its baseline yet"):
-        plots.effects(part, sure(found, part), looks.of(found.parts))
+        plots.effects(part, sure(found, part), styles.of(found.parts))
 
 
 def test_the_foot_of_effects_says_what_the_markers_mean() -> None:
@@ -83,7 +86,7 @@ def test_the_foot_of_effects_says_what_the_markers_mean() -> None:
 def test_a_point_has_the_means_over_trials_that_have_both_and_the_extremes() -> None:
     found = study("table1", seeds=(0, 1, 2), failed=[("sum", 2)])
     (part,) = found.parts
-    drawn = plots.pareto(found, part, "bbox/AP", names.SECONDS_PER_IMAGE, looks.of(found.parts))
+    drawn = plots.pareto(found, part, "bbox/AP", names.SECONDS_PER_IMAGE, styles.of(found.parts))
     # Seed s: .1 + s / 100 seconds, a thousandth less for each row; AP .30 + s / 1000, a hundredth more.
     assert [point.label for point in drawn.points] == ["sum", "random", "baseline"]
     assert [point.cost for point in drawn.points] == pytest.approx([103, 109, 110])
@@ -91,7 +94,7 @@ def test_a_point_has_the_means_over_trials_that_have_both_and_the_extremes() -> 
     assert drawn.points[1].costs == pytest.approx((99, 119))
     assert drawn.points[1].values == pytest.approx((31, 31.2))
     assert [point.front for point in drawn.points] == [True, False, False]
-    counted = plots.pareto(found, part, "bbox/AP", names.GMACS, looks.of(found.parts))
+    counted = plots.pareto(found, part, "bbox/AP", names.GMACS, styles.of(found.parts))
     assert [(point.label, point.cost, point.front) for point in counted.points] == [
         ("baseline", 100, True),
         ("random", 110, True),
@@ -107,7 +110,7 @@ def test_the_front_has_every_point_that_none_beats() -> None:
         for run, cost in zip(found.runs, costs, strict=True)
     ]
     found = dataclasses.replace(found, runs=runs)
-    points = plots.pareto(found, found.whole, "bbox/AP", names.GMACS, looks.of(found.parts)).points
+    points = plots.pareto(found, found.whole, "bbox/AP", names.GMACS, styles.of(found.parts)).points
     for one in points:
         beaten = [
             other
@@ -132,20 +135,20 @@ def test_costs_of_several_devices_are_told_apart_and_absent_ones_named() -> None
     ]
     found = dataclasses.replace(found, runs=runs)
     (part,) = found.parts
-    drawn = plots.pareto(found, part, "bbox/AP", names.SECONDS_PER_IMAGE, looks.of(found.parts))
+    drawn = plots.pareto(found, part, "bbox/AP", names.SECONDS_PER_IMAGE, styles.of(found.parts))
     assert drawn.absent == ("baseline",)
     assert "Not measured: baseline." in drawn.remarks
     assert "Measured on Some GPU 1, Some GPU 2: compare only what ran on one of them." in drawn.remarks
-    counted = plots.pareto(found, part, "bbox/AP", names.GMACS, looks.of(found.parts))
+    counted = plots.pareto(found, part, "bbox/AP", names.GMACS, styles.of(found.parts))
     assert not any("Measured on" in remark for remark in counted.remarks)
     with pytest.raises(AnalysisError, match="no finished trial of sweep 'table1' has both bbox/AP and cost/gpu_memory"):
-        plots.pareto(found, part, "bbox/AP", names.TRAINING_MEMORY, looks.of(found.parts))
+        plots.pareto(found, part, "bbox/AP", names.TRAINING_MEMORY, styles.of(found.parts))
 
 
 def test_ap_by_size_has_intervals_from_three_seeds_on() -> None:
     found = study("table1", seeds=(0, 1, 2), failed=[("random", 1)], absent=[("sum", seed) for seed in (0, 1, 2)])
     (part,) = found.parts
-    drawn = plots.sizes(found, part, sure(found, part), looks.of(found.parts))
+    drawn = plots.sizes(found, part, sure(found, part), styles.of(found.parts))
     assert [row.label for row in drawn.rows] == ["baseline", "random"]
     assert [row.baseline for row in drawn.rows] == [None, 0]
     assert drawn.absent == ("sum",)
@@ -166,9 +169,9 @@ def test_sizes_without_objects_are_said_to_have_none() -> None:
     }
     found = dataclasses.replace(found, histories=histories)
     (part,) = found.parts
-    drawn = plots.sizes(found, part, sure(found, part), looks.of(found.parts))
+    drawn = plots.sizes(found, part, sure(found, part), styles.of(found.parts))
     assert all(np.isnan(row.values[2].estimate) for row in drawn.rows)
-    figure = drawing.draw(drawn)
+    figure = page.draw(drawn)
     assert_readable(figure)
     assert any(text.endswith("none in the data") for text in words(figure))
 
@@ -185,7 +188,7 @@ def test_sizes_without_objects_are_said_to_have_none() -> None:
 def test_every_figure_can_be_read_and_says_what_it_is_of(sweep: str, about: dict[str, Any]) -> None:
     found = study(sweep, **about)
     for data in all_kinds(found):
-        figure = drawing.draw(data)
+        figure = page.draw(data)
         assert_readable(figure)
         assert figure.get_figwidth() == sheet.WIDTH
         text = " ".join(key.partition(": ")[2] for key in words(figure))
@@ -207,14 +210,14 @@ def test_forty_long_rows_and_intervals_without_end_can_be_read() -> None:
         )
         for i in range(40)
     )
-    assert_readable(drawing.draw(Forest("AP " * 9, PLAIN, rows, absent=(long,))))
+    assert_readable(page.draw(Forest("AP " * 9, PLAIN, rows, absent=(long,))))
     lone = (Estimate("one", 0.0, float("nan"), float("nan"), None),)
-    assert_readable(drawing.draw(Forest("AP", PLAIN, lone)))
+    assert_readable(page.draw(Forest("AP", PLAIN, lone)))
 
 
 def test_points_on_one_heap_with_long_names_can_be_read() -> None:
     rng = np.random.default_rng(0)
-    chosen = list(looks.of(study("fidelity", seeds=(0,)).parts).values())
+    chosen = list(styles.of(study("fidelity", seeds=(0,)).parts).values())
     heap = sorted((float(x), float(y)) for x, y in rng.normal(1, 0.05, (16, 2)))
     points = [
         Point(f"{'long name ' * (i % 6)}v{i}", chosen[i], x, y, (x - 0.01, x + 0.01), (y - 0.01, y + 0.01), i == 0)
@@ -223,11 +226,11 @@ def test_points_on_one_heap_with_long_names_can_be_read() -> None:
     # The others have a tenth of the frame.
     points[-1] = dataclasses.replace(points[-1], cost=2.0, value=2.0, costs=(2.0, 2.0), values=(2.0, 2.0))
     cost = next(one for one in COSTS if one.name == names.GMACS)
-    figure = drawing.draw(Pareto(METRICS["bbox/AP"], cost, PLAIN, tuple(points)))
+    figure = page.draw(Pareto(METRICS["bbox/AP"], cost, PLAIN, tuple(points)))
     assert_readable(figure)
     assert figure.get_figheight() < 6
     same = tuple(dataclasses.replace(points[0], label=f"v{i}") for i in range(9))
-    assert_readable(drawing.draw(Pareto(METRICS["bbox/AP"], cost, PLAIN, same)))
+    assert_readable(page.draw(Pareto(METRICS["bbox/AP"], cost, PLAIN, same)))
 
 
 def test_labels_are_spread_no_further_than_they_must() -> None:
@@ -253,10 +256,10 @@ def test_text_is_as_wide_as_it_is_drawn() -> None:
         assert drawn.width / figure.dpi == pytest.approx(sheet.wide(text, sheet.TITLE, "bold"), rel=0.04, abs=0.02)
 
 
-def drawn_by_others(data: drawing.Drawable, path: Path) -> list[Path]:
-    with drawing.in_background(render.progress) as draw:
+def drawn_by_others(data: page.Drawable, path: Path) -> list[Path]:
+    with page.in_background(terminal.progress) as draw:
         draw(path, data)
-    return [path.with_name(path.name + ending) for ending in drawing.METADATA]
+    return [path.with_name(path.name + ending) for ending in page.METADATA]
 
 
 @pytest.mark.parametrize("kind", range(5), ids=["curves", "forest", "pareto", "sizes", "errors"])
@@ -284,12 +287,12 @@ def test_letters_beyond_ascii_are_drawn() -> None:
     rows = (Estimate("na\u00efve \u00c5ngstr\u00f6m \u0394 \u03b1 \u2265 \u2032 \u00d7", -1.0, -2.0, 0.5, False),)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib warns of each glyph that a font lacks
-        assert_readable(drawing.draw(Forest("\u0394 AP", PLAIN, rows)))
+        assert_readable(page.draw(Forest("\u0394 AP", PLAIN, rows)))
 
 
 def test_png_is_as_many_pixels_as_a_page_needs(tmp_path: Path) -> None:
     found = study("table1")
     (part,) = found.parts
     curves = figures.curves("table1", part.lines, found.metrics, "bbox/AP", part.declaration)
-    drawing.write(curves, tmp_path / "figure.png")
+    page.write(curves, tmp_path / "figure.png")
     assert matplotlib.image.imread(tmp_path / "figure.png").shape[1] == 200 * sheet.WIDTH

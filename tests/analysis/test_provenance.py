@@ -11,8 +11,9 @@ import pytest
 from mlflow.entities import Metric, RunTag
 from recorded import DECLARED, Recorder, box
 
-from analysis import provenance, rows, study, surroundings, tidy
-from analysis.runs import of_experiment
+from analysis.read import environments, rows, study
+from analysis.read.runs import of_experiment
+from analysis.results import flat_files, provenance
 from experiments import names
 
 HASH = "0123456789abcdef" * 4
@@ -65,7 +66,7 @@ def test_surroundings_are_the_last_attempts_without_places(found: study.Study) -
 
 def test_trials_that_noted_nothing_have_no_surroundings(recorder: Recorder) -> None:
     runs = of_experiment(recorder.client, names.EXPERIMENT, recorder.uri)
-    assert surroundings.read(runs, recorder.uri) == []
+    assert environments.read(runs, recorder.uri) == []
 
 
 def test_provenance_tells_commit_machine_data_time_and_interruptions(found: study.Study) -> None:
@@ -81,7 +82,7 @@ def test_provenance_tells_commit_machine_data_time_and_interruptions(found: stud
 
 
 def test_epochs_have_a_line_for_each_trial_and_epoch(found: study.Study) -> None:
-    frame = tidy.epochs(found)
+    frame = flat_files.epochs(found)
     assert list(frame[["trial_id", "seed", "epoch", "bbox/AP"]].itertuples(index=False, name=None)) == [
         ("sum-s0", "0", 1, 0.1), ("sum-s0", "0", 2, 0.2), ("sum-s1", "1", 1, 0.1), ("sum-s1", "1", 2, 0.2)
     ]  # fmt: skip
@@ -90,7 +91,7 @@ def test_epochs_have_a_line_for_each_trial_and_epoch(found: study.Study) -> None
 
 
 def test_plan_of_a_typed_sweep_is_its_trials(found: study.Study) -> None:
-    frame = tidy.plan(found)
+    frame = flat_files.plan(found)
     assert list(frame["overrides"]) == ["aggregation=sum seed=0", "aggregation=sum seed=1"]
     assert list(frame["attempts"]) == [3, 1]
     assert list(frame["device_seconds"]) == [1800.0, 1800.0]
@@ -98,7 +99,7 @@ def test_plan_of_a_typed_sweep_is_its_trials(found: study.Study) -> None:
 
 def test_plan_of_a_declared_sweep_has_what_never_ran(declared_recorder: Recorder, tmp_path: Path) -> None:
     whole = study.read(declared_recorder.client, DECLARED, declared_recorder.uri, "paper", quiet)
-    frame = tidy.plan(whole)
+    frame = flat_files.plan(whole)
     file = tmp_path / "plan.csv"
     frame.to_csv(file, index=False)
     told = ("table", "row", "variant", "seed", "overrides", "trial_id", "state")
@@ -119,7 +120,7 @@ def test_plan_has_what_was_typed_beside_the_name_and_where_the_data_lie(recorder
     run_id = own.run("faster_rcnn random", 0, points=box([0.1]), sweeps=(), rows={sweep: ["random"]})
     own.client.set_tag(run_id, names.OVERRIDES, f"aggregation=random seed=0 profile=coco {root}")
     read = study.read(own.client, "typed", own.uri, sweep, quiet)
-    frame = tidy.plan(read)
+    frame = flat_files.plan(read)
     assert list(frame.loc[frame["state"] == "not run", "overrides"]) == [
         f"aggregation=random profile=coco {root} seed=1",
         f"aggregation=sum profile=coco {root} seed=0",

@@ -6,8 +6,11 @@ from dataclasses import replace
 from drawn import study as drawn
 from drawn import typed
 
-from analysis import evidence, render, report, shown, tables
-from analysis.metrics import METRICS
+from analysis import terminal
+from analysis.read.metrics import METRICS
+from analysis.results import report
+from analysis.statistics import evidence, numbers
+from analysis.tables import ablation
 from experiments import names
 
 
@@ -34,17 +37,17 @@ def test_a_headline_says_how_sure_and_what_it_cannot_tell() -> None:
     }
     found = typed(values)
     (part,) = found.parts
-    known = evidence.evidence(found, part, "bbox", render.progress)
+    known = evidence.evidence(found, part, "bbox", terminal.progress)
     assert known is not None
-    table = tables.ablation_table(part.sweep, part.lines, found.metrics)
+    table = ablation.ablation_table(part.sweep, part.lines, found.metrics)
     section = report.section(part, table, [known], [])
     (answer,) = report.answers([section])
     leading = known.lines[1]
     assert answer.text == "mine: conv3 is better than single by +5.2 [+4.7, +5.7] box AP."
     assert (answer.kind, leading.label) == ("better", "conv3")
     told, everywhere, alike, differ, limit = answer.detail.rstrip(".").replace(", ", "; ", 1).split("; ")
-    assert told == f"p {shown.equals(leading.p)} in this table"
-    assert everywhere == f"{shown.equals(leading.p)} over all 3 comparisons of the study"
+    assert told == f"p {numbers.equals(leading.p)} in this table"
+    assert everywhere == f"{numbers.equals(leading.p)} over all 3 comparisons of the study"
     assert alike == "not told from it: conv5"
     assert differ == "2 of 3 rows differ from their baseline"
     assert limit == f"3 seeds can tell a difference of {known.detectable:.1f} AP, at least four times in five"

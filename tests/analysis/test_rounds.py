@@ -7,12 +7,14 @@ import pytest
 from drawn import typed
 from simulated import studies, until_decided
 
-from analysis import render, rounds
-from analysis.decisions import DIFFERENT, EQUIVALENT, MOST, decide, limited_by_images
-from analysis.evidence import Evidence, Line, evidence
-from analysis.spread import Spread
-from analysis.stats import Noise
-from analysis.study import Study
+from analysis import terminal
+from analysis.read.study import Study
+from analysis.statistics import rounds
+from analysis.statistics.decisions import DIFFERENT, EQUIVALENT, MOST, decide, limited_by_images
+from analysis.statistics.evidence import Evidence, evidence
+from analysis.statistics.means import Noise
+from analysis.statistics.row_evidence import RowEvidence
+from analysis.statistics.spread import Spread
 from experiments.seeds import OPEN, Recorded, Rules
 
 RULES = Recorded.of(Rules(), "2026-11-01T12:00:00+00:00")
@@ -21,7 +23,7 @@ FAR, NEAR = [0.40, 0.401, 0.402, 0.399, 0.4], [0.30, 0.302, 0.301, 0.3, 0.299]
 
 def told(study: Study) -> Evidence:
     (part,) = study.parts
-    found = evidence(study, part, "bbox", render.progress)
+    found = evidence(study, part, "bbox", terminal.progress)
     assert found is not None
     return found
 
@@ -31,7 +33,7 @@ def of_rows(rows: dict[str, list[float]], rules: Recorded | None = RULES) -> Stu
 
 
 def decided(rows: dict[str, list[float]], rules: Recorded = RULES) -> list[tuple[str, str, int]]:
-    found = decide(of_rows(rows, rules), rules.rules, render.progress)
+    found = decide(of_rows(rows, rules), rules.rules, terminal.progress)
     return [(one.row, one.state, one.seeds) for one in found]
 
 
@@ -72,7 +74,7 @@ def test_what_matters_little_is_decided(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def _with_matters(rows: dict[str, list[float]], matters: float, monkeypatch: pytest.MonkeyPatch) -> str:
-    from analysis import declarations
+    from analysis.read import declarations
     from experiments.declared import Declaration, Row
 
     declared = tuple(Row("mine", name, (), {}, None if name == "baseline" else "baseline") for name in rows)
@@ -80,7 +82,7 @@ def _with_matters(rows: dict[str, list[float]], matters: float, monkeypatch: pyt
     monkeypatch.setattr(declarations, "of_sweep", lambda sweep: declaration)
     study = of_rows(rows)
     runs = [replace(run, tags={**run.tags, "rows.mine": f'["{run.tags["variant_id"]}"]'}) for run in study.runs]
-    (one,) = decide(replace(study, runs=runs), RULES.rules, render.progress)
+    (one,) = decide(replace(study, runs=runs), RULES.rules, terminal.progress)
     return one.state
 
 
@@ -141,5 +143,5 @@ def test_a_row_that_images_limit(of_images: float, difference: float, matters: f
     (line,) = [one for one in told(of_rows({"baseline": NEAR, "far": FAR})).lines if one.baseline]
     spread = Spread(of_images**2, of_images**2, 100, Noise(1e-6, 8))
     assert line.difference is not None
-    near: Line = replace(line, spread=spread, difference=replace(line.difference, estimate=difference))
+    near: RowEvidence = replace(line, spread=spread, difference=replace(line.difference, estimate=difference))
     assert limited_by_images(near, matters) == limited

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from recorded import NEWER, OLDER, TYPED_MORE, Recorder, of_id
 
-from analysis import declarations, frames, rows
-from analysis.runs import Run
+from analysis.read import declarations, frames, rows
+from analysis.read.runs import Run
 from experiments import declared, names
 
 MINE = "mine"

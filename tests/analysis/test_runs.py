@@ -14,9 +14,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from recorded import BOX, MASK, Recorder, box
 
-from analysis import runs
 from analysis.errors import AnalysisError
-from analysis.runs import Point, Run
+from analysis.read import runs
+from analysis.read.runs import Point, Run
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from simulated import studies, told, until_decided
 
-from analysis.sequential import nominal_levels, p_values
+from analysis.statistics.sequential import nominal_levels, p_values
 
 LOOKS = tuple(map(float, range(2, 11)))
 NOISY = {"equal": {}, "baseline 3x": {0: 3.0}, "one row 3x": {1: 3.0}}

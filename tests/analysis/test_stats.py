@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.stats import (
+from analysis.statistics.means import (
     OWN_FROM,
     UNKNOWN,
     Interval,

@@ -3,10 +3,12 @@
 import pytest
 from drawn import assert_readable, typed
 
-from analysis import drawing, looks, render, strips
+from analysis import terminal
+from analysis.drawing import page
 from analysis.errors import AnalysisError
-from analysis.evidence import evidence
-from analysis.strips import Strips
+from analysis.figures import strips, styles
+from analysis.figures.strips import Strips
+from analysis.statistics.evidence import evidence
 from experiments.seeds import Recorded, Rules
 
 ROWS = {"one level": [0.30, 0.302, 0.301], "sum": [0.4, 0.401, 0.399], "random level": [0.301, 0.3, 0.302]}
@@ -15,9 +17,9 @@ ROWS = {"one level": [0.30, 0.302, 0.301], "sum": [0.4, 0.401, 0.399], "random l
 def of_rows(rules: Recorded | None) -> Strips:
     found = typed({name: dict(zip("012", own, strict=True)) for name, own in ROWS.items()}, rules=rules)
     (part,) = found.parts
-    known = evidence(found, part, "bbox", render.progress)
+    known = evidence(found, part, "bbox", terminal.progress)
     assert known is not None
-    return strips.strips(part, known, looks.of(found.parts))
+    return strips.strips(part, known, styles.of(found.parts))
 
 
 def test_rows_by_number_of_seeds() -> None:
@@ -32,7 +34,7 @@ def test_rows_by_number_of_seeds() -> None:
     low, high = strips.reach(found)
     assert low < found.strips[1].intervals[-1].low
     assert high > found.strips[0].intervals[-1].high
-    assert_readable(drawing.draw(found))
+    assert_readable(page.draw(found))
 
 
 def test_seeds_that_were_asked_for_at_once_have_no_such_figure() -> None:

@@ -14,11 +14,12 @@ import pandas as pd
 import pytest
 from recorded import DECLARED, NEWER, TYPED_MORE, Recorder
 
-from analysis import study
 from analysis.errors import AnalysisError
-from analysis.study import Study
-from experiments import matches, names
-from experiments.matches import Matches
+from analysis.read import study
+from analysis.read.study import Study
+from experiments import names
+from experiments.trial import matches
+from experiments.trial.matches import Matches
 
 FILES = ("study.json", "runs.jsonl", "metrics.csv", "surroundings.json", "matches/faster_rcnn_single-s1.npz")
 STEPS: list[tuple[str, int]] = []

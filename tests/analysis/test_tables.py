@@ -7,26 +7,27 @@ import pandas as pd
 import pytest
 from recorded import NEWER, OLDER, Recorder, metrics_of
 
-from analysis import formats, frames, rows, tables, wording
-from analysis.metrics import COCO_NAMES
-from analysis.runs import Run
+from analysis.read import captions, frames, rows
+from analysis.read.metrics import COCO_NAMES
+from analysis.read.runs import Run
+from analysis.tables import ablation, formats
 from experiments import names
 
 
 @pytest.fixture(scope="session")
-def older(recorder: Recorder, runs: list[Run]) -> tables.Table:
+def older(recorder: Recorder, runs: list[Run]) -> ablation.Table:
     return table(recorder, runs, OLDER)
 
 
 @pytest.fixture(scope="session")
-def newer(recorder: Recorder, runs: list[Run]) -> tables.Table:
+def newer(recorder: Recorder, runs: list[Run]) -> ablation.Table:
     return table(recorder, runs, NEWER)
 
 
-def table(recorder: Recorder, runs: list[Run], sweep: str) -> tables.Table:
+def table(recorder: Recorder, runs: list[Run], sweep: str) -> ablation.Table:
     trials = frames.trials_frame(frames.runs_frame(runs, sweep))
     lines = rows.rows_frame(sweep, trials, None)
-    return tables.ablation_table(sweep, lines, metrics_of(recorder, trials))
+    return ablation.ablation_table(sweep, lines, metrics_of(recorder, trials))
 
 
 def typed(trials: pd.DataFrame) -> pd.DataFrame:
@@ -36,16 +37,16 @@ def typed(trials: pd.DataFrame) -> pd.DataFrame:
     return rows.rows_frame("s", known.assign(**dict.fromkeys(names.FACTORS, "x")), None)
 
 
-def small_table(*values: list[float]) -> tables.Table:
+def small_table(*values: list[float]) -> ablation.Table:
     """Returns the table of one-seed variants v0, v1, ... whose last AP is given."""
     lines = typed(pd.DataFrame([{"trial_id": f"t{i}", "label": f"v{i}", "seed": "0"} for i in range(len(values))]))
     points = [
         {"trial_id": f"t{i}", "epoch": e, "bbox/AP": v} for i, ap in enumerate(values) for e, v in enumerate(ap, 1)
     ]
-    return tables.ablation_table("s", lines, pd.DataFrame(points).reindex(columns=["trial_id", "epoch", *COCO_NAMES]))
+    return ablation.ablation_table("s", lines, pd.DataFrame(points).reindex(columns=["trial_id", "epoch", *COCO_NAMES]))
 
 
-def test_values_are_means_over_the_finished_seeds_at_the_last_epoch(older: tables.Table) -> None:
+def test_values_are_means_over_the_finished_seeds_at_the_last_epoch(older: ablation.Table) -> None:
     by_label = {row.label: row for row in older.rows}
     assert by_label["single"].values["bbox/AP"] == pytest.approx((0.44 + 0.48 + 0.415) / 3, abs=1e-15)
     assert by_label["sum pre=conv5"].values["bbox/AP"] == pytest.approx(
@@ -56,12 +57,12 @@ def test_values_are_means_over_the_finished_seeds_at_the_last_epoch(older: table
     assert [by_label["random"].shown("bbox/AP"), by_label["random"].shown("bbox/APs")] == ["30.0", "15.0"]
 
 
-def test_a_variant_with_some_seeds_finished_says_so(older: tables.Table) -> None:
+def test_a_variant_with_some_seeds_finished_says_so(older: ablation.Table) -> None:
     row = next(row for row in older.rows if row.label == "sum pre=conv5")
     assert (row.n, row.state) == ("2 of 3", "seed 2 failed: CUDA out of memory")
 
 
-def test_a_variant_without_results_shows_its_state_and_no_number(older: tables.Table) -> None:
+def test_a_variant_without_results_shows_its_state_and_no_number(older: ablation.Table) -> None:
     by_label = {row.label: row for row in older.rows}
     assert [by_label["sum post=attention"].state, by_label["sum post=attention"].n] == ["running, epoch 2", "0 of 1"]
     assert by_label["concat"].state == "killed"
@@ -70,17 +71,17 @@ def test_a_variant_without_results_shows_its_state_and_no_number(older: tables.T
         assert by_label[label].epoch == ""
 
 
-def test_minus_one_shows_as_a_dash(older: tables.Table) -> None:
+def test_minus_one_shows_as_a_dash(older: ablation.Table) -> None:
     assert next(row for row in older.rows if row.label == "single").shown("bbox/APl") == "-"
     assert "bbox/APl" not in older.best
 
 
-def test_only_finished_trials_have_numbers(older: tables.Table) -> None:
+def test_only_finished_trials_have_numbers(older: ablation.Table) -> None:
     highest = max(older.rows, key=lambda row: row.shown("bbox/AP"))
     assert highest.label == "sum pre=conv5"  # a failed first attempt recorded .9 and a running one .8
 
 
-def test_one_seed_is_told_from_several_by_the_noise_of_theirs(older: tables.Table) -> None:
+def test_one_seed_is_told_from_several_by_the_noise_of_theirs(older: ablation.Table) -> None:
     """The one with two seeds is not told from that with three, 6 AP below; the single one is, 20 AP below."""
     assert {row.label: row.finished for row in older.rows if row.finished} == {
         "random": 1,
@@ -110,7 +111,7 @@ def test_what_the_seeds_cannot_tell_from_the_best_is_bold_too(others: list[float
     lines = typed(pd.DataFrame(trials, columns=["trial_id", "label", "seed"]))
     numbers = [value for of_variant in values.values() for value in of_variant]
     metrics = pd.DataFrame({"trial_id": [trial for trial, *_ in trials], "epoch": 1, "bbox/AP": numbers})
-    table = tables.ablation_table("s", lines, metrics.reindex(columns=["trial_id", "epoch", *COCO_NAMES]))
+    table = ablation.ablation_table("s", lines, metrics.reindex(columns=["trial_id", "epoch", *COCO_NAMES]))
     assert [table.is_best(row, "bbox/AP") for row in table.rows] == [*bold, False]
 
 
@@ -126,12 +127,12 @@ def test_a_mean_never_hides_a_seed_without_value() -> None:
     both = small_table([0.4], [float("nan")])
     lines = typed(pd.DataFrame([{"trial_id": f"t{i}", "label": "v", "seed": str(i)} for i in range(2)]))
     metrics = pd.DataFrame({"trial_id": ["t0", "t1"], "epoch": [1, 2], "bbox/AP": [0.4, float("nan")]})
-    row = tables.ablation_table("s", lines, metrics.reindex(columns=["trial_id", "epoch", *COCO_NAMES])).rows[0]
+    row = ablation.ablation_table("s", lines, metrics.reindex(columns=["trial_id", "epoch", *COCO_NAMES])).rows[0]
     assert (row.shown("bbox/AP"), row.epoch, row.n) == ("-", "1-2", "2")
     assert [row.shown("bbox/AP") for row in both.rows] == ["40.0", "N/A"]
 
 
-def test_masks_are_a_second_block_only_where_runs_have_them(older: tables.Table, newer: tables.Table) -> None:
+def test_masks_are_a_second_block_only_where_runs_have_them(older: ablation.Table, newer: ablation.Table) -> None:
     assert list(older.blocks) == ["bbox"]
     assert list(newer.blocks) == ["bbox", "segm"]
     by_label = {row.label: row for row in newer.rows}
@@ -140,20 +141,20 @@ def test_masks_are_a_second_block_only_where_runs_have_them(older: tables.Table,
     assert by_label["sum"].shown("bbox/AP") == "55.0"
 
 
-def test_the_caption_says_what_the_numbers_are_about(older: tables.Table, newer: tables.Table) -> None:
+def test_the_caption_says_what_the_numbers_are_about(older: ablation.Table, newer: ablation.Table) -> None:
     shared = "profile demo, dataset {}, recipe paper, schedule short"
     assert older.caption == f"sweep {OLDER}, {shared.format('shapes')}, 4 seeds"
     assert newer.caption == f"sweep {NEWER}, {shared.format('shapes + coco')}, 1 seed"
 
 
 def test_states_read_as_sentences() -> None:
-    assert wording.state("RUNNING", "", None) == "running, no epoch yet"
-    assert wording.state("KILLED", "time limit", 4) == "killed: time limit"
-    assert wording.state("FINISHED", "", None) == "finished without metrics"
-    assert wording.states({"0": "failed", "1": "", "2": "failed"}) == "seeds 0, 2 failed"
+    assert captions.state("RUNNING", "", None) == "running, no epoch yet"
+    assert captions.state("KILLED", "time limit", 4) == "killed: time limit"
+    assert captions.state("FINISHED", "", None) == "finished without metrics"
+    assert captions.states({"0": "failed", "1": "", "2": "failed"}) == "seeds 0, 2 failed"
 
 
-def test_markdown_holds_both_blocks_and_bold_best_values(newer: tables.Table) -> None:
+def test_markdown_holds_both_blocks_and_bold_best_values(newer: ablation.Table) -> None:
     lines = formats.markdown(newer).splitlines()
     assert lines[0] == f"**{newer.caption}**"
     assert "| box | AP | AP50 | AP75 | APs | APm | APl | n | epoch |" in lines
@@ -161,11 +162,11 @@ def test_markdown_holds_both_blocks_and_bold_best_values(newer: tables.Table) ->
     assert "| mask_rcnn sum | 20.0 | 21.0 | 22.0 | 23.0 | 24.0 | 25.0 | 1 | 2 |" in lines
 
 
-def test_markdown_names_the_state_where_one_is_to_tell(older: tables.Table) -> None:
+def test_markdown_names_the_state_where_one_is_to_tell(older: ablation.Table) -> None:
     assert "| sum post=attention |  |  |  |  |  |  | 0 of 1 |  | running, epoch 2 |" in formats.markdown(older)
 
 
-def test_csv_can_be_computed_with(older: tables.Table) -> None:
+def test_csv_can_be_computed_with(older: ablation.Table) -> None:
     by_label = {row["variant"]: row for row in csv.DictReader(io.StringIO(formats.comma_separated(older)))}
     assert float(by_label["single"]["bbox/AP"]) == pytest.approx(44.5, abs=1e-4)
     assert by_label["single"]["bbox/APl"] == ""
@@ -176,12 +177,12 @@ def test_csv_can_be_computed_with(older: tables.Table) -> None:
 
 def test_a_published_number_that_equals_our_best_is_not_best() -> None:
     ours = small_table([0.46], [0.3])
-    published = tables.Published("v0", {"bbox/AP": 46.0})
+    published = ablation.Published("v0", {"bbox/AP": 46.0})
     assert published.shown("bbox/AP") == ours.rows[0].shown("bbox/AP")
     assert ours.is_best(ours.rows[0], "bbox/AP")
     assert not ours.is_best(published, "bbox/AP")
 
 
-def test_a_typed_sweep_has_no_published_numbers(older: tables.Table) -> None:
-    assert tables.with_published(older, None) == older
+def test_a_typed_sweep_has_no_published_numbers(older: ablation.Table) -> None:
+    assert ablation.with_published(older, None) == older
     assert older.rest == ""

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from drawn import study as drawn
 
-from analysis import frames, unasked
 from analysis.__main__ import main
 from analysis.errors import AnalysisError
+from analysis.read import borrowed, frames
 from experiments import declared, names
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_modules_are_rows_of_the_papers_study() -> None:
     found = drawn("paper")
-    runs = unasked.of_other_sweeps(found.runs, "modules")
+    runs = borrowed.of_other_sweeps(found.runs, "modules")
     assert frames.find_sweep(runs, "modules", "here") == "modules"
     (part,) = replace(found, sweep="modules", runs=runs).parts
     rows = [row.name for row in declared.read("modules").rows]
@@ -31,23 +31,23 @@ def test_modules_are_rows_of_the_papers_study() -> None:
 
 def test_what_was_typed_beside_has_to_be_the_same() -> None:
     found = drawn("core")
-    assert unasked.of_other_sweeps(found.runs, "modules recipe=upstream") == found.runs
+    assert borrowed.of_other_sweeps(found.runs, "modules recipe=upstream") == found.runs
     core, modules = (names.sweep_key(f"{sweep} recipe=upstream") for sweep in ("core", "modules"))
     typed = []
     for run in found.runs:
         tags = {names.SWEEP + core: "core recipe=upstream", names.ROWS + core: run.tags[names.ROWS + "core"]}
         typed.append(replace(run, tags={**run.tags, **tags}))
-    told = unasked.of_other_sweeps(typed, "modules recipe=upstream")
+    told = borrowed.of_other_sweeps(typed, "modules recipe=upstream")
     served = [json.loads(run.tags.get(names.ROWS + modules, "[]")) for run in told]
     assert {row for rows in served for row in rows} == {"sum", "conv 5x5 before", "GRoIE"}
 
 
 def test_what_was_asked_for_and_what_nobody_ran_stay_as_they_are() -> None:
     found = drawn("core")
-    assert unasked.of_other_sweeps(found.runs, "core") == found.runs
-    assert unasked.of_other_sweeps(found.runs, "pre=conv5") == found.runs
+    assert borrowed.of_other_sweeps(found.runs, "core") == found.runs
+    assert borrowed.of_other_sweeps(found.runs, "pre=conv5") == found.runs
     with pytest.raises(AnalysisError, match="no sweep 'table5' in here"):
-        frames.find_sweep(unasked.of_other_sweeps(drawn("fidelity").runs, "table5"), "table5", "here")
+        frames.find_sweep(borrowed.of_other_sweeps(drawn("fidelity").runs, "table5"), "table5", "here")
 
 
 def test_the_front_page_says_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:

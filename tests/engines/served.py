@@ -30,7 +30,7 @@ class Served:
         """Starts it; `wait` for its answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "experiments.record.serving", self.what],
+                [sys.executable, "-m", "experiments.mlflow_store.serving", self.what],
                 cwd=self.folder,
                 env={**harness.of_nobody(), "PYTHONPATH": str(harness.ROOT), **self.variables},
                 stdin=subprocess.DEVNULL,

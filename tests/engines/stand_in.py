@@ -16,7 +16,7 @@ WORKER = ROOT / "tests" / "experiments" / "fake_worker.py"
 sys.path.insert(0, str(ROOT))
 
 import run as product  # noqa: E402
-from experiments.errors import report  # noqa: E402
+from experiments.command import report  # noqa: E402
 
 
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from analysis import details, latex, tables
-from analysis.metrics import COCO_NAMES, coco_block
+from analysis.read.metrics import COCO_NAMES, coco_block
+from analysis.tables import ablation, full, latex
 from experiments import names
 
 DOCUMENT = "\\documentclass{article}\n\\usepackage{booktabs}\n\\usepackage[landscape,margin=1cm]{geometry}\n"
 
 
-def row(label: str, value: float, state: str = "") -> tables.Row:
+def row(label: str, value: float, state: str = "") -> ablation.Row:
     finished = 0 if state else 3
     values = dict.fromkeys(COCO_NAMES, value)
     of_seed = {name: dict.fromkeys(("0", "1", "2")[:finished], value) for name in COCO_NAMES}
-    return tables.Row(label, label, f"id of {label}", values, of_seed, finished, 3, "12", ("a", "b"), state)
+    return ablation.Row(label, label, f"id of {label}", values, of_seed, finished, 3, "12", ("a", "b"), state)
 
 
 def compiled(text: str, folder: Path) -> str:
@@ -36,10 +36,10 @@ def compiled(text: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("kinds", [("bbox",), ("bbox", "segm")])
 def test_table_compiles(kinds: tuple[str, ...], tmp_path: Path) -> None:
-    published = tables.Published("sum", dict.fromkeys(coco_block("bbox"), 36.8))
+    published = ablation.Published("sum", dict.fromkeys(coco_block("bbox"), 36.8))
     nasty = row(r"100% of $x_1^2$ & {y} #3 ~ \ <a|b>", 0.25)
     lines = (row("sum", 0.375), published, nasty, row("random", float("nan"), "failed: 90% of _it_"))
-    table = tables.Table(
+    table = ablation.Table(
         sweep="table_1 recipe=paper",
         caption="Table I: 50% & more_of {it}",
         context={},
@@ -77,10 +77,10 @@ def test_table_in_full_compiles(tmp_path: Path) -> None:
     )
     cells = ("conv 3x3", "37.1", "36.5", "[36.1, 36.9]", "baseline", "-0.4", "[-0.8, +0.1]", "< .001 *", "3")
     rows = tuple((*cells, "41.2", "545", "61.3", "0.8", state) for state in ("", "seed 2 failed: 90% of _it_"))
-    found = details.Details(
+    found = full.Details(
         "t", "Table III & more", columns, {"box AP": rows, "mask AP": rows}, "Intervals (95 %) hold.\nStill."
     )
-    words = compiled(details.tabular(found), tmp_path)
+    words = compiled(full.tabular(found), tmp_path)
     assert "box AP published AP 95 % against difference 95 % p n M G ms h state" in words
     assert "conv 3x3 37.1 36.5 [36.1, 36.9] baseline -0.4 [-0.8, +0.1] < .001 * 3 41.2 545 61.3 0.8" in words
     assert words.count("seed 2 failed: 90% of") == 2

@@ -18,8 +18,8 @@ from served import Served
 
 from experiments import names
 from experiments.errors import UserError
+from experiments.mlflow_store.runs import Store, deliver
 from experiments.paths import TrialPaths
-from experiments.record.tracking import Store, deliver
 
 pytest.importorskip("psycopg", reason="psycopg is not installed: make test-engines")
 pytestmark = pytest.mark.filterwarnings("ignore")

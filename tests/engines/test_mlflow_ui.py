@@ -18,8 +18,8 @@ pytest.importorskip("selenium", reason="selenium is not installed: make test-eng
 from browser import CHROMIUM, DRIVER, Pages, browser
 
 from experiments import names
+from experiments.mlflow_store.runs import Run, Store
 from experiments.paths import OutputPaths, TrialPaths
-from experiments.record.tracking import Run, Store
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -13,9 +13,11 @@ from browser import Pages, browser
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from analysis import paper, study
-from experiments import matches, names
-from experiments.matches import Matches
+from analysis.read import study
+from analysis.results import folder as paper
+from experiments import names
+from experiments.trial import matches
+from experiments.trial.matches import Matches
 
 IMAGES = 60
 ROWS = {"table1": {"baseline": "single", "random": "random", "sum": "sum"}, "table5": {"Mask R-CNN": "mask"}}

@@ -10,8 +10,8 @@ from typing import Any
 from mmengine.fileio import LocalBackend
 
 from experiments import files
-from experiments.record import journal
-from experiments.training import checkpoints, hooks
+from experiments.training import hooks
+from experiments.trial import checkpoints, journal
 
 
 def prepare(step: str, epoch: int) -> None:

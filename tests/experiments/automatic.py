@@ -11,7 +11,7 @@ import harness
 from conftest import Command, Fake
 
 from experiments import names
-from experiments.jobs import attempts
+from experiments.trial import attempts
 
 MODULES = ("none", "conv5", "conv1")  # before aggregation; the first is the baseline
 _draws = random.Random(5)

@@ -65,7 +65,7 @@ ANALYSIS = {
     "table --sweep 'a\nb'": "a\\nb holds a line break",
 }
 SERVING = {
-    "": "nothing is given for pages; type it as: python -m experiments.record.serving",
+    "": "nothing is given for pages; type it as: python -m experiments.mlflow_store.serving",
     "zzz": "pages 'zzz' is unknown; choose one of: ui, server",
     "ui extra": "extra is unknown here",
     "ui -x": "-x is unknown here",

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from experiments.mlflow_store import texts
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning import estimate
-from experiments.record import archive, forms, inspection, status, wording
+from experiments.transfer import archive, forms, inspection
+from experiments.trial import status
 
 Files = dict[str, bytes]
 Edit = Callable[[Files], None]  # changes the files of an archive, under "T/" those of its trial
@@ -150,7 +152,7 @@ def accepted(file: Path, folder: Path) -> bool:
     except archive.ArchiveError:
         return False
     for one in status.read(staged):  # what reads any trial of a folder reads this one
-        wording.note(one.description, staged.root)
+        texts.note(one.description, staged.root)
     status.table(status.read(staged))
     estimate.measured(staged)
     return True

@@ -17,8 +17,8 @@ from PIL import Image
 from experiments import names, sqlite_uri
 from experiments.data.datasets import Split
 from experiments.planning.compose import Composer, resolve
+from experiments.planning.identity import Trial
 from experiments.planning.labels import Labels
-from experiments.planning.trial import Trial
 
 ROOT = Path(__file__).parents[2]
 SHARED_DATA = ROOT.parent / "shared" / "data"  # real COCO images, beside the repository where it is developed

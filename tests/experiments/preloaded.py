@@ -27,10 +27,10 @@ import mmdet.models  # noqa: F401
 from PIL import Image
 from yapf.yapflib import yapf_api
 
-from experiments.jobs import launch, ranks, submit  # noqa: F401
+from experiments.jobs import ranks, submit, supervise  # noqa: F401
 from experiments.planning import checks, plan, rehearsal, sweep  # noqa: F401
-from experiments.record import sources
 from experiments.training import build, evaluation, hooks  # noqa: F401
+from experiments.trial import sources
 
 
 def main() -> None:

@@ -10,9 +10,8 @@ import harness
 import yaml
 
 from experiments import names
-from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.record import journal
+from experiments.trial import attempts, journal
 
 SWEEP = "prepared"
 EPOCHS = 12

@@ -15,10 +15,10 @@ from conftest import Fake
 from experiments import names
 from experiments.__main__ import main
 from experiments.data import datasets
-from experiments.jobs import attempts
+from experiments.mlflow_store.runs import Store, deliver
 from experiments.paths import TrialPaths
-from experiments.record import forms, git, provenance
-from experiments.record.tracking import Store, deliver
+from experiments.transfer import forms
+from experiments.trial import attempts, git, provenance
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -17,7 +17,7 @@ import pytest
 from conftest import wait_for
 
 from experiments import files, names
-from experiments.jobs import attempts
+from experiments.trial import attempts
 
 FORK = multiprocessing.get_context("fork")  # starts at once
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import harness
 import pytest
 
-from experiments.jobs import ranks
-from experiments.planning import calibration
+from experiments.jobs import calibration, ranks
 from experiments.planning.estimate import Estimate
 from experiments.planning.plan import Entry, Plan
-from experiments.record import journal
+from experiments.trial import journal
 
 EPOCHS = 12
 

@@ -13,8 +13,7 @@ import pytest
 import transferred
 
 from experiments import names
-from experiments.jobs import attempts
-from experiments.record import journal
+from experiments.trial import attempts, journal
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

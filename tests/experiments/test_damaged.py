@@ -18,7 +18,7 @@ from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning import plan
 from experiments.planning.sweep import Request
 from experiments.reading import REMEDY
-from experiments.record import described, journal, origin, status
+from experiments.trial import described, journal, origin, status
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

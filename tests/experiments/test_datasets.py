@@ -12,11 +12,11 @@ import torch
 from mmdet.registry import DATASETS
 from mmengine.registry import DefaultScope
 
+from experiments import output_folder
 from experiments.data import datasets
 from experiments.data.datasets import Split
 from experiments.errors import UserError
 from experiments.paths import TrialPaths
-from experiments.planning import output_folder
 from experiments.training import build, randomness  # noqa: F401  (registers the training data set)
 from experiments.training.evaluation import ExactCocoMetric
 

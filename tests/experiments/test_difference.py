@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from repositories import LATIN, ask_git, repository, tree, write
 
-from experiments.record import git
+from experiments.trial import git
 
 LINES = "".join(f"line {number}\n\n" for number in range(40))
 

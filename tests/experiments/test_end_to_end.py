@@ -177,7 +177,7 @@ def test_last_and_best_checkpoint_are_kept(recorded: list[Run], swept: Swept) ->
 
 def test_overrides_tag_composes_to_the_same_trial(recorded: list[Run]) -> None:
     """What the run says to type gives the trial again."""
-    from experiments.planning.trial import Trial
+    from experiments.planning.identity import Trial
 
     for run in recorded:
         overrides = shlex.split(run.data.tags[names.OVERRIDES])

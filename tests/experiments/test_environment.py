@@ -9,9 +9,9 @@ import harness
 import pytest
 from conftest import Fake, Preloaded
 
-from experiments import names
+from experiments import environment, names
 from experiments.errors import UserError
-from experiments.jobs import environment, nodes, scratch
+from experiments.jobs import nodes, scratch
 from experiments.training.evaluation import ExactCocoMetric
 
 pytestmark = pytest.mark.filterwarnings("ignore")

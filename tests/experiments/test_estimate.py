@@ -13,8 +13,8 @@ from test_plan import make
 from traces import describe, write_attempt, write_journal, write_provenance
 
 from experiments.paths import OutputPaths
-from experiments.planning import estimate, plan, shown
-from experiments.planning.trial import Trial
+from experiments.planning import estimate, plan, summary
+from experiments.planning.identity import Trial
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -194,9 +194,9 @@ def test_trial_that_is_done_again_needs_all_its_epochs(tmp_path: Path) -> None:
 
 def printed(planned: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> str:
     console = Console(width=1000)
-    monkeypatch.setattr(shown, "console", console)
+    monkeypatch.setattr(summary, "console", console)
     with console.capture() as captured:
-        shown.show(planned)
+        summary.show(planned)
     return captured.get()
 
 

@@ -17,10 +17,11 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from experiments import detections, matches, names
+from experiments import names
 from experiments.paths import TrialPaths
 from experiments.training import decisions
 from experiments.training.evaluation import ExactCocoMetric, average_precisions, by_class, evaluate
+from experiments.trial import detections, matches
 
 FIXTURE = harness.SHARED_DATA / "coco_eval_fixture"
 MINI = harness.SHARED_DATA / "coco_mini" / "annotations" / "instances_val.json"

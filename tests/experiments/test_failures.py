@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from experiments.errors import UserError
 from experiments.jobs import endings
-from experiments.jobs.attempts import Attempt
 from experiments.jobs.endings import FITTING, Outcome
 from experiments.paths import TrialPaths
 from experiments.training import failures
+from experiments.trial.attempts import Attempt
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

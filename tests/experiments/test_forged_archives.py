@@ -16,8 +16,9 @@ from conftest import Preloaded
 from forged import Files, accepted, add, change, exchanged
 from forgeries import DESCRIPTION, EDITS, FILE, FOREIGN, LIES, NO_JSON
 
-from experiments import detections, names
-from experiments.record import archive
+from experiments import names
+from experiments.transfer import archive
+from experiments.trial import detections
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -7,7 +7,7 @@ import harness
 import pytest
 from conftest import Preloaded
 
-from experiments.training import checkpoints
+from experiments.trial import checkpoints
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

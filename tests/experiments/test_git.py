@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from repositories import ask_git, repository, write
 
-from experiments.record import git, programs
+from experiments.trial import git, programs
 
 
 def test_clean_tree_and_unknown_files(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from experiments.paths import TrialPaths
-from experiments.record import journal
-from experiments.training import checkpoints, hooks, samples
+from experiments.training import hooks, samples
+from experiments.trial import checkpoints, journal
 
 AP = "coco/bbox/AP"  # MMEngine puts the metric's prefix before each name
 

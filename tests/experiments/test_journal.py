@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from experiments.record import journal
+from experiments.trial import journal
 
 
 @pytest.fixture

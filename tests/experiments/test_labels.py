@@ -21,8 +21,8 @@ from experiments.declared import key_of, words
 from experiments.errors import UserError
 from experiments.planning import labels as labels_module
 from experiments.planning.compose import Composer
+from experiments.planning.identity import is_about_the_work, variant_of
 from experiments.planning.labels import Labels, shown
-from experiments.planning.trial import is_about_the_work, variant_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

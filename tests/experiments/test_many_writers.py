@@ -13,16 +13,16 @@ import pytest
 import yaml
 
 from experiments import names
-from experiments.jobs import attempts
+from experiments.mlflow_store import runs
 from experiments.paths import TrialPaths
-from experiments.record import journal, tracking
+from experiments.trial import attempts, journal
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 WRITERS = 8
 
 
-class Told(tracking.Courier):
+class Told(runs.Courier):
     """A courier that writes down every trouble, however short."""
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -34,7 +34,7 @@ class Told(tracking.Courier):
 
 def write(paths: TrialPaths) -> None:
     """Does what the process of a trial does, only that its updates and epochs follow each other closely."""
-    tracking.SECONDS, tracking.CLOSING_SECONDS = 0.1, harness.PATIENCE
+    runs.SECONDS, runs.CLOSING_SECONDS = 0.1, harness.PATIENCE
     claim = attempts.claim(paths.root, "1 x cpu")
     courier = Told(yaml.safe_load(paths.config.read_text()), paths)
     for epoch in range(1, prepared.EPOCHS + 1):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pycocotools.cocoeval import COCOeval
 
-from experiments.matches import AREAS, Matches, decided, load, save
+from experiments.trial.matches import AREAS, Matches, decided, load, save
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,10 @@ from mlflow.exceptions import MlflowException
 from experiments import names
 from experiments.__main__ import main
 from experiments.errors import UserError
-from experiments.jobs import attempts
+from experiments.mlflow_store import sync
+from experiments.mlflow_store.runs import Courier, Run, Store, deliver
 from experiments.paths import TrialPaths
-from experiments.record import journal, sync
-from experiments.record.tracking import Courier, Run, Store, deliver
+from experiments.trial import attempts, journal
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -167,7 +167,7 @@ def test_deleted_run_is_there_once(order: str, store: Store, paths: TrialPaths, 
 
 
 def test_run_that_is_deleted_while_the_trial_runs_is_there_once(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments.record.tracking.SECONDS", 0.05)
+    monkeypatch.setattr("experiments.mlflow_store.runs.SECONDS", 0.05)
     paths = prepared.folder(outputs)
     claim = attempts.claim(paths.root, "1 x cpu")
     config = yaml.safe_load(paths.config.read_text())

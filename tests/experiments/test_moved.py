@@ -13,11 +13,11 @@ import prepared
 import pytest
 import transferred
 
-from analysis import runs, store, study
-from experiments import matches, names, sqlite_uri
-from experiments.matches import Matches
+from analysis.read import mlflow, runs, study
+from experiments import names, sqlite_uri
 from experiments.paths import TrialPaths
-from experiments.record import moved
+from experiments.trial import matches, moved
+from experiments.trial.matches import Matches
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -54,7 +54,7 @@ def delivered(tmp_path: Path, empty_store: Path, tell: Callable[..., transferred
 
 def read(outputs: Path) -> study.Study:
     uri = sqlite_uri.of(outputs / "mlflow.db")
-    with store.reading(uri) as client:
+    with mlflow.reading(uri) as client:
         return study.read(client, names.EXPERIMENT, uri, "last", lambda *_: nullcontext(lambda: None))
 
 

@@ -19,11 +19,11 @@ from pycocotools.cocoeval import COCOeval
 from test_evaluation import assert_equal
 from test_odd_objects import FIELDS
 
-from experiments import detections, matches
 from experiments.data import annotations, datasets
 from experiments.errors import UserError
 from experiments.training import decisions
 from experiments.training.evaluation import by_class, evaluate
+from experiments.trial import detections, matches
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 Content = dict[str, Any]

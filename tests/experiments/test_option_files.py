@@ -22,7 +22,8 @@ import json, sys
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
-from experiments.errors import UserError, explain
+from experiments.errors import UserError
+from experiments.planning.hydra_errors import explain
 from experiments.planning import plan, sweep
 for arguments in json.loads(sys.argv[2]):
     try:

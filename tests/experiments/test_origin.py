@@ -9,7 +9,7 @@ from traces import COMMIT, write_journal, write_provenance
 
 from experiments import names
 from experiments.paths import TrialPaths
-from experiments.record import origin, provenance, sources
+from experiments.trial import origin, provenance, sources
 
 OTHER = "fedcba9876543210fedcba9876543210fedcba98"
 A, B = COMMIT[:12], OTHER[:12]

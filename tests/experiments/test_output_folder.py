@@ -7,8 +7,8 @@ import pytest
 from conftest import Preloaded
 from mistakes import present, refusal, refused
 
+from experiments import output_folder
 from experiments.errors import UserError
-from experiments.planning import output_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from experiments import detections, names
+from experiments import names
+from experiments.trial import detections
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 WIDTH, HEIGHT = 96, 64

@@ -21,9 +21,9 @@ from traces import describe, write_attempt, write_journal
 
 from experiments import names
 from experiments.errors import UserError
-from experiments.jobs import attempts
 from experiments.planning import plan, sweep
 from experiments.planning.compose import Composer, resolve
+from experiments.trial import attempts
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

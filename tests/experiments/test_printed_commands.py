@@ -13,7 +13,7 @@ import pytest
 from conftest import Preloaded
 
 from experiments.commands import Place
-from experiments.record import serving
+from experiments.mlflow_store import serving
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -70,7 +70,7 @@ def test_how_to_open_the_pages(printed: Printed, monkeypatch: pytest.MonkeyPatch
     """`make` only says what it would start, which then gets the same variables."""
     (command,) = re.findall("or in MLflow: (.*)", printed.first)
     done = typed(command, printed.folder, MAKEFLAGS="n")
-    assert done.stdout.splitlines()[-2:][0] == ".venv/bin/python -m experiments.record.serving ui"
+    assert done.stdout.splitlines()[-2:][0] == ".venv/bin/python -m experiments.mlflow_store.serving ui"
     name, _, value = shlex.split(command)[0].partition("=")
     monkeypatch.setenv(name, value)
     monkeypatch.setenv("MLFLOW_HOST", "127.0.0.1")

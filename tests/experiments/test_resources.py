@@ -15,7 +15,7 @@ from mistakes import own_data, present, refusal, refused
 from experiments.errors import UserError
 from experiments.paths import TrialPaths
 from experiments.planning import resources
-from experiments.planning.trial import Trial
+from experiments.planning.identity import Trial
 from experiments.training import build
 
 pytestmark = pytest.mark.filterwarnings("ignore")

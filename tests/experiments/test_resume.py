@@ -20,12 +20,11 @@ from conftest import Command, Preloaded
 from hydra import compose, initialize_config_dir
 
 from experiments.data import datasets
-from experiments.jobs import attempts
 from experiments.paths import TrialPaths
 from experiments.planning import folders, plan
 from experiments.planning.sweep import Request
-from experiments.record import journal
 from experiments.training import decisions
+from experiments.trial import attempts, journal
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

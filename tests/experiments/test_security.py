@@ -72,7 +72,7 @@ def test_weights_from_the_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """torch unpickles what it downloads unless told otherwise."""
     from mmengine.runner import checkpoint
 
-    from experiments.training import loading
+    from experiments.trial import safe_loading
     from groie.convert import CheckpointError
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -80,7 +80,7 @@ def test_weights_from_the_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     cache.mkdir(parents=True)
     torch.save({"weight": torch.ones(2)}, cache / "good.pth")
     torch.save(hostile.call(tmp_path / "marker"), cache / "bad.pth")
-    assert checkpoint.load_url is loading.fetch
+    assert checkpoint.load_url is safe_loading.fetch
     good = checkpoint.load_from_http("https://example.org/good.pth", "cpu")
     assert good["weight"].tolist() == [1, 1]
     with pytest.raises(CheckpointError, match=r"https://example\.org/bad\.pth is not a checkpoint of weights"):

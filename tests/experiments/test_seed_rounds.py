@@ -12,14 +12,14 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
-from analysis.decisions import DIFFERENT, Decision
-from analysis.stats import Interval
+from analysis.statistics.decisions import DIFFERENT, Decision
+from analysis.statistics.means import Interval
 from experiments import declared, names
 from experiments.errors import UserError
-from experiments.jobs import attempts
 from experiments.planning import plan, sweep
 from experiments.planning.plan import Plan
 from experiments.seeds import OPEN, Rules
+from experiments.trial import attempts
 from hydra_plugins import _seed_decisions, _seed_rounds
 from hydra_plugins._seed_decisions import Decided
 

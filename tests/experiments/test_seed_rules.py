@@ -15,10 +15,11 @@ from traces import describe, write_attempt
 from experiments import names, seeds
 from experiments.errors import UserError
 from experiments.planning import plan, rules, sweep
-from experiments.planning.trial import Trial
+from experiments.planning.identity import Trial
 from experiments.reading import DamagedError
-from experiments.record import described, imports
 from experiments.seeds import Recorded, Rules
+from experiments.transfer import imports
+from experiments.trial import described
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -12,8 +12,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from experiments.errors import UserError
-from experiments.record import serving
-from experiments.record.tracking import Store
+from experiments.mlflow_store import serving
+from experiments.mlflow_store.runs import Store
 
 SECRET = "hush"
 
@@ -156,4 +156,4 @@ def test_server_is_for_this_machine_unless_told(
 @pytest.mark.parametrize("what", ["ui", "server"])
 def test_make_starts_this_program(what: str) -> None:
     shown = subprocess.run(["make", "--dry-run", what], cwd=harness.ROOT, capture_output=True, text=True, check=True)
-    assert shown.stdout.splitlines()[-1] == f".venv/bin/python -m experiments.record.serving {what}"
+    assert shown.stdout.splitlines()[-1] == f".venv/bin/python -m experiments.mlflow_store.serving {what}"

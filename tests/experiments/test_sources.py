@@ -9,7 +9,7 @@ from pathlib import Path
 import harness
 import pytest
 
-from experiments.record import sources
+from experiments.trial import sources
 
 MODULE = '''"""A module."""
 import math
@@ -95,12 +95,12 @@ def test_no_two_files_of_the_project_mean_the_same() -> None:
 
 LOADING = """
 import json, sys
-import groie, experiments.training.build, experiments.record.sources as sources
-import analysis.formats, experiments.display, mine.blocks, alone
+import groie, experiments.training.build, experiments.trial.sources as sources
+import analysis.tables.formats, experiments.console, mine.blocks, alone
 from pathlib import Path
 from experiments.paths import TrialPaths
 paths = TrialPaths(Path(sys.argv[1]))
-display = {"type": "experiments.display.TrialDisplay"}
+display = {"type": "experiments.jobs.progress.TrialDisplay"}
 chosen = {"pre": {"type": "mine.blocks.Block"}, "post": [display], "x": {"type": 3}}
 sources.note(paths, 2, 5, chosen)
 """
@@ -131,11 +131,11 @@ def test_a_training_counts_what_it_has_loaded_that_can_matter(users: Path) -> No
     found = noted["files"]
     assert noted["after"] == 5
     own = {name for name in found if not name.startswith(("groie/", "experiments/training/", "experiments/data/"))}
-    in_the_way = "experiments/display.py"  # of the project itself, but a module that the variant names
+    in_the_way = "experiments/console.py"  # of the project itself, but a module that the variant names
     assert own == {"mine/__init__.py", "mine/blocks.py", "mine/helper.py", "alone.py", in_the_way}
     assert {"groie/extractor.py", "experiments/training/detector.py", "experiments/data/datasets.py"} <= set(found)
     assert all((harness.ROOT / name).is_file() for name in set(found) - own)
-    assert not any(name.startswith(("analysis/", "experiments/record/")) for name in found)
+    assert not any(name.startswith(("analysis/", "experiments/trial/")) for name in found)
     assert found["mine/helper.py"] == meaning(users, "SIDE = 3")
 
 

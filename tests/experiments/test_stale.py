@@ -20,11 +20,10 @@ from traces import COMMIT, describe, write_attempt, write_journal, write_provena
 
 from experiments import names
 from experiments.__main__ import main
-from experiments.jobs import attempts
 from experiments.planning import decision, plan
 from experiments.planning.decision import Decision
-from experiments.planning.trial import Trial
-from experiments.record import provenance, sources
+from experiments.planning.identity import Trial
+from experiments.trial import attempts, provenance, sources
 from groie import operators
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -16,7 +16,7 @@ from conftest import Fake, Preloaded, wait_for
 
 from experiments import names
 from experiments.__main__ import main
-from experiments.planning.trial import Trial
+from experiments.planning.identity import Trial
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import Command, Fake, wait_for
 
 from experiments.commands import Place
-from experiments.jobs import stopping
+from experiments.trial import stop_requests
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -28,7 +28,7 @@ class Away:
 
     def end(self, seed: int) -> None:
         wait_for(lambda: self.fake.began(seed))
-        stopping.ask(self.fake.folder(seed), stopping.DRAIN)
+        stop_requests.ask(self.fake.folder(seed), stop_requests.DRAIN)
 
     def statuses(self) -> list[tuple[int, str]]:
         (self.place / "mlflow.db").replace(self.fake.outputs / "mlflow.db")  # where the others' store is

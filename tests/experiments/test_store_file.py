@@ -26,8 +26,8 @@ from sqlalchemy.engine import Engine
 
 from experiments.__main__ import main
 from experiments.errors import UserError
-from experiments.jobs import stopping
-from experiments.record.tracking import Store
+from experiments.mlflow_store.runs import Store
+from experiments.trial import stop_requests
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("empty_store")]  # MLflow's start was made
 
@@ -250,7 +250,7 @@ def test_store_that_was_moved_away_while_a_trial_runs_is_made_again(fake: Fake) 
     command = fake.start({1: "go on"})
     wait_for(lambda: fake.began(1) and fake.runs(1) and fake.runs(1)[0].data.metrics)
     (fake.outputs / "mlflow.db").rename(fake.outputs / "elsewhere.db")
-    stopping.ask(fake.folder(1), stopping.DRAIN)
+    stop_requests.ask(fake.folder(1), stop_requests.DRAIN)
     command.wait()
     assert fake.statuses(1) == [(1, "KILLED")]
     fake.assert_each_epoch_once(1)

@@ -14,12 +14,11 @@ from mlflow.exceptions import MlflowException
 
 from experiments import names
 from experiments.errors import UserError
-from experiments.jobs import attempts
+from experiments.mlflow_store.runs import Courier, Run, Store, deliver
 from experiments.paths import TrialPaths
 from experiments.planning import folders, plan
-from experiments.planning.trial import Trial
-from experiments.record import journal
-from experiments.record.tracking import Courier, Run, Store, deliver
+from experiments.planning.identity import Trial
+from experiments.trial import attempts, journal
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

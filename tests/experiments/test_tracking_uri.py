@@ -12,8 +12,8 @@ from hydra import compose, initialize_config_dir
 from analysis.__main__ import parser
 from experiments import names
 from experiments.__main__ import main
+from experiments.mlflow_store import serving
 from experiments.planning.compose import resolve
-from experiments.record import serving
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

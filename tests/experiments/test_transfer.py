@@ -14,7 +14,7 @@ from filelock import FileLock
 from transferred import OutputFolder, contents, edit_json, folder, lose_supervisor, stored, sweeps, tree
 
 from experiments import files, names
-from experiments.jobs import attempts
+from experiments.trial import attempts
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

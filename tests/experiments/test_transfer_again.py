@@ -10,9 +10,9 @@ from transferred import OutputFolder, folder, stored, sweeps, tree
 
 from analysis.__main__ import main as analysis
 from experiments import names
-from experiments.jobs import attempts
 from experiments.paths import TrialPaths
-from experiments.record import forms
+from experiments.transfer import forms
+from experiments.trial import attempts
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

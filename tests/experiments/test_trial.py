@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.planning.trial import Trial
+from experiments.planning.identity import Trial
 
 # A change here makes every finished trial a stranger. Where a default of conf/ was changed on purpose, pin the new id;
 # where the same configuration came to mean another computation, raise ID_VERSION in planning/trial.py as well.

@@ -10,7 +10,7 @@ import pytest
 from conftest import Preloaded
 
 from experiments.planning import checks
-from experiments.planning.typed import GROUPS
+from experiments.planning.command_line import GROUPS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -17,12 +17,11 @@ from conftest import Fake
 from hydra import compose, initialize_config_dir
 
 from experiments import files, names
-from experiments.jobs import attempts
 from experiments.paths import TrialPaths
 from experiments.planning import plan
 from experiments.planning.sweep import Request
 from experiments.reading import DamagedError
-from experiments.record import journal, whole
+from experiments.trial import attempts, completeness, journal
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -164,7 +163,7 @@ def test_trial_of_an_earlier_version_has_all_epochs_or_is_mended(
     transferred.edit_json(trial.root / "attempts" / "0001.json", journal=None)
     keep_checkpoint(trial)
     damage(trial, FLAWS["an edited value"][0])
-    assert whole.of(trial) == whole.Lacks(None, None)
+    assert completeness.of(trial) == completeness.Lacks(None, None)
     damage(trial, FLAWS["an old copy"][0])
     assert "mended from epoch_12.pth" in tell("sync")[1]
     assert precisions(trial)[-1] == (12, prepared.record(12, 0.4)["metrics"]["bbox/AP"])
@@ -216,12 +215,12 @@ def test_journal_that_lost_lines_while_training_is_mended_at_the_end(trial: Tria
     digest = journal.digest(journal.complete_epochs(trial.journal).values())
     keep_checkpoint(trial)
     damage(trial, FLAWS["gaps"][0])
-    assert whole.seal(trial) == digest
+    assert completeness.seal(trial) == digest
     assert list(journal.complete_epochs(trial.journal)) == list(range(1, 13))
     shutil.rmtree(trial.work)
     damage(trial, FLAWS["gaps"][0])
     with pytest.raises(DamagedError, match=r"lacks epochs 2, 7 of 12, and "):
-        whole.seal(trial)
+        completeness.seal(trial)
 
 
 def test_finished_attempt_knows_its_records(fake: Fake) -> None:

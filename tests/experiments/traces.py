@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from experiments.planning.trial import Trial
+from experiments.planning.identity import Trial
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -1,0 +1,1 @@
+"""Draws the figures; only this room imports matplotlib."""

@@ -1,0 +1,1 @@
+"""The data of every figure, as plain numbers; nothing is drawn here."""

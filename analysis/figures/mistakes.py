@@ -1,0 +1,103 @@
+"""What each kind of error costs a sweep's variants, as plain data: TIDE's breakdown of AP50, nothing drawn."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.figures import curves
+from analysis.figures.curves import Heading
+from analysis.read.metrics import KINDS
+from analysis.read.runs import Run
+from experiments import names
+from experiments.declared import Declaration
+
+MEANING = {
+    "Cls": "wrong class",
+    "Loc": "badly placed",
+    "Both": "both of these",
+    "Dupe": "found twice",
+    "Bkg": "background",
+    "Miss": "missed",
+    "FalsePos": "all false ones",
+    "FalseNeg": "all not found",
+}
+NOTE = "By how much {} AP50 would rise without these errors alone (TIDE, Bolya et al. 2020). They do not add up."
+COLUMNS = ("line", "row", "label", names.TRIAL_ID, names.SEED, "iou_type", "kind", "value")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a kind of error costs a variant, times 100: the mean of its finished seeds, and each by itself."""
+
+    mean: float
+    seeds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """All a drawing needs: for each kind of error a bar per variant, in the order of `labels`."""
+
+    iou_type: str
+    heading: Heading
+    labels: tuple[str, ...]
+    bars: dict[str, tuple[Bar, ...]]  # by kind: names.ERROR_KINDS, then names.ERROR_SIDES
+    absent: tuple[str, ...]  # labels of the rows without any finished trial that recorded its errors
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Returns how to read it."""
+        several = any(len(bar.seeds) > 1 for bars in self.bars.values() for bar in bars)
+        ticks = " Bars: means over the finished seeds. Ticks: single seeds." if several else ""
+        missing = [f"No values: {', '.join(self.absent)}."] if self.absent else []
+        return (NOTE.format(KINDS[self.iou_type]) + ticks, *missing, *self.heading.foot)
+
+
+def frame(lines: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
+    """Returns what finished trials recorded at their last epoch, columns COLUMNS: a line per trial, IoU type and kind.
+
+    Args:
+        lines: of a sweep, `rows_frame`'s.
+        runs: that these trials are from.
+
+    Values are fractions, NaN where the data have no object. A trial whose run recorded no errors has no line.
+    """
+    recorded = {run.run_id: run.metrics for run in runs}
+    found = []
+    for trial in lines.loc[lines["status"] == names.FINISHED].to_dict("records"):
+        for iou_type in names.IOU_TYPES:
+            for kind in (*names.ERROR_KINDS, *names.ERROR_SIDES):
+                value = recorded[trial["run_id"]].get(names.error_metric(iou_type, kind))
+                if value is not None:
+                    value = value if value >= 0 else float("nan")
+                    found.append({**trial, "iou_type": iou_type, "kind": kind, "value": value})
+    return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def mistakes(
+    sweep: str, lines: pd.DataFrame, runs: list[Run], iou_type: str, declaration: Declaration | None = None
+) -> Mistakes:
+    """Returns what the errors of boxes or masks cost each line of a sweep's table.
+
+    Raises AnalysisError where no finished trial has recorded that.
+    """
+    values = frame(lines, runs)
+    values = values.loc[(values["iou_type"] == iou_type) & values["value"].notna()]
+    if values.empty:
+        finished = set(lines.loc[lines["status"] == names.FINISHED, "run_id"])
+        remedy = next((run.without_matches for run in runs if run.run_id in finished), "wait for one")
+        raise AnalysisError(f"no finished trial of sweep {sweep!r} has recorded its {KINDS[iou_type]} errors; {remedy}")
+    by_kind = {kind: dict(list(own.groupby("line")["value"])) for kind, own in values.groupby("kind")}
+    labels = lines.drop_duplicates("line").set_index("line")["label"]
+    shown = labels.loc[labels.index.isin(values["line"])]
+    bars = {
+        kind: tuple(_bar(by_kind[kind][line]) for line in shown.index)
+        for kind in (*names.ERROR_KINDS, *names.ERROR_SIDES)
+    }
+    head = curves.heading(sweep, lines, declaration)
+    return Mistakes(iou_type, head, tuple(shown), bars, tuple(dict.fromkeys(labels.drop(shown.index))))
+
+
+def _bar(values: pd.Series) -> Bar:
+    seeds = tuple(100 * float(value) for value in values)
+    return Bar(sum(seeds) / len(seeds), seeds)

@@ -1,0 +1,1 @@
+"""Reads studies from MLflow or from saved files, as tidy frames."""

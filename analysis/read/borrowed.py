@@ -1,0 +1,48 @@
+"""A declared sweep that nobody asked for, whose rows have been trained as rows of other declared sweeps."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+from analysis.read import declarations
+from analysis.read.runs import Run
+from experiments import names
+
+Overrides = frozenset[str]
+
+
+def of_other_sweeps(runs: list[Run], sweep: str) -> list[Run]:
+    """Returns the runs, those that serve a row of a declared sweep as if it had been asked for; else as they are.
+
+    A run does so where it serves a row of another declared sweep with the same overrides and the same words typed
+    beside. Nothing changes where some run is of that sweep, or its file lists nothing that ran.
+    """
+    key = names.sweep_key(sweep)
+    declaration = declarations.of_sweep(sweep)
+    if declaration is None or any(run.tags.get(names.SWEEP + key) == sweep for run in runs):
+        return runs
+    found = []
+    for run in runs:
+        served = _served(run, sweep.partition(" ")[2])
+        rows = [row.name_in(declaration.name) for row in declaration.rows if frozenset(row.overrides) in served]
+        tags = {names.SWEEP + key: sweep, names.ROWS + key: json.dumps(rows)} if rows else {}
+        found.append(replace(run, tags={**run.tags, **tags}))
+    return found
+
+
+def _served(run: Run, typed: str) -> set[Overrides]:
+    """Returns the overrides of the declared rows that a run serves in sweeps with these words typed beside."""
+    found: set[Overrides] = set()
+    for tag, sweep in run.tags.items():
+        if tag.startswith(names.SWEEP) and sweep.partition(" ")[2] == typed:
+            rows = json.loads(run.tags.get(names.ROWS + tag.removeprefix(names.SWEEP), "[]"))
+            found |= set(_overrides(sweep, rows))
+    return found
+
+
+def _overrides(sweep: str, rows: Iterable[str]) -> Iterable[Overrides]:
+    declaration = declarations.of_sweep(sweep)
+    declared = (
+        {row.name_in(declaration.name): frozenset(row.overrides) for row in declaration.rows} if declaration else {}
+    )
+    return (declared[row] for row in rows if row in declared)

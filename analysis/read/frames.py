@@ -1,0 +1,159 @@
+"""MLflow -> tidy pandas frames: one row per sweep, per run, per trial, or per trial and epoch."""
+
+import json
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.read import declarations
+from analysis.read.metrics import COCO_NAMES
+from analysis.read.mlflow import nothing_recorded, without_password
+from analysis.read.runs import Histories, Run
+from experiments import names
+from experiments.declared import key_of
+
+LAST = "last"  # instead of a sweep's name: the one planned last
+TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.COMMIT, names.CODE, names.REASON)
+RUN_COLUMNS = ("run_id", "status", "started", "place", "recorded", "rows", *TAGS, names.SEED, *names.FACTORS)
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def sweeps_frame(runs: list[Run]) -> pd.DataFrame:
+    """Returns one row per sweep, columns `sweep` and `planned` (newest plan of any of its runs), newest first."""
+    planned: dict[str, datetime] = {}
+    for run in runs:
+        for tag, name in run.tags.items():
+            if tag.startswith(names.SWEEP):
+                when = _moment(run.tags.get(names.PLANNED + tag.removeprefix(names.SWEEP), ""))
+                planned[name] = max(when, planned.get(name, NEVER))
+    newest_first = sorted(sorted(planned.items()), key=lambda item: item[1], reverse=True)  # alike: by name
+    return pd.DataFrame(newest_first, columns=["sweep", "planned"])
+
+
+def find_sweep(runs: list[Run], wanted: str, uri: str) -> str:
+    """Returns the name of the wanted sweep, or of the newest for "last"; AnalysisError lists the known names."""
+    known = list(sweeps_frame(runs)["sweep"])
+    if not known:
+        raise nothing_recorded(uri)
+    if wanted == LAST:
+        return str(known[0])
+    if wanted not in known:
+        remedy = f"`{declarations.command(wanted)}` runs it; " if declarations.of_sweep(wanted) else ""
+        listed = f"known, newest first: {', '.join(known)}; or {LAST}"
+        raise AnalysisError(f"no sweep {wanted!r} in {without_password(uri)}; {remedy}{listed}")
+    return wanted
+
+
+def runs_frame(runs: list[Run], sweep: str) -> pd.DataFrame:
+    """Returns one row per run of the sweep's trials, columns RUN_COLUMNS; what was not recorded is an empty string.
+
+    A trial belongs to a sweep by its id, so an attempt that another sweep made at the same trial counts here too.
+    `started` is in ms since 1970; `place` is that of its variant among those that were asked for; `recorded` holds the
+    names of the metrics that the run has; `rows` those of the declared sweep's rows that it serves, None where the run
+    says nothing of them.
+    """
+    key = names.sweep_key(sweep)
+    tag = names.SWEEP + key
+    members = {run.tags[names.TRIAL_ID] for run in runs if run.tags.get(tag) == sweep}
+    of_sweep = [run for run in runs if run.tags[names.TRIAL_ID] in members]
+    places = _places(of_sweep, sweep)
+    rows = [
+        {
+            "run_id": run.run_id,
+            "status": run.status,
+            "started": run.started,
+            "place": places[run.tags.get(names.VARIANT_ID, "")],
+            "recorded": frozenset(run.metrics),
+            "rows": tuple(json.loads(run.tags.get(names.ROWS + key, "[]"))) or None,
+            **{name: run.tags.get(name, "") for name in TAGS},
+            **{name: run.params.get(name, "") for name in (names.SEED, *names.FACTORS)},
+        }
+        for run in of_sweep
+    ]
+    return pd.DataFrame(rows, columns=list(RUN_COLUMNS))
+
+
+def _places(runs: list[Run], sweep: str) -> dict[str, tuple[int, ...]]:
+    """Returns where each variant stands among those that were asked for; one that no run places, last.
+
+    Where no run says so, as earlier versions left them, it is where its values stand in what was typed.
+    """
+    tag, typed = names.PLACE + names.sweep_key(sweep), _choices(sweep)
+    placed = any(tag in run.tags for run in runs)
+    found: dict[str, tuple[int, ...]] = {}
+    for run in runs:
+        variant = run.tags.get(names.VARIANT_ID, "")
+        place = (int(run.tags.get(tag, len(runs))),) if placed else _place(run, typed)
+        found[variant] = min(place, found.get(variant, place))
+    return found
+
+
+def _choices(sweep: str) -> dict[str, list[str]]:
+    """Returns the values that a typed sweep names, by key: {"pre": ["none", "conv5"]}; nothing of a declared one."""
+    words = (word.partition("=") for word in sweep.split())
+    return {key_of(key): values.split(",") for key, sign, values in words if sign and key != names.SEED}
+
+
+def _place(run: Run, typed: dict[str, list[str]]) -> tuple[int, ...]:
+    """Returns where a run's values stand among those typed; a value that is not found there, last."""
+    overrides = {key_of(word): word.partition("=")[2] for word in run.overrides}
+    own = {key: run.params.get(key, overrides.get(key, "")) for key in typed}
+    return tuple(values.index(own[key]) if own[key] in values else len(values) for key, values in typed.items())
+
+
+def trials_frame(runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns one row per trial: its latest FINISHED run, else its latest started; plus a column `label`.
+
+    What that run does not say of `rows` is taken from the trial's other runs, and a variant has the text of its newest.
+    Variants come in the order in which they were typed, else in that in which they were first started; their seeds in
+    numerical order. `label` is what a person reads for a variant; where two variants read alike, their ids tell them
+    apart.
+    """
+    if runs.empty:
+        return runs.assign(label=pd.Series(dtype=str))
+    first = runs.groupby(names.VARIANT_ID)["started"].transform("min")
+    ranked = runs.assign(
+        finished=runs["status"] == names.FINISHED, first=first, replica=pd.to_numeric(runs[names.SEED], errors="coerce")
+    ).sort_values(["finished", "started", "run_id"])
+    ranked["rows"] = ranked.groupby(names.TRIAL_ID)["rows"].transform("last")  # the last that is not None
+    named = runs.sort_values(["started", "run_id"]).drop_duplicates(names.VARIANT_ID, keep="last")
+    text = named.set_index(names.VARIANT_ID)[names.VARIANT]
+    ranked[names.VARIANT] = ranked[names.VARIANT_ID].map(text)
+    trials = ranked.drop_duplicates(names.TRIAL_ID, keep="last")
+    alike = trials.groupby(names.VARIANT)[names.VARIANT_ID].transform("nunique") > 1
+    label = trials[names.VARIANT].where(~alike, trials[names.VARIANT] + " [" + trials[names.VARIANT_ID] + "]")
+    trials = trials.assign(label=label).sort_values(["place", "first", names.VARIANT_ID, "replica"])
+    return trials.drop(columns=["finished", "first", "replica"]).reset_index(drop=True)
+
+
+def wanted_histories(trials: pd.DataFrame, metrics: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Returns the (run id, metric) that `metrics_frame` needs the histories of."""
+    return [(trial.run_id, name) for trial in trials.itertuples() for name in metrics if name in trial.recorded]
+
+
+def metrics_frame(trials: pd.DataFrame, histories: Histories, wanted: tuple[str, ...]) -> pd.DataFrame:
+    """Returns one row per trial and epoch: `trial_id`, `epoch` and a column per wanted metric, as recorded.
+
+    NaN stands for not recorded and for COCO's -1 (no such objects). Where an epoch was recorded twice, the value with
+    the last timestamp counts.
+    """
+    trial_of = dict(zip(trials["run_id"], trials[names.TRIAL_ID], strict=True))
+    records = []
+    for (run_id, name), points in histories.items():
+        if run_id in trial_of and name in wanted:
+            for point in sorted(points, key=lambda point: point.timestamp):
+                absent = name in COCO_NAMES and point.value < 0
+                records.append((trial_of[run_id], point.step, name, float("nan") if absent else point.value))
+    long = pd.DataFrame(records, columns=[names.TRIAL_ID, "epoch", "metric", "value"])
+    long = long.drop_duplicates([names.TRIAL_ID, "epoch", "metric"], keep="last")
+    wide = long.pivot(index=[names.TRIAL_ID, "epoch"], columns="metric", values="value")
+    return wide.reindex(columns=list(wanted)).reset_index().rename_axis(columns=None)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return NEVER
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

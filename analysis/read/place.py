@@ -1,0 +1,33 @@
+"""Where trials that are read lie, so that commands for them can be printed."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from analysis.read.runs import Run
+from experiments import names, sqlite_uri
+from experiments.commands import Place
+
+STORE = Path(names.DEFAULT_TRACKING_URI).name  # in an output folder, unless it was put elsewhere
+
+
+def place(arguments: Namespace, runs: Sequence[Run] = ()) -> Place:
+    """Returns where the trials are that a command line asks for, as far as it or their runs tell.
+
+    A folder that `paper` wrote is read anywhere, and tells nothing of where its trials were.
+    """
+    if getattr(arguments, "source", None):
+        return Place()
+    uri = arguments.tracking_uri
+    file = sqlite_uri.file(uri)
+    beside = [file.absolute().parent] if file and file.name == STORE else []
+    found = [folder for folder in (*beside, *map(_outputs, runs[:1])) if folder and folder.is_dir()]
+    return Place(found[0] if found else None, uri, arguments.experiment)
+
+
+def _outputs(run: Run) -> Path | None:
+    """Returns the output folder that a run's artifacts lie in: FOLDER/artifacts/RUN/artifacts."""
+    parts = urlsplit(run.artifacts)
+    path = Path(unquote(parts.path))
+    return path.parents[2] if parts.scheme in ("", "file") and len(path.parents) > 2 else None

@@ -1,0 +1,282 @@
+"""A study: all that MLflow holds of a sweep and of the tables it is made of, as plain data for a few small files."""
+
+import csv
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+from pydantic import TypeAdapter
+
+from analysis.errors import AnalysisError
+from analysis.read import borrowed, declarations, environments, frames, rows
+from analysis.read.metrics import METRICS
+from analysis.read.runs import Histories, Point, Run, check, histories, of_experiment, requests
+from analysis.read.saved import (
+    ABOUT,
+    AROUND,
+    DATA,
+    DECIDED,
+    FORMAT,
+    HISTORIES,
+    RUNS,
+    SUMS,
+    check_whole,
+    named,
+    studies_near,
+    written,
+)
+from experiments import files, names
+from experiments.declared import Declaration
+from experiments.trial import matches
+from experiments.trial.matches import Matches
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MATCHES = "matches.npz"  # a run's artifact
+NAMED = 5  # studies, at most, in an error
+METRIC_COLUMNS = ("run_id", "metric", "step", "timestamp", "value")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What `ABOUT` says."""
+
+    format: Literal[3]
+    sweep: str
+
+
+SAVED, RUN = TypeAdapter(Saved), TypeAdapter(Run)
+
+
+def file_name(sweep: str) -> str:
+    """Returns a sweep's whole name as a file or a folder has it: no shell needs it in quotes."""
+    return names.sweep_key(sweep).replace(" ", "_")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table of a study: `lines` are those of `rows.rows_frame`."""
+
+    sweep: str
+    declaration: Declaration | None
+    lines: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """Returns what its files in a study's folder are called by: the declaration, without what was typed beside."""
+        return self.declaration.name if self.declaration else file_name(self.sweep)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was recorded: runs, their tidy metrics, and what was decided about each detection.
+
+    Args:
+        sweep: as it was asked for.
+        runs: all of the sweep's trials; and of what includes it, as their rows tell of noise too.
+        histories: of `METRICS`, by run id and metric.
+        matches: by trial id, then IoU type; absent for trials that did not finish.
+        surroundings: of one trial for each commit, machine and data set, as `environments.read` has them.
+    """
+
+    sweep: str
+    runs: list[Run]
+    histories: Histories
+    matches: dict[str, dict[str, Matches]]
+    surroundings: list[dict[str, Any]]
+
+    def run_of(self, trial_id: str) -> Run:
+        """Returns a trial's run: the latest FINISHED one, else the latest started."""
+        trials = self.trials.set_index(names.TRIAL_ID)
+        return next(run for run in self.runs if run.run_id == trials.loc[trial_id, "run_id"])
+
+    @cached_property
+    def own(self) -> list[Run]:
+        """Returns the runs of the sweep's own trials."""
+        trials = set(self.trials[names.TRIAL_ID])
+        return [run for run in self.runs if run.tags[names.TRIAL_ID] in trials]
+
+    @property
+    def declaration(self) -> Declaration | None:
+        return declarations.of_sweep(self.sweep)
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """Returns its tables in the order of the declaration; a sweep that includes no other is one table."""
+        declaration = self.declaration
+        _, _, typed = self.sweep.partition(" ")
+        sweeps = [self.sweep]
+        if declaration is not None:
+            included = dict.fromkeys(row.sweep for row in declaration.rows)
+            sweeps = [f"{name} {typed}".strip() for name in included]
+        return [self._part(sweep) for sweep in sweeps]
+
+    @cached_property
+    def whole(self) -> Part:
+        """Returns all its rows as one table."""
+        return self._part(self.sweep)
+
+    def _part(self, sweep: str) -> Part:
+        declaration = declarations.of_sweep(sweep)
+        trials = frames.trials_frame(frames.runs_frame(self.runs, sweep))
+        lines = rows.rows_frame(sweep, trials, declaration).assign(**{rows.ROOT: self.data_root})
+        return Part(sweep, declaration, lines)
+
+    @cached_property
+    def data_root(self) -> str:
+        """Returns what was typed for the place of the data, "dataset.root=data/mine", "" where nothing was."""
+        members = set(self.trials["run_id"])
+        of_sweep = sorted((run for run in self.runs if run.run_id in members), key=lambda run: run.started)
+        return declarations.data_root(word for run in of_sweep for word in run.overrides)
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Returns one row per trial and epoch, a column for each of `METRICS`."""
+        return frames.metrics_frame(self.trials, self.histories, tuple(METRICS))
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """Returns one row per trial of the whole study."""
+        return frames.trials_frame(frames.runs_frame(self.runs, self.sweep))
+
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]  # of a text and a number of steps
+
+
+def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress: Progress) -> Study:
+    """Returns the study of the sweep that is asked for; AnalysisError where MLflow has none or lacks what it should.
+
+    Args:
+        uri: of the store, for messages.
+        asked: a sweep's name, or "last".
+        progress: told of each long step.
+    """
+    recorded = borrowed.of_other_sweeps(of_experiment(client, experiment, uri), asked)
+    sweep = frames.find_sweep(recorded, asked, uri)
+    wanted = wanted_histories(recorded, sweep, tuple(METRICS))
+    with progress("reading metrics", requests(wanted)) as on_read:
+        found = histories(client, wanted, on_read)
+    members = {run_id for one in _with_whole(sweep) for run_id in frames.runs_frame(recorded, one)["run_id"]}
+    runs = [run for run in recorded if run.run_id in members]
+    trials = frames.trials_frame(frames.runs_frame(recorded, sweep))
+    finished = set(trials.loc[trials["status"] == names.FINISHED, "run_id"])
+    done = [run for run in runs if run.run_id in finished]
+    return Study(sweep, runs, found, _matches(done, uri, progress), environments.read(done, uri))
+
+
+def wanted_histories(recorded: list[Run], sweep: str, metrics: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Returns the (run id, metric) that a sweep's tables need, with those of the rows that tell of noise."""
+    trials = [frames.trials_frame(frames.runs_frame(recorded, one)) for one in _with_whole(sweep)]
+    return [*dict.fromkeys(key for one in trials for key in frames.wanted_histories(one, metrics))]
+
+
+def _with_whole(sweep: str) -> list[str]:
+    return [*dict.fromkeys((sweep, declarations.whole(sweep)))]
+
+
+def _matches(runs: Sequence[Run], uri: str, progress: Progress) -> dict[str, dict[str, Matches]]:
+    from mlflow import artifacts
+
+    decided: dict[str, dict[str, Matches]] = {}
+    with progress("reading detections", len(runs)) as on_read, tempfile.TemporaryDirectory() as folder:
+        for run in runs:
+            # By the URI that is known already: asked for a run's artifacts, MLflow would read the run anew.
+            if any(Path(one.path).name == MATCHES for one in artifacts.list_artifacts(run.artifacts, tracking_uri=uri)):
+                file = artifacts.download_artifacts(f"{run.artifacts}/{MATCHES}", dst_path=folder, tracking_uri=uri)
+                try:
+                    decided[run.tags[names.TRIAL_ID]] = _load(Path(file))
+                except AnalysisError as error:  # a trial without matches, as tables then say
+                    print(f"note: {run.tags[names.TRIAL_ID]} is taken as without matches: {error}", file=sys.stderr)
+            on_read()
+    return decided
+
+
+def save(study: Study, folder: Path) -> None:
+    """Writes a study as small plain files, from which `load` gives it back."""
+    (folder / "matches").mkdir(parents=True, exist_ok=True)
+    about = {"format": FORMAT, "sweep": study.sweep}
+    (folder / ABOUT).write_text(json.dumps(about) + "\n")
+    (folder / AROUND).write_text(json.dumps(study.surroundings, indent=1, sort_keys=True) + "\n")
+    lines = [json.dumps(run.as_dict(), sort_keys=True) for run in study.runs]
+    (folder / RUNS).write_text("".join(f"{line}\n" for line in lines))
+    with (folder / HISTORIES).open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(METRIC_COLUMNS)
+        for (run_id, metric), points in study.histories.items():
+            writer.writerows((run_id, metric, point.step, point.timestamp, repr(point.value)) for point in points)
+    for trial_id, decided in study.matches.items():
+        matches.save(folder / DECIDED.replace("*", trial_id), decided)
+    sums = [f"{files.digest(folder / name)}  {name}\n" for name in written(folder)]
+    (folder / SUMS).write_text("".join(sums))
+
+
+def load(folder: Path) -> Study:
+    """Returns what was saved; AnalysisError where the folder holds no study, one of another format or not all of it."""
+    sweep, runs = outline(folder)
+    with named(folder / HISTORIES):
+        found = _histories(folder / HISTORIES)
+    decided = {path.stem: _load(path) for path in sorted(folder.glob(DECIDED))}
+    with named(folder / AROUND):
+        environments.FORM.validate_json((folder / AROUND).read_bytes(), strict=True)
+        around = json.loads((folder / AROUND).read_bytes())
+    return Study(sweep, runs, found, decided, around)
+
+
+def _histories(path: Path) -> Histories:
+    found: Histories = {}
+    with path.open(newline="") as file:
+        rows = csv.DictReader(file, strict=True)
+        if tuple(rows.fieldnames or ()) != METRIC_COLUMNS:
+            raise ValueError("it has other columns")
+        for row in rows:
+            point = Point(int(row["step"]), int(row["timestamp"]), float(row["value"]))
+            found.setdefault((row["run_id"], row["metric"]), []).append(point)
+    return found
+
+
+def outline(folder: Path) -> tuple[str, list[Run]]:
+    """Returns the sweep and the runs of a saved study; AnalysisError as `load` raises it."""
+    if not (folder / ABOUT).is_file():
+        near = [str(one) for one in studies_near(folder.parent)]
+        there = f", such as {', '.join(near[:NAMED])}" if near else ""
+        raise AnalysisError(
+            f"{folder.parent} holds no study; "
+            f"give the folder that `python -m analysis paper` wrote, the one that holds `{DATA}/`{there}"
+        )
+    about: Any = None
+    with suppress(OSError, ValueError, RecursionError):
+        about = json.loads((folder / ABOUT).read_text())
+    if isinstance(about, dict) and about.get("format") not in (None, FORMAT):  # which may have other files
+        raise AnalysisError(
+            f"{folder} has format {about['format']}; this version reads {FORMAT}: "
+            "make it anew from MLflow with `python -m analysis paper`"
+        )
+    check_whole(folder)
+    with named(folder / ABOUT):
+        sweep = SAVED.validate_python(about).sweep
+    with named(folder / RUNS):
+        runs = [_run(line) for line in (folder / RUNS).read_bytes().splitlines()]
+        if not runs:
+            raise ValueError("it holds no run")
+    return sweep, runs
+
+
+def _run(line: bytes) -> Run:
+    run = RUN.validate_json(line, strict=True)
+    check(run)
+    return run
+
+
+def _load(path: Path) -> dict[str, Matches]:
+    try:
+        return matches.load(path)
+    except (OSError, ValueError) as error:
+        raise AnalysisError(str(error)) from error

@@ -1,0 +1,192 @@
+"""A study's folder of results: every table and figure, the report, and the data that all of it is made from."""
+
+import contextlib
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from markupsafe import Markup
+
+from analysis.drawing import page
+from analysis.drawing.page import Drawable
+from analysis.errors import AnalysisError
+from analysis.figures import mistakes, plots, strips, styles
+from analysis.figures.curves import curves
+from analysis.figures.styles import Look
+from analysis.read import declarations, frames, study
+from analysis.read.metrics import KINDS, coco_block
+from analysis.read.runs import Run
+from analysis.read.study import Part, Study
+from analysis.results import flat_files, provenance, report
+from analysis.statistics import evidence, noise_groups
+from analysis.statistics.evidence import Evidence
+from analysis.tables import ablation, costs, formats, full
+from experiments import names
+
+MADE = "made.txt"  # names all files that a call wrote, which the next may replace
+
+
+def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
+    """Writes all that is made of a study into `folder`, in place of what an earlier call left there of the same sweep.
+
+    Another folder is filled first, so that one which is there is whole. What else lies there stays. Returns the files,
+    less those of the data. AnalysisError where the folder holds another study, or finished trials that this one lacks.
+    """
+    theirs = _of_earlier_call(found, folder) if folder.exists() else []
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        part.mkdir(parents=True)
+        _fill(found, part, progress)
+        made = Path(study.DATA, MADE)
+        ours = sorted([made, *(path.relative_to(part) for path in part.rglob("*") if path.is_file())])
+        (part / made).write_text("".join(f"{path.as_posix()}\n" for path in ours))
+        if folder.exists():
+            _replace(folder, theirs, part, ours)
+        else:
+            part.rename(folder)
+    except OSError as error:
+        raise AnalysisError(f"cannot write {folder} ({error.strerror}); name another place with --out") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return [folder / path for path in ours if path.parts[0] != study.DATA]
+
+
+def _of_earlier_call(found: Study, folder: Path) -> list[Path]:
+    """Returns the files of a folder, relative to it, that an earlier call wrote; AnalysisError where they must stay."""
+    if not (folder / study.DATA / study.ABOUT).exists():
+        raise AnalysisError(f"{folder} exists and holds no study; name another place with --out")
+    remedy = "name another place with --out, or remove the folder first"
+    try:
+        sweep, runs = study.outline(folder / study.DATA)
+    except AnalysisError as error:
+        raise AnalysisError(f"{str(error).partition('; ')[0]}; {remedy}") from error
+    if sweep != found.sweep:
+        raise AnalysisError(f"{folder} holds a study of the sweep {sweep!r}, not of {found.sweep!r}; {remedy}")
+    lost = sorted(_finished(sweep, runs) - _finished(found.sweep, found.runs))
+    if lost:
+        told = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+        trials = f"{len(lost)} finished trial{'s' * (len(lost) > 1)}"
+        raise AnalysisError(f"{folder} holds {trials} that this study lacks ({told}); {remedy}")
+    made = folder / study.DATA / MADE
+    theirs = set(made.read_text().splitlines()) if made.is_file() else set()
+    inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return [path for path in inside if path.as_posix() in theirs]
+
+
+def _finished(sweep: str, runs: Sequence[Run]) -> set[str]:
+    trials = frames.runs_frame(list(runs), sweep)
+    return set(trials.loc[trials["status"] == names.FINISHED, names.TRIAL_ID])
+
+
+def _replace(folder: Path, theirs: Sequence[Path], part: Path, ours: Sequence[Path]) -> None:
+    """Moves what is new into a folder and removes what was written there earlier: all else keeps its place."""
+    for path in ours:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (part / path).replace(folder / path)
+    for path in set(theirs) - set(ours):
+        (folder / path).unlink()
+
+
+def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
+    study.save(found, folder / study.DATA)
+    flat_files.plan(found).to_csv(folder / "plan.csv", index=False, lineterminator="\n")
+    flat_files.epochs(found).to_csv(folder / "epochs.csv", index=False, lineterminator="\n")
+    (folder / "provenance.md").write_text(provenance.page(found), encoding="utf-8")
+    parts = found.parts
+    look_of, known = styles.of(parts), costs.costs(found)
+    made = []
+    with page.in_background(progress) as draw:
+        for part in parts:
+            kinds = part.declaration.columns if part.declaration and part.declaration.columns else names.IOU_TYPES
+            sure = [one for kind in kinds if (one := evidence.evidence(found, part, kind, progress))]
+            figures = _curves(found, part, look_of) | _plots(found, part, sure, look_of)
+            for name, data in figures.items():
+                draw(folder / name, data)
+            table = ablation.ablation_table(
+                part.sweep, part.lines, found.metrics, part.declaration, partial(noise_groups.noises, found)
+            )
+            _write_tables(part, table, sure, known, folder)
+            made.append((part, table, sure, figures))
+        of_cost = _of_cost(found, look_of)
+        for name, data in of_cost.items():
+            draw(folder / name, data)
+    sections = [
+        report.section(part, ablation.with_published(table, part.declaration), sure, _inline(folder, figures))
+        for part, table, sure, figures in made
+    ]
+    (folder / "report.html").write_text(report.page(found, sections, _inline(folder, of_cost)), encoding="utf-8")
+
+
+def _write_tables(
+    part: Part, table: ablation.Table, sure: Sequence[Evidence], known: costs.Costs, folder: Path
+) -> None:
+    for ending, text in formats.WRITERS.items():
+        (folder / f"{table_name(part)}{ending}").write_text(text(table), encoding="utf-8")
+    if sure:
+        in_full = full.details(part, table, sure, known)
+        for ending, text_of in full.WRITERS.items():
+            (folder / f"{table_name(part)}-detail{ending}").write_text(text_of(in_full), encoding="utf-8")
+
+
+Figures = dict[str, Drawable]  # by file name
+
+
+def _curves(found: Study, part: Part, look_of: Mapping[str, Look]) -> Figures:
+    """Returns AP against the epoch: the figures that the declaration numbers, else one."""
+    recorded = found.metrics.loc[found.metrics[names.TRIAL_ID].isin(part.lines[names.TRIAL_ID])]
+    numbers = part.declaration.figures if part.declaration else {}
+    wanted = {f"figure{number}": iou_type for number, iou_type in numbers.items()} or {f"{part.name}-epochs": "bbox"}
+    return {
+        name: curves(part.sweep, part.lines, found.metrics, coco_block(iou_type)[0], part.declaration, look_of)
+        for name, iou_type in wanted.items()
+        if recorded[coco_block(iou_type)[0]].notna().any()
+    }
+
+
+def _plots(found: Study, part: Part, sure: Sequence[Evidence], look_of: Mapping[str, Look]) -> Figures:
+    """Returns each row less its baseline, AP by object size, and what each kind of error costs."""
+    drawn: Figures = {}
+    for one in sure:
+        name = f"{table_name(part)}-{_kind(one)}"
+        with contextlib.suppress(AnalysisError):  # no row has a difference yet
+            drawn[f"{name}-effects"] = plots.effects(part, one, look_of)
+        with contextlib.suppress(AnalysisError):  # all seeds were asked for at once
+            drawn[f"{name}-seeds"] = strips.strips(part, one, look_of)
+        with contextlib.suppress(AnalysisError):  # the data have no objects by size
+            drawn[f"{name}-sizes"] = plots.sizes(found, part, one, look_of)
+        with contextlib.suppress(AnalysisError):  # no trial has kept them
+            drawn[f"{name}-errors"] = mistakes.mistakes(
+                part.sweep, part.lines, found.runs, one.metric.name.partition("/")[0], part.declaration
+            )
+    return drawn
+
+
+def _of_cost(found: Study, look_of: Mapping[str, Look]) -> Figures:
+    """Returns AP against each cost that was measured, over the whole study."""
+    drawn: Figures = {}
+    part = found.parts[0] if len(found.parts) == 1 else found.whole
+    for cost in (names.GMACS, names.SECONDS_PER_IMAGE, names.TRAINING_MEMORY):
+        with contextlib.suppress(AnalysisError):
+            data = plots.pareto(found, part, coco_block("bbox")[0], cost, look_of)
+            drawn[f"cost-{cost.partition('/')[2].replace('_', '-')}"] = data
+    return drawn
+
+
+def _kind(of: Evidence) -> str:
+    """Returns "box" or "mask"."""
+    return KINDS[of.metric.name.partition("/")[0]]
+
+
+def _inline(folder: Path, figures: Figures) -> list[Markup]:
+    """Returns drawings as parts of a page."""
+    return [Markup("<svg" + (folder / f"{name}.svg").read_text().partition("<svg")[2]) for name in figures]
+
+
+def table_name(part: Part) -> str:
+    """Returns what the files of a part's table are called: "table3" for the paper's Table III, else as its sweep."""
+    table = part.declaration.table if part.declaration else None
+    if table in declarations.ROMAN:
+        return f"table{declarations.ROMAN.index(table) + 1}"
+    return part.name

@@ -1,0 +1,162 @@
+"""The one-page answer: which module helps, by how much, how sure that is and at what cost; then tables and figures."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from analysis.read import captions
+from analysis.read.study import Part, Study
+from analysis.results import provenance
+from analysis.statistics import evidence, numbers
+from analysis.statistics.evidence import Evidence
+from analysis.tables import ablation, html
+from analysis.tables.costs import costs
+from experiments import names
+from experiments.declared import key_of
+
+FIDELITY = Path(__file__).parents[1] / "docs" / "fidelity.md"
+READING = (
+    "AP is COCO's, times 100. Intervals (95 %) are for other seeds and other validation images; a difference counts as "
+    "found (*) where it stays one after Holm's correction for all rows of its table, and by its own rows' seeds; "
+    "`better` is how sure one may be that a row is the better one, for that row alone, `beats` how probable it is that "
+    "one new training of it beats one of its baseline."
+)
+DEMO = "Numbers of this profile and data are not COCO's, and no word on which module is better there."
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of the study."""
+
+    title: str
+    purpose: str
+    table: ablation.Table
+    evidence: tuple[Evidence, ...]
+    figures: tuple[Markup, ...]
+
+    @property
+    def note(self) -> str:
+        """Returns how to read the table."""
+        return ablation.note(self.table)
+
+    @property
+    def anchor(self) -> str:
+        return names.sweep_key(self.table.sweep).replace(" ", "-")
+
+
+def page(study: Study, sections: Sequence[Section], cost_figures: Sequence[Markup]) -> str:
+    """Returns the report: a page of one file."""
+    trials = study.trials
+    script = Markup((html.TEMPLATES / "sort.js").read_text())
+    report = {
+        "title": _title(study),
+        "setting": _setting(study, trials),
+        "answers": answers(sections),
+        "reading": READING if set(trials["profile"]) == {"coco"} else f"{READING} {DEMO}",
+        "sections": sections,
+        "costs": costs(study),
+        "cost_figures": cost_figures,
+        "commands": _commands(study),
+        "fidelity": _fidelity(),
+        "provenance": provenance.of(study),
+        "trial_columns": ("trial", "status", "seed", "commit", "wall", "devices"),
+        "trials": _trials(study),
+    }
+    return html.render("report.html", report=report, script=script)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sentence of the first screen; `kind` is better, worse or open."""
+
+    text: str
+    detail: str
+    kind: str
+
+
+def answers(sections: Sequence[Section]) -> list[Answer]:
+    """Returns for each table and IoU type what its rows can be told to do, by that with the largest difference."""
+    over_all = evidence.over_all(one for section in sections for one in section.evidence)
+    return [_answer(section, one, over_all) for section in sections for one in section.evidence if one.lines]
+
+
+def _answer(section: Section, found: Evidence, over_all: Mapping[tuple[str, str, str], float]) -> Answer:
+    title, best = section.title, found.leading
+    if best is None or best.difference is None:
+        return Answer(f"{title}: nothing to compare yet.", section.table.rest, "open")
+    compared = [line for line in found.lines if line.difference is not None]
+    sure = [line for line in compared if line.significant]
+    text = numbers.difference(best.difference)
+    seeds = f"{found.seeds} seed{'s' * (found.seeds != 1)}"
+    if found.detectable is not None:
+        seeds += f" can tell a difference of {found.detectable:.1f} AP, at least four times in five"
+    if not sure:
+        largest = f"largest: {best.label} {text} against {best.baseline}"
+        return Answer(f"{title}: no difference in {found.metric.label} is found.", f"{largest}; {seeds}.", "open")
+    verb = "better" if best.difference.estimate > 0 else "worse"
+    sentence = f"{title}: {best.label} is {verb} than {best.baseline} by {text} {found.metric.label}."
+    p = over_all[found.metric.name, best.variant_id, best.baseline_id]
+    told = [
+        f"p {numbers.equals(best.p)} in this table, "
+        f"{numbers.equals(p)} over all {len(over_all)} comparisons of the study",
+        f"not told from it: {', '.join(found.like_leading)}" if found.like_leading else "",
+        f"{len(sure)} of {len(compared)} rows differ from their baseline",
+        seeds,
+    ]
+    return Answer(sentence, f"{'; '.join(filter(None, told))}.", verb)
+
+
+def _title(study: Study) -> str:
+    declaration = study.declaration
+    return declaration.purpose.rstrip(".") if declaration else f"Sweep {study.sweep}"
+
+
+def _setting(study: Study, trials: pd.DataFrame) -> str:
+    finished = (trials["status"] == names.FINISHED).sum()
+    about = ", ".join(f"{key} {value}" for key, value in captions.context(trials).items())
+    count = trials[names.SEED].nunique()
+    seeds = f"{count} seed{'s' * (count != 1)}"
+    return f"sweep {study.sweep} - {about} - {seeds} - {finished} of {len(trials)} trials finished"
+
+
+def _commands(study: Study) -> list[dict[str, str]]:
+    label_of = dict(zip(study.trials[names.VARIANT_ID], study.trials["label"], strict=True))
+    found: dict[str, str] = {}  # by variant
+    for run in study.own:
+        overrides = [word for word in run.overrides if key_of(word) != names.SEED]
+        found.setdefault(run.tags[names.VARIANT_ID], shlex.join(["python", "run.py", *overrides]))
+    return [{"label": label_of[variant], "command": command} for variant, command in found.items()]
+
+
+def _trials(study: Study) -> list[tuple[str, ...]]:
+    return [
+        (
+            run.tags[names.TRIAL_ID],
+            run.status.lower(),
+            run.params.get(names.SEED, ""),
+            run.tags.get(names.COMMIT, ""),
+            f"{run.metrics[names.WALL_SECONDS]:.0f} s" if names.WALL_SECONDS in run.metrics else "",
+            run.tags.get(names.GPU, ""),
+        )
+        for run in sorted(study.own, key=lambda run: run.tags[names.TRIAL_ID])
+    ]
+
+
+def _fidelity() -> Markup:
+    """Returns the document without its own title, its headings a level lower, its tables in frames that scroll."""
+    _, _, text = FIDELITY.read_text().partition("\n")
+    page = MarkdownIt("commonmark").enable("table").render(text.replace("\n## ", "\n### "))
+    return Markup(page.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>"))
+
+
+def section(part: Part, table: ablation.Table, found: Sequence[Evidence], figures: Sequence[Markup]) -> Section:
+    """Returns the section of a part."""
+    declaration = part.declaration
+    number = f"Table {declaration.table}: " if declaration and declaration.table else ""
+    title = f"{number}{declaration.caption.rstrip('.')}" if declaration else part.sweep
+    return Section(title, declaration.purpose if declaration else "", table, tuple(found), tuple(figures))

@@ -1,0 +1,1 @@
+"""Intervals, tests and decisions; nothing here reads MLflow, draws or prints."""

@@ -1,0 +1,232 @@
+"""How sure a table's differences are: each row against its baseline, over seeds and images, corrected for all rows."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.read import baselines
+from analysis.read.metrics import METRICS, Metric, coco_block
+from analysis.read.study import Part, Progress, Study
+from analysis.statistics import caveats, images, means, noise_groups, numbers, power, rounds
+from analysis.statistics.contrasts import Contrasts
+from analysis.statistics.images import Draws
+from analysis.statistics.rounds import Repeated
+from analysis.statistics.row_evidence import RowEvidence
+from experiments.trial.matches import Matches
+
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a table's rows can be told to do, for boxes or masks."""
+
+    metric: Metric
+    lines: tuple[RowEvidence, ...]
+    seeds: int  # of the tested rows with most of them; without a test, most of any row
+    detectable: float | None  # AP x 100: a true difference so large is found in at least four of five such studies
+    leading: RowEvidence | None  # of those that are found, else of all, the one with the largest difference
+    like_leading: tuple[str, ...]  # labels of rows with its baseline that the seeds and images cannot tell from it
+    note: str
+
+    @property
+    def caption(self) -> str:
+        return f"How sure: {self.metric.label}"
+
+    columns = ("row", "AP", "95 %", "sd", "against", "difference", "95 %", "p", "better", "beats", "n")
+
+    @property
+    def cells(self) -> list[tuple[str, ...]]:
+        """Returns the lines as text under `columns`."""
+        return [
+            (
+                line.label,
+                numbers.points(line.value.estimate),
+                numbers.interval(line.value),
+                numbers.points(np.sqrt(line.noise.own.variance)) if line.noise.own.freedom else "",
+                line.baseline,
+                "" if line.difference is None else numbers.points(line.difference.estimate, "+"),
+                "" if line.difference is None else numbers.interval(line.difference, "+"),
+                line.verdict,
+                "" if line.twin else numbers.chance(line.better),
+                "" if line.twin else numbers.chance(line.beats),
+                str(line.noise.n),
+            )
+            for line in self.lines
+        ]
+
+
+def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evidence | None:
+    """Returns what the finished trials of a table tell of AP; None where none has any."""
+    name = coco_block(iou_type)[0]
+    labels = {line["variant_id"]: line["label"] for _, line in part.lines.iterrows() if line["variant_id"]}
+    known = noise_groups.values(study, name)
+    values = {variant: known[variant] for variant in labels if variant in known}
+    if not values:
+        return None
+    against = {one: other for one, other in baselines.of(part).items() if one in values and other in values}
+    matches, lacking = _matches(study, part, iou_type, values)
+    drawn = {} if lacking else _drawn(matches, baselines.together(list(values), against), progress)
+    table = Contrasts(values, noise_groups.noises(study, name), drawn)
+    looked = rounds.of(study, part, name)
+    repeated = rounds.repeated(study, name, looked, drawn, against.items()) if looked else {}
+    matters = part.declaration.matters if part.declaration else None
+    plain = [_line(variant, table, labels, against.get(variant)) for variant in values]
+    lines = corrected(_judged(_looked_at(line, repeated.get(line.variant_id)), matters) for line in plain)
+    leading = _leading(lines)
+    return Evidence(
+        METRICS[name],
+        tuple(lines),
+        max((line.common for line in lines if not np.isnan(line.p)), default=max(line.noise.n for line in lines)),
+        _detectable(lines),
+        leading,
+        _like(leading, lines, table) if leading else (),
+        caveats.note(study, name, lines, lacking, matters, looked),
+    )
+
+
+def _drawn(matches: dict[str, dict[str, Matches]], groups: list[list[str]], progress: Progress) -> dict[str, Draws]:
+    """Returns the draws of what is compared with one another, by variant."""
+    found: dict[str, Draws] = {}
+    for group in groups:
+        own = {variant: matches[variant] for variant in group}
+        with progress("drawing images", (DRAWS + 1) * sum(map(len, own.values()))) as on_step:
+
+            def on_drawn(draws: int, step: Callable[[], None] = on_step) -> None:
+                for _ in range(draws):
+                    step()
+
+            draws = images.draw(own, np.random.default_rng(0), DRAWS, on_drawn=on_drawn)
+        found |= dict.fromkeys(group, draws)
+    return found
+
+
+def _matches(
+    study: Study, part: Part, iou_type: str, values: noise_groups.Values
+) -> tuple[dict[str, dict[str, Matches]], list[str]]:
+    """Returns the matches of the trials that have values, and the ids of those without any."""
+    found: dict[str, dict[str, Matches]] = {}
+    lacking = []
+    for line in part.lines.itertuples():
+        if line.seed in values.get(line.variant_id, {}):
+            decided = study.matches.get(line.trial_id, {}).get(iou_type)
+            if decided is None:
+                lacking.append(line.trial_id)
+            else:
+                found.setdefault(line.variant_id, {})[line.seed] = decided
+    return found, list(dict.fromkeys(lacking))
+
+
+def _line(variant: str, table: Contrasts, labels: dict[str, str], baseline: str | None) -> RowEvidence:
+    noise = table.noises[variant]
+    value = table.mean(variant).interval(noise.n, within=(0.0, 1.0))
+    if baseline is None:
+        nothing = (np.nan,) * 5
+        return RowEvidence(labels[variant], variant, value, noise, "", "", None, *nothing, twin=False, equivalent=False)
+    found = table.difference(variant, baseline)
+    twin = means.twin(table.values[variant], table.values[baseline])
+    alone = np.nan if twin else table.difference(variant, baseline, alone=True).p
+    raw = np.nan if np.isnan(alone) else found.p
+    return RowEvidence(
+        labels[variant],
+        variant,
+        value,
+        noise,
+        labels[baseline],
+        baseline,
+        found.interval(noise.n),
+        raw,
+        alone,
+        raw,
+        found.better,
+        means.beats(found.estimate, (noise.used, table.noises[baseline].used)),
+        twin,
+        False,
+        found.spread,
+        table.common(variant, baseline),
+    )
+
+
+def _looked_at(line: RowEvidence, repeated: Repeated | None) -> RowEvidence:
+    """Returns a line by all looks at it, where seeds were added after one or by `seed=auto`."""
+    if repeated is None or (repeated.rules is None and len(repeated.looks) == 1):
+        return line
+    last, interval, p = repeated.looks[-1], repeated.intervals[-1], repeated.p
+    return replace(
+        line,
+        difference=interval,
+        raw=p,
+        alone=repeated.alone,
+        p=p,
+        better=float((1 + np.sign(interval.estimate) * (1 - p)) / 2),
+        spread=last.found.spread,
+        common=last.seeds,
+        repeated=repeated,
+    )
+
+
+def _judged(line: RowEvidence, matters: float | None) -> RowEvidence:
+    within = matters is not None and line.difference is not None and line.difference.within(matters / 100)
+    return replace(line, equivalent=within)
+
+
+def corrected(lines: Iterable[RowEvidence]) -> list[RowEvidence]:
+    """Returns lines with p for all of them together, Holm's, and each no less than its rows' own seeds give.
+
+    So a noise that other rows lend finds no difference that the two rows by themselves would not show.
+    """
+    known = list(lines)
+    together = means.holm({str(place): line.raw for place, line in enumerate(known)})
+    return [
+        line if np.isnan(line.raw) else replace(line, p=max(together[str(place)], line.alone))
+        for place, line in enumerate(known)
+    ]
+
+
+def over_all(tables: Iterable[Evidence]) -> dict[tuple[str, str, str], float]:
+    """Returns p corrected for all comparisons of a study together, each once: by metric, variant and baseline."""
+    distinct = {
+        (one.metric.name, line.variant_id, line.baseline_id): line
+        for one in tables
+        for line in one.lines
+        if not np.isnan(line.raw)
+    }
+    return {key: line.p for key, line in zip(distinct, corrected(distinct.values()), strict=True)}
+
+
+def _leading(lines: list[RowEvidence]) -> RowEvidence | None:
+    compared = [line for line in lines if line.difference is not None and not np.isnan(line.difference.estimate)]
+    candidates = [line for line in compared if line.significant] or compared
+    return max(candidates, key=_distance, default=None)
+
+
+def _distance(line: RowEvidence) -> float:
+    return abs(line.difference.estimate) if line.difference else 0.0
+
+
+def _like(leading: RowEvidence, lines: list[RowEvidence], table: Contrasts) -> tuple[str, ...]:
+    """Returns the labels of the rows with the same baseline that cannot be told from the leading one."""
+    rivals = [
+        line for line in lines if line.baseline_id == leading.baseline_id and line.variant_id != leading.variant_id
+    ]
+    apart = {line.label: table.difference(leading.variant_id, line.variant_id).interval(0) for line in rivals}
+    return tuple(label for label, one in apart.items() if not (one.low > 0 or one.high < 0))
+
+
+def _detectable(lines: list[RowEvidence]) -> float | None:
+    """Returns what a row with as many seeds as any can be told by; the noise at its upper 80 % bound.
+
+    None where seeds were added after looking: how many there are then depends on what was seen. Of several such rows,
+    the median: their images differ a little in what they tell.
+    """
+    tested = [line for line in lines if not np.isnan(line.p) and line.spread is not None and line.repeated is None]
+    if not tested:
+        return None
+    most = max(line.common for line in tested)
+    told = [
+        power.detectable(line.noise.alike.upper, most, len(tested), line.spread)
+        for line in tested
+        if line.spread is not None and line.common == most
+    ]
+    return 100 * float(np.median(told))

@@ -1,0 +1,176 @@
+"""What each factor adds on its own and what only two together: main effects and interactions of a grid's factors."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.statistics.means import LEVEL, Interval, Noise, holm, p_value
+from experiments import names
+from experiments.declared import key_of, words
+
+MODULES = ("aggregation", "pre", "post")
+
+
+@dataclass(frozen=True)
+class Effect(Interval):
+    """What levels add to the mean, beyond what each adds alone where they are several; `n` values have them."""
+
+    levels: dict[str, str]  # by factor: {"pre": "conv5"}, or {"pre": "conv5", "post": "attention"}
+    p: float  # Student's, two-sided, corrected for all effects of the model (Holm); NaN without freedom
+
+
+@dataclass(frozen=True)
+class Effects:
+    """A linear model of a grid: a value is the mean and the effects of its levels; those of a factor add up to 0."""
+
+    mean: Interval  # of all cells alike, however many seeds each has
+    effects: tuple[Effect, ...]
+    not_estimated: tuple[tuple[str, ...], ...]  # factors whose effect, or interaction, the cells at hand do not tell
+    freedom: int  # degrees of freedom left for the spread; with 0 there are no intervals
+    blocked: bool  # what a seed adds in all cells alike is taken out of the spread
+
+
+def effects(
+    values: pd.DataFrame, factors: Sequence[str], value: str = "value", order: int = 2, level: float = LEVEL
+) -> Effects:
+    """Returns the effects of factors and their interactions by ordinary least squares, sum-to-zero coding.
+
+    Cells may lack seeds or be absent. A term whose columns depend on those of others up to its order is left out and
+    told: the other effects then hold if there is no such interaction. Seeds are blocks: what a seed adds to all cells
+    alike is a term too, where each factor's effect can be told from it. What is left within cells, and what terms
+    beyond `order` would explain, make the intervals, by Student's t; each interval is for itself.
+
+    Args:
+        values: a row for each trial, columns: the factors, the seed, and the value; rows without a value are left out.
+        factors: columns of levels; one with a single level has no effect and is passed over.
+        value: the column of values.
+        order: how many factors an interaction has at most.
+        level: of the intervals, in 0..1.
+    """
+    known = values.loc[values[value].notna()]
+    if known.duplicated([*factors, names.SEED]).any():
+        raise ValueError("values has a cell with two values of one seed; give each trial once")
+    levels = {factor: list(dict.fromkeys(known[factor])) for factor in factors}
+    varied = [factor for factor in factors if len(levels[factor]) > 1]
+    codes = {factor: _code(known[factor], levels[factor]) for factor in varied}
+    columns: dict[tuple[str, ...], np.ndarray] = {(): np.ones((len(known), 1))}
+    absent: list[tuple[str, ...]] = []
+    for size in range(1, order + 1):
+        terms = {term: reduce(_products, (codes[one] for one in term)) for term in itertools.combinations(varied, size)}
+        # An interaction is of no use without the parts it is the rest of.
+        whole = {term: own for term, own in terms.items() if not any(set(lacks) <= set(term) for lacks in absent)}
+        found = {term: own for term, own in whole.items() if _independent(term, {**columns, **whole})}
+        absent += [term for term in terms if term not in found]
+        columns |= found
+    seeds, block = list(dict.fromkeys(known[names.SEED])), np.empty((len(known), 0))
+    if len(seeds) > 1:
+        coded = _code(known[names.SEED], seeds)
+        block = coded if _independent((names.SEED,), {**columns, (names.SEED,): coded}) else block
+    return _fitted(known, value, levels, columns, block, tuple(absent), level)
+
+
+def of_modules(trials: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> Effects | None:
+    """Returns the effects of all that varies in a grid on a metric's last value; None where fewer than two things do.
+
+    A factor is a group of options, or a single value that was set beside them (schedule.epochs); what is set of a
+    module (pre.kernel_size) belongs to the module. Trials that are not told apart by these make no grid.
+
+    Args:
+        trials: of `frames.trials_frame`; those that finished count.
+        metrics: of `frames.metrics_frame`.
+        metric: a column of it.
+    """
+    finished = trials.loc[trials["status"] == names.FINISHED]
+    last = metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last")
+    values = finished.merge(last[[names.TRIAL_ID, metric]], on=names.TRIAL_ID)
+    of_trial = [_levels(trial) for _, trial in values.iterrows()]
+    levels = pd.DataFrame(of_trial, index=values.index).fillna("")
+    varied = [factor for factor in levels if levels[factor].nunique() > 1]
+    cells = values[names.VARIANT_ID].nunique()
+    if len(varied) < 2 or cells != len(levels[varied].drop_duplicates()):
+        return None
+    return effects(levels[varied].assign(**{names.SEED: values[names.SEED], metric: values[metric]}), varied, metric)
+
+
+def _levels(trial: pd.Series) -> dict[str, str]:
+    """Returns a trial's level of each factor, as `of_modules` has them."""
+    found = {factor: str(trial[factor]) for factor in names.FACTORS}
+    for word in words(trial[names.VARIANT]):
+        key, group = key_of(word), key_of(word).partition(".")[0]
+        if "=" not in word or key in found:
+            continue
+        if group in MODULES:
+            found[group] += f" {word}"
+        else:
+            found[key] = word.partition("=")[2]
+    return found
+
+
+def _fitted(
+    known: pd.DataFrame,
+    value: str,
+    levels: dict[str, list[str]],
+    columns: dict[tuple[str, ...], np.ndarray],
+    block: np.ndarray,
+    absent: tuple[tuple[str, ...], ...],
+    level: float,
+) -> Effects:
+    design, observed = np.hstack([*columns.values(), block]), known[value].to_numpy(float)
+    if not len(known):
+        return Effects(Interval(np.nan, np.nan, np.nan, 0), (), (), 0, blocked=False)
+    solution, *_ = np.linalg.lstsq(design, observed, rcond=None)
+    freedom = len(observed) - design.shape[1]
+    residual = observed - design @ solution
+    variance = residual @ residual / freedom if freedom else np.nan
+    covariance = variance * np.linalg.inv(design.T @ design)
+    reach = stats.t.ppf((1 + level) / 2, freedom) if freedom else np.nan
+    found: list[Effect] = []
+    test_of: list[int] = []  # by effect: the place of the first that is tested with it
+    ends = np.cumsum([own.shape[1] for own in columns.values()])
+    for (term, own), end in zip(columns.items(), ends, strict=True):
+        place = slice(end - own.shape[1], end)
+        weights = np.ones((1, 1))
+        for factor in term:
+            weights = np.kron(weights, _contrasts(len(levels[factor])))
+        errors = np.sqrt(np.einsum("ij,jk,ik->i", weights, covariance[place, place], weights))
+        estimates = weights @ solution[place]
+        for number, chosen in enumerate(itertools.product(*(levels[factor] for factor in term))):
+            of = dict(zip(term, chosen, strict=True))
+            n = int(np.logical_and.reduce([known[factor] == one for factor, one in of.items()]).sum())
+            estimate, half = float(estimates[number]), float(reach * errors[number])
+            p = p_value(estimate, Noise(float(errors[number]) ** 2, freedom))
+            # Of two levels, one's effect is the other's with its sign changed: one test, not two.
+            alike = [np.allclose(np.abs(weights[number]), np.abs(other)) for other in weights[: number + 1]]
+            test_of.append(len(found) - number + alike.index(True))
+            found.append(Effect(estimate, estimate - half, estimate + half, n, levels=of, p=p))
+    mean, tested = found[0], range(1, len(found))
+    corrected = holm({str(place): found[place].p for place in tested if test_of[place] == place})
+    told = tuple(replace(found[place], p=corrected[str(test_of[place])]) for place in tested)
+    return Effects(
+        Interval(mean.estimate, mean.low, mean.high, len(known)), told, absent, freedom, blocked=block.shape[1] > 0
+    )
+
+
+def _contrasts(count: int) -> np.ndarray:
+    """Returns the sum-to-zero coding (levels, levels - 1): the last level has minus the sum of the others' effects."""
+    return np.vstack([np.eye(count - 1), -np.ones(count - 1)])
+
+
+def _code(column: pd.Series, levels: list[str]) -> np.ndarray:
+    return _contrasts(len(levels))[[levels.index(one) for one in column]]
+
+
+def _products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return (left[:, :, None] * right[:, None, :]).reshape(len(left), left.shape[1] * right.shape[1])
+
+
+def _independent(term: tuple[str, ...], columns: dict[tuple[str, ...], np.ndarray]) -> bool:
+    """Returns whether each of a term's columns tells something that no other column does."""
+    others = np.hstack([own for other, own in columns.items() if other != term])
+    both = np.hstack([others, columns[term]])
+    return bool(np.linalg.matrix_rank(both) == np.linalg.matrix_rank(others) + columns[term].shape[1])

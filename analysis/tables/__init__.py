@@ -1,0 +1,1 @@
+"""Tables as plain data, and written as Markdown, CSV, LaTeX and HTML."""

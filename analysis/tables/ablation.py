@@ -1,0 +1,193 @@
+"""Frames -> the ablation table as plain data: one line per row and variant, no file written."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from analysis.read import captions, source_versions
+from analysis.read.metrics import COCO_NAMES, METRICS, coco_block
+from analysis.statistics import means
+from analysis.statistics.means import RowNoise
+from experiments import names
+from experiments.declared import Declaration
+
+NOTE = (
+    "AP x 100 at the last epoch, mean over the finished seeds (n). Bold: the best of a column and what the seeds "
+    "cannot tell from it (95 %, over seeds alone), unless that is all of it; where single seeds are all there is, the "
+    "highest number. -: no such objects; N/A: not measured."
+)
+OF_PUBLISHED = "Published numbers are on COCO, of one run each, and compared with none of ours."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant in a row: means over its finished trials, as fractions; NaN where there is no number to show."""
+
+    name: str  # of the declared row; for a typed sweep the same as the label
+    label: str
+    variant_id: str  # "" where the row has no trial
+    values: dict[str, float]
+    of_seed: dict[str, dict[str, float]]  # by metric, then seed
+    finished: int  # trials with a result; `values` is their mean
+    trials: int  # trials known to MLflow, and those that the sweep lacks
+    epoch: str  # the epoch that the values come from; "10-12" where the seeds ended at different ones
+    trial_ids: tuple[str, ...]  # of the finished ones
+    state: str  # why some trials have no result, or that the sweep's file has no such row; "" where all is well
+
+    @property
+    def n(self) -> str:
+        """Returns the number of finished seeds, and of how many where some are not."""
+        return str(self.finished) if self.finished == self.trials else f"{self.finished} of {self.trials}"
+
+    def shown(self, name: str) -> str:
+        """Returns a value as the paper prints it, "41.3"; "" where there is no result, "-" and "N/A" as in NOTE."""
+        if not self.finished:
+            return ""
+        return shown(name, self.values[name]) if self._measured(name) else "N/A"
+
+    def _measured(self, name: str) -> bool:
+        block = coco_block(name.partition("/")[0])
+        return any(not pd.isna(value) for other in block for value in self.of_seed[other].values())
+
+
+@dataclass(frozen=True)
+class Published:
+    """The numbers published for a declared row, to be read beside ours and never compared with them."""
+
+    name: str
+    values: dict[str, float]  # times 100; without what was not published
+    label = "published (COCO, 1 run)"
+    n = epoch = state = ""
+
+    def shown(self, name: str) -> str:
+        """Returns a value as published, "N/A" where there is none."""
+        return f"{self.values[name]:.1f}" if name in self.values else "N/A"
+
+
+@dataclass(frozen=True)
+class Table:
+    """An ablation table: `blocks` maps an IoU type to its six metric names, `best` a metric to its best variants."""
+
+    sweep: str
+    caption: str
+    context: dict[str, str]
+    blocks: dict[str, tuple[str, ...]]
+    lines: tuple[Row | Published, ...]
+    best: dict[str, frozenset[str]]  # ids; without the metrics in which no variant is better than another
+    rest: str  # what to type for the rows and seeds that are not run; "" where there are none
+    source: str  # the commits that the trials ran, and how many trials
+    doubts: tuple[str, ...] = ()  # sentences on rows that other code trained than the newest
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Returns the lines of our own numbers."""
+        return tuple(line for line in self.lines if isinstance(line, Row))
+
+    def is_best(self, line: Row | Published, name: str) -> bool:
+        """Tells whether a line holds the best value of a column, or one that the seeds cannot tell from it."""
+        return isinstance(line, Row) and line.variant_id in self.best.get(name, ())
+
+
+def note(table: Table) -> str:
+    """Returns how to read the table."""
+    return f"{NOTE} {OF_PUBLISHED}" if len(table.lines) > len(table.rows) else NOTE
+
+
+def shown(name: str, value: float) -> str:
+    """Returns a metric as the paper prints it, AP x 100 with one decimal, and "-" for NaN."""
+    return "-" if pd.isna(value) else f"{METRICS[name].scale * value:.1f}"
+
+
+def ablation_table(
+    sweep: str,
+    lines: pd.DataFrame,
+    metrics: pd.DataFrame,
+    declaration: Declaration | None = None,
+    noises_of: Callable[[str], Mapping[str, RowNoise]] | None = None,
+) -> Table:
+    """Returns the table of a sweep from `rows_frame` and `metrics_frame` with COCO_NAMES as its columns.
+
+    Each trial counts with its last evaluated epoch. A mean is NaN as soon as one of its finished seeds is. Boxes and
+    masks are shown as declared, else boxes, and masks where any trial has them.
+
+    Args:
+        noises_of: the noise of a metric by variant, as `alike.noises` has it of a whole study; without it, the rows of
+            this table are taken to be alike.
+    """
+    last = metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last").set_index(names.TRIAL_ID)
+    found = tuple(_row(line, last) for _, line in lines.groupby("line"))
+    measured = names.IOU_TYPES if metrics[list(coco_block("segm"))].notna().any(axis=None) else ("bbox",)
+    shown_types = declaration.columns if declaration and declaration.columns else measured
+    blocks = {iou_type: coco_block(iou_type) for iou_type in shown_types}
+    best = {name: variants for name in COCO_NAMES if (variants := _best(found, name, noises_of))}
+    caption, rest = captions.caption(sweep, lines, declaration), captions.rest(sweep, lines)
+    doubts = source_versions.sentences(lines)
+    return Table(sweep, caption, captions.context(lines), blocks, found, best, rest, captions.source(lines), doubts)
+
+
+def _best(rows: Iterable[Row], name: str, noises_of: Callable[[str], Mapping[str, RowNoise]] | None) -> frozenset[str]:
+    """Returns the variants that are best; none where that is all of them, or the only one."""
+    known = {row.variant_id: row for row in rows if not pd.isna(row.values[name])}
+    if not known:
+        return frozenset()
+    first = max(known.values(), key=lambda row: row.values[name])
+    of_rows = {variant: row.of_seed[name] for variant, row in known.items()}
+    noises = noises_of(name) if noises_of else means.row_noises([of_rows])
+    alike = frozenset(variant for variant, row in known.items() if _as_good(row, first, name, noises))
+    return alike if len(alike) < len(known) else frozenset()
+
+
+def _as_good(row: Row, best: Row, name: str, noises: Mapping[str, RowNoise]) -> bool:
+    if row.shown(name) == best.shown(name):
+        return True
+    noise = means.of_difference(noises[row.variant_id], noises[best.variant_id])
+    if not noise.freedom:  # single seeds are all there is
+        return False
+    return means.p_value(row.values[name] - best.values[name], noise) >= 1 - means.LEVEL
+
+
+def with_published(table: Table, declaration: Declaration | None) -> Table:
+    """Returns the table with the published numbers of each declared row in a line below it."""
+    if declaration is None:
+        return table
+    published = {
+        row.name_in(declaration.name): {
+            name: value
+            for iou_type, values in row.published.items()
+            for name, value in zip(coco_block(iou_type), values, strict=True)
+        }
+        for row in declaration.rows
+    }
+    lines: list[Row | Published] = []
+    for row, following in zip(table.rows, [*table.rows[1:], None], strict=True):
+        lines.append(row)
+        if published.get(row.name) and (following is None or following.name != row.name):
+            lines.append(Published(row.name, published[row.name]))
+    return replace(table, lines=tuple(lines))
+
+
+def _row(line: pd.DataFrame, last: pd.DataFrame) -> Row:
+    states = {}
+    finished, seeds = [], []
+    for trial in line.itertuples():
+        epoch = int(last.at[trial.trial_id, "epoch"]) if trial.trial_id in last.index else None
+        states[trial.seed] = captions.state(trial.status, trial.reason, epoch)
+        if not states[trial.seed]:
+            finished.append(trial.trial_id)
+            seeds.append(trial.seed)
+    results = last.loc[finished]
+    ends = sorted({int(epoch) for epoch in results["epoch"]})
+    first = line.iloc[0]
+    return Row(
+        name=first["row"],
+        label=first["label"],
+        variant_id=first[names.VARIANT_ID],
+        values={name: float(results[name].mean(skipna=False)) for name in COCO_NAMES},
+        of_seed={name: dict(zip(seeds, results[name].tolist(), strict=True)) for name in COCO_NAMES},
+        finished=len(finished),
+        trials=len(line),
+        trial_ids=tuple(finished),
+        epoch="-".join(str(epoch) for epoch in (ends if len(ends) < 3 else (ends[0], ends[-1]))),
+        state="; ".join(filter(None, (captions.states(states), first["remark"]))),
+    )

@@ -1,0 +1,44 @@
+"""Runs the Hydra command of run.py and turns its errors into a sentence and an exit code."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments import environment
+from experiments.commands import Place
+from experiments.errors import UserError, of_system
+from experiments.planning import command_line
+from experiments.planning.hydra_errors import explain
+from experiments.sentences import sentence
+
+
+def report(command: Callable[[], None]) -> int:
+    """Runs a Hydra command; returns its exit code: 0, 1 for a failed trial, 2 for a user's mistake, told on stderr."""
+    environment.clean()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would else print in its own words with exit code 1
+    # A launcher's preset bears the name of its plugin's schema on purpose: so mistyped keys are refused.
+    warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+    # Hydra copies its store, which it only reads, for every group that its help lists and for every composition.
+    setattr(ConfigStore, "__deepcopy__", lambda store, memo: store)  # noqa: B010 (mypy forbids the plain assignment)
+    try:
+        sys.argv[1:] = command_line.check(sys.argv[1:])
+        command()
+    except (HydraException, OmegaConfBaseException) as error:
+        mistake = explain(error)
+    except UserError as error:
+        mistake = error
+    except OSError as error:
+        mistake = of_system(error)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except KeyboardInterrupt:
+        return 130
+    else:
+        return 0
+    print(f"error: {sentence(Place().localized(mistake))}", file=sys.stderr)
+    return 2

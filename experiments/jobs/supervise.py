@@ -1,0 +1,193 @@
+"""Runs one trial in processes of its own and sees it to its end: watches the journal, writes MLflow."""
+
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from experiments import names
+from experiments.console import console
+from experiments.errors import UserError
+from experiments.jobs import endings, extra_nodes, matching, nodes, ranks
+from experiments.jobs.endings import Outcome
+from experiments.jobs.progress import TrialDisplay
+from experiments.mlflow_store.runs import Courier
+from experiments.paths import TrialPaths
+from experiments.planning import resources
+from experiments.reading import DamagedError
+from experiments.trial import attempts, checkpoints, completeness, described, journal, origin, provenance, stop_requests
+from experiments.trial.journal import Reader
+
+POLL_SECONDS = 0.5
+
+
+def run_trial(folder: Path, launch: Path) -> str:
+    """Runs the frozen trial in `folder` from its last complete epoch on and returns its state afterwards.
+
+    Then its matches are made; of a trial that is finished already, these alone. A failure that may pass is tried
+    again, `retry.attempts` times in all. Nothing is started where another process has the trial, or once `launch`, the
+    folder of all jobs started together, has a stop file.
+    """
+    paths = TrialPaths(folder)
+    try:
+        config = described.configuration(paths)
+        with nodes.ended_by_cluster():
+            if nodes.is_helper(config):
+                return extra_nodes.run(paths, config)
+            return _run(paths, config, launch)
+    except DamagedError as error:  # which costs no other trial
+        console.print(f"{folder.name}: {error}", style="red", markup=False)
+        return attempts.DAMAGED
+
+
+def _run(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str:
+    if not matching.is_due(paths):
+        _train(paths, config, launch)
+    elif stop_requests.asked(paths.root, launch):
+        return attempts.state(paths.root)
+    if matching.is_due(paths) and stop_requests.asked(paths.root, launch) != stop_requests.NOW:
+        matching.make(paths, config, launch)
+    return attempts.state(paths.root)
+
+
+def _train(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
+    folder = paths.root
+    for _ in range(config["retry"]["attempts"]):
+        if stop_requests.asked(paths.root, launch):
+            break
+        try:
+            claim = attempts.claim(folder, resources.device(config), nodes.job())
+        except attempts.TakenError as taken:
+            console.print(f"{folder.name}: {taken}, by another command; left to that one")
+            break
+        outcome = _attempt(claim, paths, config, launch)
+        if not outcome.transient:
+            break
+    if attempts.state(folder) == names.FAILED and config["fail_fast"]:
+        stop_requests.ask(launch, stop_requests.DRAIN)
+
+
+def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], launch: Path) -> Outcome:
+    outcome = Outcome(names.KILLED, "interrupted")
+    courier = display = sealed = None
+    try:
+        description = described.read(paths)
+        ranks.end_leftovers(paths, claim.attempt.number)
+        _mend(paths)
+        paths.ending.unlink(missing_ok=True)
+        shutil.rmtree(paths.collected, ignore_errors=True)
+        claim.update(rendezvous=nodes.rendezvous(config))
+        _note(paths, config, claim.attempt.number)
+        courier = Courier(config, paths)
+        display = TrialDisplay(description, config["schedule"]["epochs"])
+        lacking = resources.lacking_space(config)
+        outcome = (
+            Outcome(names.KILLED, lacking) if lacking else _supervise(claim, paths, config, launch, courier, display)
+        )
+        if outcome.status == names.FINISHED:
+            outcome, sealed = _sealed(paths, outcome)
+        outcome = endings.compared(outcome, claim.attempt, claim.before)
+    except SystemExit:
+        outcome = Outcome(names.KILLED, "ended by the cluster: cancelled, out of time, or pushed out by another job")
+        raise
+    finally:
+        if not claim.lost:
+            ended = max(time.time(), claim.attempt.started)  # a clock may have been set back
+            claim.update(**asdict(outcome), ended=ended, journal=sealed)
+            if outcome.status == names.FINISHED:  # written down by now: the checkpoints may go
+                _keep(paths, config)
+        trouble = courier.close() if courier else None
+        if display:
+            display.close(outcome.status, outcome.reason, trouble, paths.log)
+    return outcome
+
+
+def _sealed(paths: TrialPaths, finished: Outcome) -> tuple[Outcome, str | None]:
+    """Returns how a finished attempt ended, now that its journal was read, and by what the journal is known again.
+
+    Whatever has been made of other detections than its last ones counts no more.
+    """
+    for path in (paths.matches, paths.errors, paths.unmatched):
+        path.unlink(missing_ok=True)
+    try:
+        return finished, completeness.seal(paths)
+    except UserError as error:
+        return Outcome(names.FAILED, str(error)), None
+
+
+def _mend(paths: TrialPaths) -> None:
+    """Takes out of the journal what is no record; the ranks write the lost epochs again, from their checkpoint."""
+    damaged = journal.mend(paths.journal)
+    if damaged:
+        console.print(f"{paths.journal} had {damaged} damaged lines, which are left out", style="yellow", markup=False)
+
+
+def _note(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
+    """Writes down the attempt's provenance; says so where another source trained the epochs so far.
+
+    Nothing of it ends the trial.
+    """
+    trained: list[origin.Part] = []
+    try:
+        trained = origin.trained(paths)
+    except Exception as error:  # of whatever a folder may hold
+        console.print(f"{paths.root.name}: its earlier sources are not known: {error}", style="yellow", markup=False)
+    source = provenance.note(paths, config, attempt)
+    try:
+        crossing = origin.crossing(trained, source)
+    except Exception as error:  # of source files that cannot be read
+        crossing = f"; whether its source has changed is not known: {error}"
+    if crossing:
+        console.print(f"{paths.root.name}: resumes after epoch {trained[-1].last}{crossing}", markup=False)
+
+
+def _supervise(
+    claim: attempts.Claim,
+    paths: TrialPaths,
+    config: dict[str, Any],
+    launch: Path,
+    courier: Courier,
+    display: TrialDisplay,
+) -> Outcome:
+    """Starts the ranks and follows them to their end."""
+    reader = Reader(paths.journal)
+    patience = config["resources"]["patience"]
+    with paths.log.open("ab") as log:
+        log.write(f"--- attempt {claim.attempt.number} on {claim.attempt.host}\n".encode())
+        log.flush()  # before the ranks write there
+        process = ranks.start(paths, config, claim.attempt, log)
+        seen = (0, 0)
+        heard = time.monotonic()
+        try:
+            while True:
+                ended = process.poll() is not None  # asked first: what is written until now is read below
+                records = reader.new_records()
+                display.update(records, courier.trouble)
+                if claim.lost:
+                    return Outcome(names.KILLED, "taken over by another process while this one slept")
+                if ended:
+                    return endings.told(paths)
+                claim.beat()
+                wish = stop_requests.asked(paths.root, launch)
+                if wish == stop_requests.NOW:
+                    return Outcome(names.KILLED, "stopped as asked")
+                if wish == stop_requests.DRAIN:
+                    stop_requests.ask(paths.root, stop_requests.DRAIN)  # where the ranks look
+                sign = (reader.offset, paths.log.stat().st_size)
+                if sign != seen:
+                    seen, heard = sign, time.monotonic()
+                elif time.monotonic() - heard > patience:
+                    return Outcome(names.FAILED, f"hung: no sign of life for {patience} s (resources.patience)", True)
+                time.sleep(POLL_SECONDS)
+        finally:
+            ranks.end(process)
+            ranks.end_leftovers(paths, claim.attempt.number)
+
+
+def _keep(paths: TrialPaths, config: dict[str, Any]) -> None:
+    """Removes the checkpoints of a finished trial that nobody wants to keep."""
+    kept = config["resources"]["keep_checkpoints"]
+    checkpoints.prune(paths.work, config["schedule"]["epochs"], 1 if "last" in kept else 0)
+    if "best" not in kept:
+        (paths.work / checkpoints.BEST).unlink(missing_ok=True)

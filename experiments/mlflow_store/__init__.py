@@ -1,0 +1,1 @@
+"""Writes MLflow, from what trials' folders say."""

@@ -1,0 +1,143 @@
+"""Which MLflow stores may be written to, judged without writing: the address first, then whether it answers."""
+
+import os
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from experiments import output_folder, sqlite_uri
+from experiments.commands import Place, installs
+from experiments.errors import UserError
+from experiments.sentences import is_printable, shown
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+KINDS = "sqlite:///PATH, http://HOST:PORT, or a database such as postgresql+psycopg://HOST/NAME"
+DATABASES = ("postgresql", "mysql", "mssql")
+LONGEST_NAME = 200  # characters of an experiment's name
+HEADER = b"SQLite format 3\0"
+
+
+class UnusableError(UserError):
+    """A store that cannot be opened."""
+
+    def __init__(self, told: str, what: str) -> None:
+        super().__init__(told)
+        self.what = what  # the reason alone
+
+
+def accept_of(configs: Iterable[dict[str, Any]]) -> None:
+    """Raises UserError where trials of one command have several stores, or one that is not accepted."""
+    stores = sorted({(config["tracking"]["uri"], config["tracking"]["experiment"]) for config in configs})
+    if len(stores) > 1:
+        raise UserError(f"{' and '.join(map(' '.join, stores))} are {len(stores)} places; one command writes to one")
+    (uri, experiment), *_ = stores
+    if not experiment.strip() or not is_printable(experiment) or len(experiment) > LONGEST_NAME:
+        raise UserError(
+            f"tracking.experiment={shown(experiment)} is refused; give a name of 1 to {LONGEST_NAME} characters"
+        )
+    accept(uri)
+
+
+def judge(place: Place) -> None:
+    """Raises UserError where a store does not answer, is damaged, or had its experiment deleted; nothing is written."""
+    from experiments.mlflow_store import store_file
+    from experiments.mlflow_store.client import MlflowClient
+
+    uri = str(place.uri)
+    file = sqlite_uri.file(uri)
+    try:
+        if file:
+            schema = store_file.judge(file, place).schema
+        elif not uri.startswith("http"):
+            schema = _schema(uri)
+        if uri.startswith("http") or schema == store_file.newest_schema():  # else it will be made, or upgraded, later
+            experiment(MlflowClient(uri), place)
+    except UserError:
+        raise
+    except Exception as error:  # of MLflow, SQLAlchemy or a driver
+        raise unusable(uri, error) from error
+
+
+def _schema(uri: str) -> str | None:
+    """Returns the schema of the MLflow that made the tables of a database, None where there are none yet."""
+    from alembic.migration import MigrationContext
+    from sqlalchemy import create_engine
+
+    engine = create_engine(uri)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+
+
+def experiment(client: "MlflowClient", place: Place) -> str | None:
+    """Returns the id of the experiment of a store, None where there is none; UserError where it was deleted."""
+    found = client.get_experiment_by_name(str(place.experiment))
+    if found is None or found.lifecycle_stage == "active":
+        return str(found.experiment_id) if found else None
+    command = place.mlflow("experiments", "restore", "--experiment-id", str(found.experiment_id))
+    raise UserError(
+        f"the experiment {shown(place.experiment)} was deleted in {place.uri}; bring it back: {command}, "
+        "or give another tracking.experiment"
+    )
+
+
+def unusable(uri: str, error: Exception) -> UnusableError:
+    """Returns the error for a store that exists by its address only."""
+    from experiments.mlflow_store import texts
+
+    what, remedy = texts.trouble(error), "start it, or use tracking=sqlite"
+    if uri.startswith("sqlite:"):
+        remedy = f"give {KINDS}"
+    elif isinstance(error, ImportError):
+        remedy = f"install its driver (PostgreSQL's: {installs('server')}), or use tracking=sqlite"
+    return UnusableError(f"the MLflow store {_source(uri)} cannot be used ({what}); {remedy}", what)
+
+
+def accept(uri: str) -> None:
+    """Raises UserError for an address at which no store can be; nothing is asked there."""
+    kind = uri.partition(":")[0]
+    reason = None
+    if kind == "sqlite":
+        reason = _file(uri)
+    elif kind in ("http", "https"):
+        reason = _server(uri)
+    elif kind.partition("+")[0] not in DATABASES or not re.match(r"[\w+]+://.", uri):
+        reason = "which is no kind of store"
+    if reason:
+        raise UserError(f"{_source(uri)} cannot be used, {reason}; give {KINDS}, or leave it out")
+
+
+def _file(uri: str) -> str | None:
+    """Returns why no store can be at the address of a file."""
+    path = sqlite_uri.file(uri)
+    if path is None:
+        return "because it names no file"
+    nearest = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    if nearest == path.absolute():
+        if not path.is_file():
+            return f"because {path} is no file"
+        with path.open("rb") as file:
+            start = file.read(len(HEADER))
+        cut_or_empty = start in (HEADER[: len(start)], bytes(len(start)))  # a store that was damaged is told as such
+        return None if cut_or_empty else f"because {path} is no SQLite database"
+    return None if output_folder.takes_files(nearest) else f"because nothing can be written in {nearest}"
+
+
+def _server(uri: str) -> str | None:
+    """Returns why no server can be at an address."""
+    try:
+        parts = urlsplit(uri)
+        return None if parts.hostname and parts.port != 0 else "because it names no host"
+    except ValueError as error:  # of a port that is none
+        return f"because {str(error)[0].lower()}{str(error)[1:]}"
+
+
+def _source(uri: str) -> str:
+    """Returns an address as it may be printed, with what it was given by."""
+    name = "MLFLOW_TRACKING_URI" if uri == os.environ.get("MLFLOW_TRACKING_URI") else "tracking.uri"
+    return f"{name}={shown(uri, 200)}"

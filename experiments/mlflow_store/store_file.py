@@ -1,0 +1,174 @@
+"""MLflow's file: made, or brought to the schema of this MLflow, in memory, and written in one transaction.
+
+MLflow makes its tables in some sixty steps, each of which is final: killed in between, or with a full disk, it leaves a
+file that no MLflow opens again. SQLite's copy of a whole database into a file happens entirely or not at all, and who
+has the file open sees the one or the other.
+"""
+
+import contextlib
+import errno
+import sqlite3
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from filelock import FileLock
+
+from experiments import files, sqlite_uri
+from experiments.commands import Place
+from experiments.console import console
+from experiments.errors import UserError
+from experiments.trial import moved
+
+LOCK = "store.lock"
+PARTS = ("", "-journal", "-wal", "-shm")  # the files of an SQLite database: its own, and what its writers need
+WAIT_SECONDS = 20.0  # for another writer, as MLflow does
+BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds."""
+
+    tables: tuple[str, ...] = ()
+    schema: str | None = None  # of the MLflow that made or upgraded it, where that was completed
+    runs: bool = False  # whether it holds any
+    flaw: str | None = None  # why it cannot be read, or not all of it
+
+
+@contextmanager
+def prepared(uri: str, place: Place, folder_too: bool = True) -> Iterator[None]:
+    """Makes a store's file where it is missing, upgrades an older one, and holds a lock for what else is to be made.
+
+    What was broken off before it held a run is put aside; artifacts that were moved are found. Of a server or database
+    nothing is made.
+
+    Args:
+        uri: of the store.
+        place: of the trials, for what is printed.
+        folder_too: whether the file's folder is made where it is missing. Where a store is in use, a missing folder is
+            a disk that is away.
+
+    Raises UserError for a file that is damaged, is none of MLflow's, or is of another MLflow and cannot be upgraded.
+    """
+    file = sqlite_uri.file(uri)
+    folder = file.parent if file else Path(str(place.outputs))
+    if folder_too or folder == place.outputs:
+        folder.mkdir(parents=True, exist_ok=True)
+    elif not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "its folder is not there", str(folder))
+    with FileLock(folder / LOCK):
+        if file:
+            _prepare(file, place)
+            moved.settle(uri)
+        yield
+
+
+def judge(file: Path, place: Place) -> Content:
+    """Returns what a file holds, nothing where there is none; UserError where it cannot be made a store of runs."""
+    content = _read(file) if file.exists() else Content()
+    if content.flaw and content.runs:
+        raise _damaged(file, content.flaw, place)
+    if not {"experiments", "alembic_version"}.intersection(content.tables) and content.tables:
+        raise UserError(f"{file} is a database of something else than MLflow; give another tracking.uri")
+    return content
+
+
+def _prepare(file: Path, place: Place) -> None:
+    content = judge(file, place)
+    if content.schema == newest_schema():
+        return
+    broken, made = content.flaw is not None, None
+    try:
+        if content.tables and not broken:
+            made = _upgraded(file)
+    except Exception as error:  # of MLflow, SQLAlchemy or Alembic
+        if content.runs:
+            raise _foreign(file, error, place) from error
+        broken = True
+    with closing(made or _upgraded(None)) as whole:
+        if broken:
+            _put_aside(file)
+        with closing(sqlite3.connect(file, WAIT_SECONDS)) as written:
+            whole.backup(written)
+
+
+def _read(file: Path) -> Content:
+    """Returns what a file holds; what a writer that was killed had not completed is taken back."""
+    tables: tuple[str, ...] = ()
+    schema, runs = None, True  # as long as the contrary is not known
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", WAIT_SECONDS, uri=True)) as opened:
+            tables = tuple(name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
+            if "runs" in tables:
+                ((runs,),) = opened.execute("SELECT EXISTS (SELECT 1 FROM runs)")
+            runs = bool(runs) and "runs" in tables
+            if "alembic_version" in tables:
+                schema = next(
+                    (version for (version,) in opened.execute("SELECT version_num FROM alembic_version")), None
+                )
+            ((told,),) = opened.execute("PRAGMA quick_check(1)")
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF not in BROKEN:
+            raise
+        return Content(tables, None, runs, str(error))
+    return Content(tables, schema, runs) if told == "ok" else Content(tables, None, runs, " ".join(told.split()))
+
+
+@cache
+def newest_schema() -> str | None:
+    """Returns the schema of the MLflow that is installed."""
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(resources.files("mlflow") / "store" / "db_migrations")).get_current_head()
+
+
+def _upgraded(file: Path | None) -> sqlite3.Connection:
+    """Returns a database in memory with what a file holds and all tables, as `mlflow db upgrade` makes them."""
+    from mlflow.db import upgrade
+
+    name = f"file:{uuid.uuid4().hex}?mode=memory&cache=shared"
+    memory = sqlite3.connect(name, uri=True)
+    try:
+        if file:
+            with closing(sqlite3.connect(file, WAIT_SECONDS)) as source:
+                source.backup(memory)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of SQLAlchemy, to MLflow, about databases in memory
+            upgrade.main([f"sqlite:///{name}&uri=true"], standalone_mode=False)
+    except BaseException:
+        memory.close()
+        raise
+    return memory
+
+
+def _put_aside(file: Path) -> None:
+    moment = datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
+    kept = file.with_name(f"{file.name}.broken-{moment}")
+    for end in PARTS:
+        with contextlib.suppress(FileNotFoundError):
+            files.move(file.with_name(file.name + end), kept.with_name(kept.name + end))
+    console.print(f"{file} was broken and held no runs: it is now {kept.name}, a new one is made", markup=False)
+
+
+def _damaged(file: Path, reason: str, place: Place) -> UserError:
+    return UserError(f"the MLflow store {file} is damaged ({reason}); {_remedy(place)}")
+
+
+def _foreign(file: Path, error: Exception, place: Place) -> UserError:
+    from experiments.mlflow_store import texts
+
+    reason = texts.trouble(error)
+    return UserError(
+        f"the MLflow store {file} does not fit this MLflow ({reason}); use the one that wrote it, or {_remedy(place)}"
+    )
+
+
+def _remedy(place: Place) -> str:
+    return f"move it away, then {place.sync()} fills a new one with all that the trials' folders have"

@@ -1,0 +1,70 @@
+"""Makes MLflow say what the trials' folders say: for what a store missed, and for runs whose process died."""
+
+from typing import Any
+
+from rich.progress import track
+
+from experiments import names
+from experiments.commands import Place
+from experiments.console import console
+from experiments.errors import UserError
+from experiments.mlflow_store.runs import Store, deliver
+from experiments.paths import TrialPaths
+from experiments.reading import DamagedError
+from experiments.trial import attempts, described, moved
+from experiments.trial.status import Progress
+
+
+def all_trials(trials: list[Progress], uri: str | None) -> None:
+    """Brings the run of every trial up to date, but for those that are running, whose own process does so.
+
+    Args:
+        trials: of one output folder.
+        uri: another store than the trials' own.
+
+    Raises UserError, once all others are delivered, where a file of a trial cannot be used.
+    """
+    stores: dict[tuple[str, str], Store] = {}
+    count = 0
+    still = [one for one in trials if one.attempt is not None and one.state != names.RUNNING]
+    left_out = [one.damage for one in trials if one.damage]
+    for one in track(still, "to MLflow", console=console, disable=not console.is_terminal):
+        try:
+            config = moved.here(described.configuration(one.paths), one.paths.root.parents[1])
+            tracking = config["tracking"] | ({"uri": uri} if names.stated(uri) else {})
+            key = (tracking["uri"], tracking["experiment"])
+            stores[key] = stores.get(key) or Store({**config, "tracking": tracking})
+            deliver(stores[key], one.paths, compare=True)
+            count += 1
+        except DamagedError as error:
+            left_out.append(str(error))
+    where = ", ".join(uri for uri, _ in stores)
+    if still and (stores or not left_out):
+        console.print(f"{count} trials are in MLflow as their folders have them: {where}", markup=False)
+    if running := sum(one.state == names.RUNNING for one in trials):
+        left = "runs and is left to the command that runs it" if running == 1 else "run and are left to their commands"
+        console.print(f"{running} {left}", markup=False)
+    if left_out:
+        raise UserError(f"{len(left_out)} were not delivered: {'; '.join(left_out)}")
+
+
+def what_was_missed(trials: list[TrialPaths], config: dict[str, Any]) -> bool:
+    """Brings MLflow what it missed of trials that ended while it was away; where it still is, says what to do then.
+
+    Returns whether the store has taken all but what is damaged.
+    """
+    try:
+        store = Store(config, folder_too=False)
+        for paths in trials:
+            if attempts.state(paths.root) in (attempts.TO_DO, names.RUNNING):
+                continue
+            try:
+                deliver(store, paths)
+            except DamagedError as error:
+                console.print(f"not delivered to MLflow: {error}", style="yellow", markup=False)
+    except UserError as error:
+        command = Place.of(config).command("experiments", "sync")
+        told = f"MLflow may lack some of these trials: {error}, or deliver it later: {command}"
+        console.print(told, style="yellow", markup=False)
+        return False
+    return True

@@ -1,0 +1,49 @@
+"""What a person reads of a run: its title, its description in MLflow (Markdown), what is wrong with the store."""
+
+import json
+import re
+import shlex
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from experiments import names
+from experiments.commands import ROOT
+
+TROUBLE = 200  # characters of a store's error that are shown
+LOST = re.compile("Connection refused|timed out|Name or service not known|No route to host|HTTP error [0-9]+")
+
+
+def trouble(error: Exception) -> str:
+    """Returns in a line what is wrong with a store: MLflow's words, less SQL and the story of a lost connection."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if " failed with exception " in text:
+        found = LOST.search(re.sub("too many ([0-9]+) error responses", r"HTTP error \1", text))
+        return found[0] if found else "Connection lost"
+    return textwrap.shorten(text.partition(" [SQL:")[0], TROUBLE, placeholder=" ...")
+
+
+def note(description: dict[str, Any], outputs: Path) -> str:
+    """Returns the text of a run's description from what its folder says of the trial, in an output folder."""
+    factors = description["factors"]
+    setting = ", ".join(f"{group} {factors[group]}" for group in ("profile", "dataset", "recipe", "schedule"))
+    lines = [f"**{description[names.VARIANT]}**, seed {description[names.SEED]} ({setting})", ""]
+    lines += [f"- {served}" for served in _served(description["sweeps"])]
+    command = shlex.join(["python", "run.py", *description[names.OVERRIDES]])
+    place = [] if outputs == ROOT / "outputs" else ["--output-dir", str(outputs)]
+    exact = shlex.join(["python", "-m", "experiments", "reproduce", description[names.TRIAL_ID], *place])
+    return "\n".join([*lines, "", "Again, and with the commit, packages and data of then:", "", *_code(command, exact)])
+
+
+def _served(tags: dict[str, str]) -> list[str]:
+    """Returns a sentence a sweep that the trial belongs to."""
+    sentences = []
+    for tag, sweep in sorted(tags.items()):
+        if tag.startswith(names.SWEEP):
+            rows = json.loads(tags.get(names.ROWS + tag.removeprefix(names.SWEEP), "[]"))
+            sentences.append(f"sweep {sweep}" + (f": {', '.join(rows)}" if rows else ""))
+    return sentences
+
+
+def _code(*commands: str) -> list[str]:
+    return ["```", *commands, "```"]

@@ -1,0 +1,55 @@
+"""Translates the errors of Hydra and OmegaConf into one sentence that lists what is valid."""
+
+import re
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+)
+
+from experiments.errors import ARGUMENTS, UserError, unknown
+from experiments.sentences import shown
+
+OWN = ("hydra", "_target_")  # keys of Hydra's own, which are not the user's to give
+# What OmegaConf says, and how it is said here.
+WORDS = (
+    (r"^Cannot merge .*", "a list is given for settings, or settings for a list; see `python run.py --cfg job`"),
+    (r"^Missing mandatory value.*", "it has no value, only ???; give one"),
+    (r"^Could not delete from config\. '(.*)' does not exist\.", r"\1 has no value to take away; leave it out"),
+    (r"^Interpolation key '(.*)' not found", r"there is no key '\1'"),
+    (r".*Environment variable '(.*)' not found.*", r"the environment variable \1 is not set"),
+    (r"^Unsupported interpolation type (\w+)", r"there is no function '\1'"),
+    (r"^Recursive interpolation detected", "its value leads back to itself"),
+    (r"^Interpolation to parent node detected", "its value is what it is a part of"),
+)
+
+
+def explain(error: HydraException | OmegaConfBaseException) -> UserError:
+    """Returns what Hydra or OmegaConf found wrong with the command line, as one sentence that lists what is valid."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:  # of Hydra's own groups
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        return unknown(f"{group}: option", option, error.options)
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    parent = getattr(cause, "parent_node", None)
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and parent is not None:
+        where = parent._get_full_key(None)
+        keys = [str(key) for key in parent if key not in OWN] if OmegaConf.is_config(parent) else []
+        if where and not keys:
+            return UserError(f"{where} has no keys, so none that is called {shown(cause.key)!r}; leave it out")
+        mistake = unknown(f"{where}: key" if where else "key", cause.key, keys)
+        if where in ARGUMENTS:
+            advice = f"add an argument that the option's file leaves out with +{where}.{shown(cause.key)}=..."
+            return UserError(f"{mistake}; {advice}")
+        return mistake
+    # OmegaConf's own sentence is the first line; where it happened is kept apart.
+    where, words = getattr(cause, "full_key", None), str(cause).partition("\n")[0]
+    for theirs, ours in WORDS:
+        words = re.sub(theirs, ours, words)
+    advice = ""
+    if isinstance(cause, InterpolationResolutionError):
+        advice = "; ${KEY} is the value of another key, ${oc.env:NAME,DEFAULT} that of an environment variable"
+    return UserError(f"{f'{where}: ' if where else ''}{words}{advice}")

@@ -1,1 +1,0 @@
-"""What is kept of a trial: journal, provenance, and MLflow's copy."""

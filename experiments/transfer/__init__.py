@@ -1,0 +1,1 @@
+"""Exports a study to one file and imports it elsewhere."""

@@ -1,0 +1,149 @@
+"""What the folder of a trial lacks: records of its epochs, which a checkpoint may give back, or its matches.
+
+A trial is FINISHED when its last epoch is recorded. What shows, plans, exports or delivers it asks here whether it
+still has all its records, and whether what follows the last epoch (`experiments.training.decisions`) was done.
+"""
+
+import shlex
+import zipfile
+from dataclasses import dataclass
+
+from experiments import names
+from experiments.console import console
+from experiments.paths import TrialPaths
+from experiments.reading import DamagedError, content
+from experiments.trial import attempts, checkpoints, described, journal
+from experiments.trial.attempts import Attempt
+from experiments.trial.journal import Content, Record
+
+NOT_YET = "not made yet"
+
+
+@dataclass(frozen=True)
+class Lacks:
+    """What a trial's folder lacks; None for what is there, or is not yet to be there."""
+
+    records: str | None  # what is wrong with the journal: "lacks epochs 2 to 12 of 12"
+    matches: str | None  # why a finished trial has no matches, though it kept its detections
+
+
+def of(paths: TrialPaths) -> Lacks:
+    """Returns what a trial's folder lacks."""
+    return lacks(paths, _epochs(paths), attempts.last(paths.root), journal.so_far(paths.journal))
+
+
+def lacks(paths: TrialPaths, epochs: int, attempt: Attempt | None, found: Content) -> Lacks:
+    """Returns what a trial's folder lacks, by what was read of it already.
+
+    Args:
+        paths: of the trial.
+        epochs: of the whole training.
+        attempt: its last.
+        found: what its journal says.
+    """
+    if attempt is None or attempt.state != names.FINISHED:
+        return Lacks(found.damage, None)
+    return Lacks(_flaw(found, epochs, attempt.journal), _unmatched(paths, found))
+
+
+def _flaw(found: Content, epochs: int, digest: str | None) -> str | None:
+    """Returns what is wrong with the journal of a finished trial."""
+    missing = [epoch for epoch in range(1, epochs + 1) if epoch not in found.complete]
+    if found.damage:
+        return found.damage
+    if missing:
+        return f"lacks {_listed(missing)} of {epochs}"
+    if len(found.complete) > epochs:
+        return f"has {_listed(sorted(found.complete)[epochs:])} of {epochs}"
+    if digest is not None and journal.digest(_in_order(found)) != digest:
+        return "was changed since the trial finished"
+    return None
+
+
+def _listed(epochs: list[int]) -> str:
+    if len(epochs) == 1:
+        return f"epoch {epochs[0]}"
+    if epochs == list(range(epochs[0], epochs[-1] + 1)):
+        return f"epochs {epochs[0]} to {epochs[-1]}"
+    return f"epochs {', '.join(map(str, epochs))}"
+
+
+def _unmatched(paths: TrialPaths, found: Content) -> str | None:
+    if not paths.detections.exists():  # nothing to decide on
+        return None
+    last = found.complete[max(found.complete)]["metrics"] if found.complete else {}
+    # Trials of earlier versions have their errors among the metrics of the last epoch.
+    told = paths.errors.exists() or names.error_metric("bbox", names.ERROR_KINDS[0]) in last
+    if told and paths.matches.exists():
+        return f"{', '.join(damaged)} damaged" if (damaged := _damaged(paths)) else None
+    return content(paths.unmatched).decode(errors="replace") if paths.unmatched.exists() else NOT_YET
+
+
+def without_damaged_matches(paths: TrialPaths) -> None:
+    """Removes what was made of a trial's detections and cannot be read; it can be made again."""
+    for name in _damaged(paths):
+        (paths.root / name).unlink()
+
+
+def _damaged(paths: TrialPaths) -> list[str]:
+    found = [paths.matches.name] if paths.matches.exists() and not zipfile.is_zipfile(paths.matches) else []
+    if paths.errors.exists():
+        try:
+            journal.point(paths.errors)
+        except DamagedError:
+            found.append(paths.errors.name)
+    return found
+
+
+def seal(paths: TrialPaths) -> str:
+    """Returns by what the records of a trial that has just finished are known again; mends its journal if need be.
+
+    Raises DamagedError where that cannot be done.
+    """
+    _mend(paths, _epochs(paths), None)
+    return journal.digest(_in_order(journal.so_far(paths.journal)))
+
+
+def restore(paths: TrialPaths, dry: bool = False) -> str | None:
+    """Mends the journal of a finished trial where it lacks records or has others than it had, from a checkpoint.
+
+    Args:
+        paths: of the trial.
+        dry: only look.
+
+    Returns a sentence where there is something to mend. Raises DamagedError where no checkpoint has the records.
+    """
+    attempt = attempts.last(paths.root)
+    if attempt is None or attempt.state != names.FINISHED:
+        return None
+    return _mend(paths, _epochs(paths), attempt.journal, dry)
+
+
+def _mend(paths: TrialPaths, epochs: int, digest: str | None, dry: bool = False) -> str | None:
+    flaw = _flaw(journal.so_far(paths.journal), epochs, digest)
+    if flaw is None:
+        return None
+    for path in (paths.work / f"epoch_{epochs}.pth", paths.work / checkpoints.BEST):
+        records = checkpoints.records(path)
+        steps = [record["step"] for record in records]
+        if steps == list(range(1, epochs + 1)) and digest in (None, journal.digest(records)):
+            mended = f"{paths.journal.name} {flaw}: mended from {path.name}"
+            if not dry:
+                journal.write(paths.journal, records)
+                console.print(f"{paths.root.name}: {mended}", style="yellow", markup=False)
+            return mended
+    overrides = shlex.join(described.without_record(paths)[names.OVERRIDES])
+    raise DamagedError(
+        paths.journal,
+        f"{flaw}, and {paths.work} has no checkpoint with the records of all epochs to mend it from",
+        f"bring the file back from a copy, or train the trial again: python run.py {overrides} rerun=true",
+    )
+
+
+def _in_order(found: Content) -> list[Record]:
+    return [found.complete[epoch] for epoch in sorted(found.complete)]
+
+
+def _epochs(paths: TrialPaths) -> int:
+    epochs: int = described.without_record(paths)["epochs"]
+    return epochs

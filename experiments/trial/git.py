@@ -1,0 +1,132 @@
+"""What git knows of this project's source: the commit, and what differs from it. All questions to git are here.
+
+Git is asked as nobody in particular: no setting of a user, of a repository or of the process that started this one
+changes the answer. A question that git does not answer makes a sentence, never an error.
+"""
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.trial import programs
+from experiments.trial.programs import Answer, ProgramError
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 20.0  # that an answer may take
+NAMED = 1000  # files unknown to git that are named
+
+# GIT_DIR, GIT_INDEX_FILE and their like, which hooks get, lead to another repository; others change what is printed.
+# These only say where the settings are, and so which folders git trusts.
+KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+SET = {
+    "LC_ALL": "C",  # git's words are read below
+    "GIT_OPTIONAL_LOCKS": "0",  # only look: the repository may be read-only, or in use
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_LAZY_FETCH": "1",  # from a network
+}
+GIT = ("git", "-c", "core.quotePath=true", "-c", "core.fsmonitor=false", "-c", "diff.suppressBlankEmpty=false")
+# Each stands against a setting by which the difference would not be a patch that `git apply` takes.
+PATCH = (
+    *("--no-color", "--no-ext-diff", "--no-textconv", "--binary", "--no-renames", "--no-relative", "-O/dev/null"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--inter-hunk-context=0"),
+    *("--submodule=short", "--ignore-submodules=dirty"),
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known of the source; a commit of None, or trouble, says that not all is."""
+
+    commit: str | None = None
+    dirty: bool = False  # files differ from the commit, or are unknown to git
+    difference: bytes = b""  # a patch that `git apply` takes; empty where it is longer than `programs.MOST`
+    sha256: str | None = None  # of the difference, kept or not; None where there is none
+    untracked: tuple[str, ...] = ()  # no more than `NAMED`
+    troubles: tuple[str, ...] = ()  # why not all is known, a sentence each
+
+    def facts(self) -> dict[str, Any]:
+        """Returns it as JSON can hold it."""
+        return {
+            "commit": self.commit,
+            "dirty": self.dirty,
+            "difference": self.difference.decode(errors="replace"),
+            "difference_sha256": self.sha256,
+            "untracked": list(self.untracked),
+        }
+
+
+def source(root: Path = ROOT) -> Source:
+    """Returns the commit of the project at `root` and what differs from it."""
+    try:
+        commit = _commit(root)
+    except ProgramError as error:
+        return Source(troubles=(f"the commit is not recorded: {error}",))
+    try:
+        difference = _git(root, "diff", *PATCH, "HEAD", "--")
+        unknown = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
+    except ProgramError as error:
+        return Source(commit, dirty=True, troubles=(f"what differs from the commit is not recorded: {error}",))
+    names = (unknown.content or b"").split(b"\0")[:-1]
+    return Source(
+        commit,
+        dirty=bool(difference.size or unknown.size),
+        difference=difference.content or b"",
+        sha256=difference.sha256 if difference.size else None,
+        untracked=tuple(name.decode(errors="replace") for name in names[:NAMED]),
+        troubles=tuple(_too_much(difference, unknown, len(names))),
+    )
+
+
+def commit(root: Path = ROOT) -> tuple[str | None, str | None]:
+    """Returns the commit of the project at `root`, or else why it is not known, in a sentence."""
+    try:
+        return _commit(root), None
+    except ProgramError as error:
+        return None, f"the commit is not recorded: {error}"
+
+
+def _commit(root: Path) -> str:
+    """Returns the commit; ProgramError where it is not known, or is another project's that this one lies in."""
+    try:
+        top = Path(os.fsdecode(_line(_git(root, "rev-parse", "--show-toplevel"))))
+    except ProgramError as error:
+        if "dubious ownership" in error.complaint or "unsafe repository" in error.complaint:
+            trust = f"git config --global --add safe.directory {shlex.quote(str(root))}"
+            raise ProgramError(f"git does not trust {root}, which another user owns; to trust it: {trust}") from error
+        if "not a git repository" in error.complaint:
+            raise ProgramError(f"{root} is in no git repository") from error
+        raise
+    if os.path.realpath(top) != os.path.realpath(root):
+        raise ProgramError(f"{root} lies in the git repository {top} and is none itself")
+    try:
+        return _line(_git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")).decode()
+    except ProgramError as error:
+        if error.complaint:
+            raise
+        raise ProgramError(f"the git repository {root} has no commit yet") from error
+
+
+def _git(root: Path, *arguments: str) -> Answer:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("GIT_") or key in KEPT}
+    return programs.ask(*GIT, "-C", str(root), *arguments, environment={**inherited, **SET}, seconds=SECONDS)
+
+
+def _line(answer: Answer) -> bytes:
+    return (answer.content or b"").removesuffix(b"\n")
+
+
+def _too_much(difference: Answer, unknown: Answer, named: int) -> list[str]:
+    """Returns a sentence for each thing of which only a part, or the hash, is kept."""
+    found = []
+    if difference.content is None:
+        found.append(
+            f"the difference to the commit has {difference.size / 2**20:.1f} MiB, more than the "
+            f"{programs.MOST / 2**20:g} that are kept; its SHA-256 is {difference.sha256}"
+        )
+    if unknown.content is None:
+        found.append("git does not know so many files in the tree that none of them is named")
+    elif named > NAMED:
+        found.append(f"of {named} files in the tree that git does not know the first {NAMED} are named")
+    return found
