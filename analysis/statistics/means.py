@@ -79,7 +79,7 @@ def of_difference(one: RowNoise, other: RowNoise, alone: bool = False, cautious:
 
     Args:
         cautious: below OWN_FROM seeds, with no more freedom than the row of fewer seeds has. Welch's errs too often
-            where rows of two to four seeds are looked at again and again (`tests/analysis/test_sequential.py`).
+            where rows of two to four seeds are looked at again and again (`test_sequential.py`).
     """
     if not alone and one.used == other.used and one.n and other.n:
         return Noise(one.used.variance * (1 / one.n + 1 / other.n), one.used.freedom)
@@ -127,7 +127,7 @@ def row_noises(groups: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str,
     A row of at least OWN_FROM seeds has its own. One of fewer has its own where that is larger than what the rows of
     its group show together, and else that of the group: a few seeds may look alike by chance, and never by more than
     the group shows do intervals get narrower. Differences of rows with these noises keep to their level where one row,
-    or the baseline, is three times as noisy as the others (`tests/analysis/test_coverage.py`).
+    or the baseline, is three times as noisy as the others (`tests/analysis/statistics/test_coverage.py`).
 
     Args:
         groups: values by row and seed's name. A row that is another's `twin` counts once in its group.

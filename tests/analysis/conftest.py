@@ -1,10 +1,10 @@
 """A real MLflow store, written once per session: creating one takes seconds."""
 
 import pytest
-from recorded import DECLARED, Recorder, record_declared_sweeps, record_two_sweeps
 
 from analysis.read.runs import Run, of_experiment
 from experiments import names
+from tests.support.recorded import DECLARED, Recorder, record_declared_sweeps, record_two_sweeps
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,11 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from recorded import DECLARED, NEWER, OLDER, TYPED_MORE, Recorder
 
 from analysis.__main__ import main
 from experiments import declared
 from experiments.commands import Place
+from tests.support.recorded import DECLARED, NEWER, OLDER, TYPED_MORE, Recorder
 
 ROOT = Path(__file__).parents[2]
 

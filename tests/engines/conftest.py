@@ -6,10 +6,11 @@ import shutil
 import signal
 from collections.abc import Iterator
 
-import harness
 import pytest
-from cluster import PROGRAMS, Cluster
-from commands import Command
+
+from tests.support import harness
+from tests.support.engines.cluster import PROGRAMS, Cluster
+from tests.support.engines.commands import Command
 
 
 @pytest.fixture(scope="session")

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import harness
 import psutil
 import pytest
-from commands import Command, TrialFolder, start, wait_for
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from postgres import ENCODED, PASSWORD, Database, programs
-from served import Served
 
 from experiments import names
 from experiments.errors import UserError
 from experiments.mlflow_store.runs import Store, deliver
 from experiments.paths import TrialPaths
+from tests.support import harness
+from tests.support.engines.commands import Command, TrialFolder, start, wait_for
+from tests.support.engines.postgres import ENCODED, PASSWORD, Database, programs
+from tests.support.engines.served import Served
 
 pytest.importorskip("psycopg", reason="psycopg is not installed: make test-engines")
 pytestmark = pytest.mark.filterwarnings("ignore")

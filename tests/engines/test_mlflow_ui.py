@@ -6,20 +6,19 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import harness
 import matplotlib.pyplot as plt
 import numpy as np
-import prepared
 import pytest
-from served import Served
-from test_many_writers import side_by_side
+
+from tests.experiments.mlflow_store.test_many_writers import side_by_side
+from tests.support import harness, prepared
+from tests.support.engines.served import Served
 
 pytest.importorskip("selenium", reason="selenium is not installed: make test-engines")
-from browser import CHROMIUM, DRIVER, Pages, browser
-
 from experiments import names
 from experiments.mlflow_store.runs import Run, Store
 from experiments.paths import OutputPaths, TrialPaths
+from tests.support.engines.browser import CHROMIUM, DRIVER, Pages, browser
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

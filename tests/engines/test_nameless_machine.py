@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import harness
+from tests.support import harness
 
 
 def test_trial_on_a_machine_whose_name_leads_nowhere(tmp_path: Path) -> None:

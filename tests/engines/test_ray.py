@@ -6,9 +6,10 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import harness
 import pytest
-from commands import Command, recorded, start, wait_for
+
+from tests.support import harness
+from tests.support.engines.commands import Command, recorded, start, wait_for
 
 pytest.importorskip("ray", reason="Ray is not installed: make test-engines")
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from cluster import Cluster
-from commands import Command, start
+
+from tests.support.engines.cluster import Cluster
+from tests.support.engines.commands import Command, start
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import harness
 import numpy as np
 import pytest
-from browser import Pages, browser
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
@@ -18,6 +16,8 @@ from analysis.results import folder as paper
 from experiments import names
 from experiments.trial import matches
 from experiments.trial.matches import Matches
+from tests.support import harness
+from tests.support.engines.browser import Pages, browser
 
 IMAGES = 60
 ROWS = {"table1": {"baseline": "single", "random": "random", "sum": "sum"}, "table5": {"Mask R-CNN": "mask"}}

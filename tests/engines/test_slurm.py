@@ -4,10 +4,11 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import harness
 import pytest
-from cluster import NODES, Cluster
-from commands import Command, TrialFolder, start, wait_for
+
+from tests.support import harness
+from tests.support.engines.cluster import NODES, Cluster
+from tests.support.engines.commands import Command, TrialFolder, start, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

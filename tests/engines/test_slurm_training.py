@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import harness
 import pytest
-from cluster import Cluster
-from commands import Command, recorded, start, wait_for
+
+from tests.support import harness
+from tests.support.engines.cluster import Cluster
+from tests.support.engines.commands import Command, recorded, start, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

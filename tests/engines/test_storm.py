@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import harness
 import psutil
 import pytest
-from alike import assert_same_arrays, differing, metrics
 
 from experiments import names
 from experiments.paths import TrialPaths
+from tests.support import harness
+from tests.support.alike import assert_same_arrays, differing, metrics
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(3600)]
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import harness
 import pytest
-from conftest import Preloaded
-from mistakes import present, refusal, refused
 
 from experiments import output_folder
 from experiments.errors import UserError
+from tests.support import harness
+from tests.support.mistakes import present, refusal, refused
+from tests.support.running import Preloaded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -8,12 +8,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import harness
 import pytest
-from conftest import Preloaded
 
 from experiments.commands import Place
 from experiments.mlflow_store import serving
+from tests.support import harness
+from tests.support.running import Preloaded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

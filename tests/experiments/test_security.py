@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import harness
-import hostile
 import pytest
 import torch
-from conftest import Fake, Preloaded, Swept
+
+from tests.support import harness, hostile
+from tests.support.running import Fake, Preloaded, Swept
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

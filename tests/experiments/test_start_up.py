@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import harness
-import prepared
 import pytest
+
+from tests.support import harness, prepared
 
 SLOW = {"torch", "torchvision", "mlflow", "mmdet", "mmcv", "mmengine", "numpy", "pandas", "cv2", "sklearn", "scipy"}
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from groie import nms, operators
-from tests.groie.inputs import AGGREGATIONS, MENU, RULES, build, pyramid, random_regions, regions, roi_align
+from tests.support.inputs import AGGREGATIONS, MENU, RULES, build, pyramid, random_regions, regions, roi_align
 
 
 def on_gpu(*tensors: torch.Tensor) -> list[torch.Tensor]:

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import harness
 import pytest
 import torch
 import yaml
@@ -17,6 +16,7 @@ import yaml
 from experiments import names
 from experiments.paths import TrialPaths
 from experiments.training.failures import failure
+from tests.support import harness
 
 BOX_AP = "bbox/AP"
 GROIE = ("pre=conv5", "post=attention")

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from groie import AllLevels, ConcatLevels, OneLevel, RandomLevel, SingleLevel, SumLevels, pooling
-from tests.groie import reference
-from tests.groie.inputs import (
+from tests.support import reference
+from tests.support.inputs import (
     AGGREGATIONS,
     ALL_LEVELS,
     CHANNELS,

@@ -6,8 +6,8 @@ from mmcv.cnn.bricks import GeneralizedAttention
 from torch import Tensor
 
 from groie import RoIAttention, attention
-from tests.groie import reference
-from tests.groie.inputs import CHANNELS, assert_equal, gradients, randomize
+from tests.support import reference
+from tests.support.inputs import CHANNELS, assert_equal, gradients, randomize
 
 WIDE = 28  # channels: neither 6 nor 8 heads divide it, so some channels stay unused, as with the paper's 256 and 6
 

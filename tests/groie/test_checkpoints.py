@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.groie import detectors
+from tests.support import detectors
 
 pytestmark = pytest.mark.filterwarnings("ignore:faster_coco_eval is not installed")  # an extra of MMDetection
 

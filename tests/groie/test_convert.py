@@ -16,8 +16,8 @@ from torch import Tensor
 
 from groie import ConcatLevels, SumLevels
 from groie.convert import CheckpointError, convert
-from tests.groie import detectors
-from tests.groie.inputs import CHANNELS, STRIDES, assert_equal, build, pair, plain, pyramid, random_regions, roi_align
+from tests.support import detectors
+from tests.support.inputs import CHANNELS, STRIDES, assert_equal, build, pair, plain, pyramid, random_regions, roi_align
 
 pytestmark = pytest.mark.filterwarnings("ignore:faster_coco_eval is not installed")  # an extra of MMDetection
 

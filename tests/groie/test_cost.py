@@ -11,7 +11,7 @@ from mmdet.models.roi_heads.roi_extractors import GenericRoIExtractor, SingleRoI
 from torch import Tensor, nn
 
 from groie import ConcatLevels, OneLevel, RandomLevel, SingleLevel, SumLevels, cost
-from tests.groie.inputs import AGGREGATIONS, HEIGHT, MENU, RULES, STRIDES, WIDTH, random_regions
+from tests.support.inputs import AGGREGATIONS, HEIGHT, MENU, RULES, STRIDES, WIDTH, random_regions
 
 ROOT = Path(__file__).parents[2]
 CELLS, RATIO, COUNT = 6, 3, 11  # cells a side, samples a cell and side, RoIs: no two alike

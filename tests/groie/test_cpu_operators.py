@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from groie import nms, one_launch, operators
-from tests.groie import reference
-from tests.groie.inputs import OBLONG, STRIDES, assert_equal, pyramid, random_regions
+from tests.support import reference
+from tests.support.inputs import OBLONG, STRIDES, assert_equal, pyramid, random_regions
 
 
 def slow_nms(boxes: Tensor, scores: Tensor, threshold: float, offset: int) -> list[int]:

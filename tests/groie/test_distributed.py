@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from groie import SumLevels
-from tests.groie.inputs import build, pair, pyramid, regions
+from tests.support.inputs import build, pair, pyramid, regions
 
 RANKS = 2
 WAIT = timedelta(seconds=60)  # a rank that waits longer than this for the other fails

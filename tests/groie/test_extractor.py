@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from groie import AllLevels, ConcatLevels, OneLevel, RandomLevel, SingleLevel, SumLevels
-from tests.groie.inputs import (
+from tests.support.inputs import (
     AGGREGATIONS,
     ALL_LEVELS,
     CHANNELS,

@@ -1,4 +1,4 @@
-"""What stands in for mmcv's operators, against what the compiled ones gave (tests/groie/golden.py)."""
+"""What stands in for mmcv's operators, against what the compiled ones gave (tests/support/golden.py)."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from groie import operators
-from tests.groie.golden import FILE, OFFSETS, RATIOS, THRESHOLDS
-from tests.groie.inputs import OBLONG, STRIDES
+from tests.support.golden import FILE, OFFSETS, RATIOS, THRESHOLDS
+from tests.support.inputs import OBLONG, STRIDES
 
 ARRAYS = {name: torch.from_numpy(array) for name, array in np.load(FILE).items()}
 CLOSE = dict(rtol=1e-5, atol=1e-5)  # float32, in another order of adding

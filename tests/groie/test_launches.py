@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from groie import SingleLevel, SumLevels, attention, one_launch, pooling, rectified
-from tests.groie.inputs import MENU, plain
-from tests.groie.launches import launches_of
+from tests.support.inputs import MENU, plain
+from tests.support.launches import launches_of
 
 
 @pytest.fixture

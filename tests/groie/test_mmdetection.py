@@ -12,7 +12,7 @@ from mmdet.models.roi_heads.roi_extractors import GenericRoIExtractor, SingleRoI
 from mmdet.registry import MODELS
 
 from groie import ConcatLevels, RandomLevel, RoIAlignV1, SingleLevel, SumLevels
-from tests.groie.inputs import (
+from tests.support.inputs import (
     AGGREGATIONS,
     CHANNELS,
     STRIDES,

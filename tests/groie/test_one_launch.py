@@ -15,7 +15,7 @@ if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
 
 from groie import ConcatLevels, SingleLevel, SumLevels, one_launch, pooling
 from groie.taps import Grid
-from tests.groie.inputs import (
+from tests.support.inputs import (
     OBLONG,
     REVERSED,
     RULES,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from groie import AllLevels, ConcatLevels, RoIConv, SumLevels, pooling, rectified
 from groie.operators import MissingOperatorError
 from groie.rectified import rectified_sum
-from tests.groie.inputs import (
+from tests.support.inputs import (
     ALL_LEVELS,
     CHANNELS,
     HEIGHT,

@@ -11,7 +11,7 @@ from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor
 
 from groie import RandomLevel, SingleLevel, SumLevels
-from tests.groie.inputs import AGGREGATIONS, CHANNELS, STRIDES, assert_equal, plain, roi_align
+from tests.support.inputs import AGGREGATIONS, CHANNELS, STRIDES, assert_equal, plain, roi_align
 
 DTYPES = [torch.half, torch.bfloat16]
 # x and y between two numbers of half precision; the sizes fall on different levels

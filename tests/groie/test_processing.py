@@ -11,8 +11,8 @@ from torch import nn
 
 from groie import ConcatLevels, RoIConv, RoINonLocal, SumLevels
 from groie.processing import build_processing
-from tests.groie import reference
-from tests.groie.inputs import CHANNELS, MENU, assert_equal, gradients, plain, randomize
+from tests.support import reference
+from tests.support.inputs import CHANNELS, MENU, assert_equal, gradients, plain, randomize
 
 
 def roi_features(size: tuple[int, int], channels: int = CHANNELS) -> torch.Tensor:

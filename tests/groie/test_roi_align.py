@@ -10,8 +10,8 @@ from mmcv import ops
 from mmcv.ops import RoIAlign
 
 from groie import RoIAlignV1, pooling
-from tests.groie import reference
-from tests.groie.inputs import OBLONG, REVERSED, RULES, STRIDES, assert_equal, pyramid, random_regions, regions
+from tests.support import reference
+from tests.support.inputs import OBLONG, REVERSED, RULES, STRIDES, assert_equal, pyramid, random_regions, regions
 
 
 def layer(rule: str, stride: int, **options: Any) -> RoIAlign:

@@ -1,0 +1,292 @@
+"""Archives that nobody exported are refused as a whole, in one sentence, before anything of them counts."""
+
+import json
+import random
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments import names
+from experiments.transfer import archive
+from experiments.trial import detections
+from tests.support import forged, harness, transferred
+from tests.support.forged import Files, accepted, add, change, exchanged
+from tests.support.forgeries import DESCRIPTION, EDITS, FILE, FOREIGN, LIES, NO_JSON
+from tests.support.running import Preloaded
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def good(preloaded: Preloaded, output_folder: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The files of an export: one finished trial of a fake training, with detections and costs."""
+    outputs = output_folder()
+    assert preloaded.run(*harness.TINY, "seed=1", f"output_dir={outputs}", fake_training=True).code == 0
+    (trial,) = outputs.glob("trials/*")
+    box = {"image_id": 1, "category_id": 2, "bbox": [1.0, 2.0, 3.0, 4.0], "score": 0.5}
+    detections.save(trial / "detections.npz", {"bbox": [box]})
+    np.savez(trial / "matches.npz", some=np.zeros(3))
+    (trial / "by_class.json").write_text("{}")
+    (trial / "errors.json").write_text('{"time": 1, "step": 2, "metrics": {"bbox_errors/Cls": 0.5}}')
+    (trial / "cost.json").write_text('{"time": 1, "step": 0, "metrics": {"cost/parameters": 12.0}}')
+    file = tmp_path_factory.mktemp("good") / "study.zip"
+    assert transferred.main(["export", "last", str(file), "--output-dir", str(outputs)]) == 0
+    return transferred.contents(file)
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Refused:
+    """Imports a file into a new folder; returns why it is refused, after what every refusal has."""
+
+    def why(file: Path, *options: object) -> str:
+        before = set(tmp_path.rglob("*"))
+        code, out, err = transferred.tell(capsys, "import", file, *options, outputs=tmp_path / "new")
+        assert (code, out) == (2, "")
+        assert err.startswith(f"error: {file} ")
+        assert err.endswith("; nothing was imported\n")
+        assert err.count("\n") == 1
+        assert err.isascii()
+        assert set(tmp_path.rglob("*")) == before
+        return err.removeprefix(f"error: {file} ").removesuffix("; nothing was imported\n")
+
+    return why
+
+
+def test_the_files_that_are_forged_below_are_good(
+    good: Files, output_folder: Callable[[], Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    forged.write(tmp_path / "study.zip", good)
+    told = transferred.tell(capsys, "import", tmp_path / "study.zip", outputs=output_folder())
+    assert (told[0], told[2]) == (0, "")
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_files_that_no_export_holds(good: Files, refused: Refused, tmp_path: Path, name: str) -> None:
+    forged.write(tmp_path / "study.zip", good, add(name))
+    assert refused(tmp_path / "study.zip").endswith(", which no export holds")
+
+
+def test_what_is_no_plain_file(good: Files, refused: Refused, tmp_path: Path) -> None:
+    for kind in (forged.LINK, forged.DEVICE, forged.FIFO, forged.FOLDER):
+        forged.pack(tmp_path / "study.zip", [(forged.special(kind), b"/etc/passwd")], {})
+        assert refused(tmp_path / "study.zip") == "holds plans/x.json as something else than a plain file"
+
+
+def test_a_file_twice(good: Files, refused: Refused, tmp_path: Path) -> None:
+    twice = [(zipfile.ZipInfo("plans/x.json"), content) for content in (b"{}", b"[]")]
+    forged.pack(tmp_path / "study.zip", twice, {})
+    assert refused(tmp_path / "study.zip") == "holds plans/x.json twice"
+
+
+def test_foreign_compression(refused: Refused, tmp_path: Path) -> None:
+    member = zipfile.ZipInfo("plans/x.json")
+    member.compress_type = zipfile.ZIP_LZMA
+    forged.pack(tmp_path / "study.zip", [(member, b"{}")], {})
+    assert refused(tmp_path / "study.zip") == "holds plans/x.json encrypted or compressed as no export is"
+
+
+def test_bombs(good: Files, refused: Refused, tmp_path: Path) -> None:
+    """By what it says of itself before anything is unpacked; each kind of file has its own limit too."""
+    forged.write(tmp_path / "study.zip", good, add("T/log.txt", bytes(12 * 2**20)))
+    why = refused(tmp_path / "study.zip", "--limit-gib", 0.01)
+    assert why == "unpacks to 0.0 GiB and 0.01 are the limit; where that is right, give --limit-gib 1"
+    forged.write(tmp_path / "study.zip", good, add("T/config.yaml", bytes(2**20)))
+    assert refused(tmp_path / "study.zip").endswith("/config.yaml with 1048576 bytes, and 262144 are the most")
+    forged.pack(tmp_path / "study.zip", [], bytes(17 * 2**20))
+    assert refused(tmp_path / "study.zip") == "holds manifest.json with 17825792 bytes, and 16777216 are the most"
+
+
+def test_more_than_the_disk_holds(
+    good: Files, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged.write(tmp_path / "study.zip", good)
+    monkeypatch.setattr(archive.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 100}))
+    assert refused(tmp_path / "study.zip").endswith(f"{tmp_path / 'new'} has 0.0 free; make room")
+
+
+def test_sizes_that_are_lies(good: Files, refused: Refused, tmp_path: Path) -> None:
+    """A member with more bytes than the zip's directory and the manifest say: what they say is read, and no more."""
+    content = good["manifest.json"]
+    for said in (10, 10**6):
+        forged.pack(tmp_path / "study.zip", [(zipfile.ZipInfo("plans/x.json"), bytes(1000))], {})
+        raw = (tmp_path / "study.zip").read_bytes()
+        told = {**json.loads(content), "files": {"plans/x.json": {"size": said, "sha256": "0" * 64}}}
+        forged.pack(tmp_path / "study.zip", [(zipfile.ZipInfo("plans/x.json"), bytes(1000))], told)
+        raw = (tmp_path / "study.zip").read_bytes()
+        at = raw.rindex(b"PK\x01\x02", 0, raw.rindex(b"manifest.json"))
+        at = raw.index(b"PK\x01\x02")
+        (tmp_path / "study.zip").write_bytes(raw[: at + 24] + said.to_bytes(4, "little") + raw[at + 28 :])
+        assert refused(tmp_path / "study.zip") in (
+            "is no export, or was cut off or changed on its way; have it sent again",
+            "holds plans/x.json with another content than its manifest.json says",
+        )
+
+
+@pytest.mark.parametrize(("files", "sentence"), LIES)
+def test_manifest_that_lies(good: Files, refused: Refused, tmp_path: Path, files: Any, sentence: str) -> None:
+    told = {**json.loads(good["manifest.json"]), "files": files}
+    forged.pack(tmp_path / "study.zip", [(zipfile.ZipInfo(FILE), b"{}")], told)
+    assert refused(tmp_path / "study.zip").startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "sentence"),
+    [
+        (b"", "holds a bad manifest.json: Invalid JSON: EOF"),
+        (b"\xff\xfe{}", "holds a bad manifest.json: Invalid JSON"),
+        (b"[" * 10**6, "holds a bad manifest.json: Invalid JSON: recursion limit exceeded"),
+        ([], "holds a bad manifest.json: Input should be an object"),
+        ({}, "holds a bad manifest.json: format: Field required"),
+        ({"format": "1"}, "holds a bad manifest.json: format: Input should be a valid integer"),
+    ],
+)
+def test_bad_manifest(refused: Refused, tmp_path: Path, manifest: object, sentence: str) -> None:
+    forged.pack(tmp_path / "study.zip", [], manifest)
+    assert refused(tmp_path / "study.zip").startswith(sentence)
+
+
+def test_other_formats(good: Files, refused: Refused, tmp_path: Path) -> None:
+    forged.write(tmp_path / "study.zip", good, format=3)
+    sentence = (
+        "has format 3, this program reads formats 1 to 2: it was made by a newer version of this program; update it"
+    )
+    assert refused(tmp_path / "study.zip") == sentence
+    forged.write(tmp_path / "study.zip", good, format=0)
+    assert refused(tmp_path / "study.zip").endswith("it was made by no version of it")
+
+
+def test_an_earlier_format_is_read(
+    good: Files, output_folder: Callable[[], Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its errors reach MLflow once, as those of a new one do."""
+    forged.write(tmp_path / "old.zip", good, forged.as_earlier, format=1)
+    forged.write(tmp_path / "new.zip", good)
+    found = []
+    for name in ("old.zip", "new.zip"):
+        outputs = output_folder()
+        told = transferred.tell(capsys, "import", tmp_path / name, outputs=outputs)
+        assert (told[0], told[2]) == (0, "")
+        (run,) = harness.runs(outputs)
+        assert (run.info.status, run.data.tags[names.UNMATCHED]) == ("FINISHED", "")
+        found.append([point[:3] for point in harness.mlflow_metrics(outputs, run)])
+    assert found[0] == found[1]
+    assert ("bbox_errors/Cls", 2, 0.5) in found[0]
+
+
+def test_what_is_no_archive(good: Files, refused: Refused, tmp_path: Path) -> None:
+    file = tmp_path / "study.zip"
+    assert refused(file) == "is no file; give a file that export wrote"
+    assert refused(Path("/dev/zero")) == "is no file; give a file that export wrote"
+    arrays = [name for name in good if name.endswith(".npz")]  # zips too, whose end would do for that of the whole
+    forged.write(file, {name: content for name, content in good.items() if name not in arrays})
+    whole = file.read_bytes()
+    for content in (b"", b"no archive", whole[:-10], whole[: len(whole) // 2], whole[1000:], bytes(1000)):
+        file.write_bytes(content)
+        assert refused(file) == "is no export, or was cut off or changed on its way; have it sent again"
+    with zipfile.ZipFile(file, "w") as zipped:
+        zipped.writestr("plans/x.json", "{}")
+    assert refused(file) == "holds no manifest.json, so it is no export"
+
+
+@pytest.mark.parametrize("name", ["trial.json", "attempts/0001.json", "sources/0001.json", "cost.json"])
+@pytest.mark.parametrize(("content", "reason"), NO_JSON, ids=range(len(NO_JSON)))
+def test_no_json(good: Files, refused: Refused, tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    forged.write(tmp_path / "study.zip", good, add(f"T/{name}", content))
+    why = refused(tmp_path / "study.zip")
+    assert why.startswith("holds a bad faster_rcnn-sum-none-none-s1-")
+    assert f"/{name}: {reason}" in why
+
+
+@pytest.mark.parametrize("case", EDITS)
+def test_trials_that_this_program_never_wrote(good: Files, refused: Refused, tmp_path: Path, case: str) -> None:
+    edit, sentence = EDITS[case]
+    forged.write(tmp_path / "study.zip", good, edit)
+    assert sentence in refused(tmp_path / "study.zip")
+
+
+def test_yaml_is_not_executed(good: Files, refused: Refused, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    for tag in ("object/apply:pathlib.Path.touch", "object/new:pathlib.Path.touch"):
+        attack = f"!!python/{tag} [!!python/object/apply:pathlib.Path [{marker}]]\n"
+        forged.write(tmp_path / "study.zip", good, add("T/config.yaml", attack.encode()))
+        assert "/config.yaml: could not determine a constructor for the tag" in refused(tmp_path / "study.zip")
+
+
+def test_no_python_file_is_executed(
+    good: Files,
+    output_folder: Callable[[], Path],
+    capsys: pytest.CaptureFixture[str],
+    preloaded: Preloaded,
+    tmp_path: Path,
+) -> None:
+    """The MMDetection config is kept as it came; nothing here reads it."""
+    marker, target = tmp_path / "marker", output_folder()
+    program = f"__import__('pathlib').Path({str(marker)!r}).touch()\n".encode()
+    forged.write(tmp_path / "study.zip", good, add("T/detector.py", program))
+    assert transferred.tell(capsys, "import", tmp_path / "study.zip", outputs=target)[0] == 0
+    (trial,) = target.glob("trials/*")
+    assert (trial / "detector.py").read_bytes() == program
+    for command in (["status"], ["logs", "s1-"], ["reproduce", "s1-"], ["sync"]):
+        assert transferred.tell(capsys, *command, outputs=target)[0] == 0
+    assert preloaded.run(*harness.TINY, "seed=1", f"output_dir={target}", fake_training=True).code == 0
+    assert not marker.exists()
+
+
+def test_no_trial_takes_the_record_of_another(
+    good: Files,
+    output_folder: Callable[[], Path],
+    capsys: pytest.CaptureFixture[str],
+    preloaded: Preloaded,
+    tmp_path: Path,
+) -> None:
+    """By the record MLflow's run is found: a forged one would write into that of another trial."""
+    target = output_folder()
+    assert preloaded.run(*harness.TINY, "seed=2", f"output_dir={target}", fake_training=True).code == 0
+    (own,) = target.glob("trials/*")
+    record = (own / "record").read_text()
+
+    def steal(files: Files) -> None:
+        add("T/record", record.encode())(files)
+        change(DESCRIPTION, record=record)(files)
+
+    forged.write(tmp_path / "study.zip", good, steal)
+    before = transferred.tree(target), transferred.stored(target)
+    code, _, err = transferred.tell(capsys, "import", tmp_path / "study.zip", outputs=target)
+    assert code == 2
+    assert " the record of another trial; nothing was imported\n" in err
+    assert (transferred.tree(target), transferred.stored(target)) == before
+
+
+def test_damage_anywhere_is_found_or_does_no_harm(good: Files, tmp_path: Path) -> None:
+    """Whatever byte is changed, no other error than the refusal comes of it."""
+    draws = random.Random(0)
+    forged.write(tmp_path / "whole.zip", good)
+    whole = (tmp_path / "whole.zip").read_bytes()
+    assert accepted(tmp_path / "whole.zip", tmp_path / "whole")
+    for number in range(300):
+        damaged = bytearray(whole)
+        for _ in range(draws.choice([1, 1, 4])):
+            damaged[draws.randrange(len(damaged))] = draws.randrange(256)
+        (tmp_path / "damaged.zip").write_bytes(damaged)
+        accepted(tmp_path / "damaged.zip", tmp_path / str(number))
+
+
+def test_any_value_anywhere_is_read_or_refused(good: Files, tmp_path: Path) -> None:
+    """Each value of each JSON file is exchanged for strange ones."""
+    draws = random.Random(0)
+    read = 0
+    for name in ("trial.json", "attempts/0001.json", "provenance/0001.json", "cost.json", "journal.jsonl"):
+        (full,) = (one for one in good if one.endswith(name))
+        lines = [json.loads(line) for line in (good[full].splitlines() if name.endswith("l") else [good[full]])]
+        for number in range(60):
+            changed = [exchanged(line, draws) for line in json.loads(json.dumps(lines))]
+            content = b"".join(json.dumps(line).encode() + b"\n" for line in changed)
+            forged.write(tmp_path / "strange.zip", good, add(f"T/{name}", content))
+            read += accepted(tmp_path / "strange.zip", tmp_path / f"{name.replace('/', '-')}{number}")
+    assert read < 60

@@ -1,0 +1,239 @@
+"""A study that goes from one output folder to another in a file: nothing lost, nothing twice, nothing half."""
+
+import json
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from experiments import files, names
+from experiments.trial import attempts
+from tests.support import harness, transferred
+from tests.support.running import Fake, Preloaded
+from tests.support.transferred import OutputFolder, contents, edit_json, folder, lose_supervisor, stored, sweeps, tree
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def ended(preloaded: Preloaded, output_folder: OutputFolder, empty_store: Path) -> Path:
+    """Trials by seed: 1 is finished, 2 has failed, 3 lost its supervisor, 12 was never begun; not to be changed."""
+    outputs = output_folder()
+    harness.set_fates(outputs, {2: "error"})
+    command = ("-m", *harness.TINY, f"output_dir={outputs}", "fail_fast=true")
+    for seeds in ("seed=3", "seed=1,2,12"):
+        preloaded.run(*command, seeds, fake_training=True)
+    lose_supervisor(folder(outputs, 3))
+    shutil.copy(empty_store, outputs)
+    assert transferred.main(["sync", "--output-dir", str(outputs)]) == 0
+    return outputs
+
+
+def test_what_has_ended_goes_and_the_rest_is_named(
+    ended: Path, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
+) -> None:
+    """One whose supervisor died has ended there too, when it was last heard of."""
+    file, target = tmp_path / "study.zip", output_folder()
+    code, out, _ = tell("export", "all", file, outputs=ended)
+    assert code == 0
+    assert out.startswith(f"3 trials of all are in {file} (")
+    assert out.splitlines()[1:] == [f"left out, as it is to do: {folder(ended, 12).name}"]
+    assert tell("import", file, outputs=target)[0] == 0
+    assert [attempts.state(folder(target, seed)) for seed in (1, 2, 3)] == ["FINISHED", "FAILED", "interrupted"]
+    before, after = stored(ended), stored(target)
+    assert sorted(run["status"] for run in after.values()) == ["FAILED", "FINISHED", "KILLED"]
+    assert after == before
+
+
+def test_who_was_shot_just_now_does_not_live_on_elsewhere(
+    ended: Path, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another machine nobody can ask for the process, and two minutes of silence mean nothing yet."""
+    outputs, target = tmp_path / "outputs", output_folder()
+    shutil.copytree(ended, outputs)
+    os.utime(folder(outputs, 3) / "attempts" / "0001.json")
+    assert tell("export", "all", tmp_path / "study.zip", outputs=outputs)[0] == 0
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+    assert attempts.state(folder(outputs, 3)) == names.RUNNING
+    assert tell("import", tmp_path / "study.zip", outputs=target)[0] == 0
+    assert attempts.state(folder(target, 3)) == attempts.INTERRUPTED
+    assert sorted(run["status"] for run in stored(target).values()) == ["FAILED", "FINISHED", "KILLED"]
+
+
+def test_unfinished_trial_begins_anew_here(
+    ended: Path, preloaded: Preloaded, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
+) -> None:
+    """In the same run, from the configuration that the command composes here."""
+    target = output_folder()
+    tell("export", "all", tmp_path / "study.zip", outputs=ended)
+    tell("import", tmp_path / "study.zip", outputs=target)
+    for trial in target.glob("trials/*"):
+        (trial / "config.yaml").write_text("of: no use\n")
+    command = ("-m", *harness.TINY, "seed=1,2,3", "retry.failed=true", f"output_dir={target}")
+    again = preloaded.run(*command, fake_training=True)
+    assert again.code == 0, again.stderr
+    assert [len(harness.attempts(folder(target, seed))) for seed in (1, 2, 3)] == [1, 2, 2]
+    runs = harness.runs(target)
+    assert sorted((run.data.params["seed"], run.info.status) for run in runs) == [
+        (seed, "FINISHED") for seed in ("1", "2", "3")
+    ]
+    for run in runs:
+        points = harness.mlflow_metrics(target, run)
+        assert points == harness.journal_metrics(harness.trial_folder(target, run))
+        assert [step for name, step, _, _ in points if name == "bbox/AP"] == [1, 2]
+
+
+def test_twice_is_once(ended: Path, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path) -> None:
+    """Also back to where it came from, though attempts differ there in who says that they ended."""
+    file, target = tmp_path / "study.zip", output_folder()
+    tell("export", "all", file, outputs=ended)
+    tell("import", file, outputs=target)
+    for outputs in (target, ended):
+        before = tree(outputs), stored(outputs)
+        code, out, _ = tell("import", file, outputs=outputs)
+        assert (code, out.splitlines()[0]) == (0, f"3 trials for {outputs}: 3 there already")
+        assert (tree(outputs), stored(outputs)) == before
+    assert tell("export", "all", tmp_path / "again.zip", outputs=target)[0] == 0
+    first, second = contents(file), contents(tmp_path / "again.zip")
+    assert {name for name in {*first, *second} if first.get(name) != second.get(name)} == {
+        "manifest.json",
+        *(f"trials/{folder(ended, seed).name}/config.yaml" for seed in (1, 2, 3)),  # where it lies
+    }
+
+
+def test_another_record_of_the_same_trial_is_refused(
+    fake: Fake, ended: Path, tell: transferred.Teller, tmp_path: Path
+) -> None:
+    """Or one that was changed since, or went another way."""
+    fake.run({1: "finish", 2: "error", 12: "finish"}, "fail_fast=true")
+    tell("export", "all", tmp_path / "study.zip", outputs=ended)
+    before = tree(fake.outputs), stored(fake.outputs)
+    both = ", ".join(sorted(folder(ended, seed).name for seed in (1, 2)))
+    code, out, err = tell("import", tmp_path / "study.zip", outputs=fake.outputs)
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: {both} are in {fake.outputs} with another record; import into another --output-dir "
+        "(the --tracking-uri may be the same), nothing was imported\n"
+    )
+    assert (tree(fake.outputs), stored(fake.outputs)) == before
+
+    tell("export", "all", tmp_path / "own.zip", outputs=fake.outputs)
+    log = folder(fake.outputs, 1) / "log.txt"
+    log.write_text(log.read_text() + "one more line\n")
+    fake.run({2: "error"}, "retry.failed=true")
+    edit_json(folder(fake.outputs, 2) / "attempts" / "0001.json", reason="another")
+    err = tell("import", tmp_path / "own.zip", outputs=fake.outputs)[2]
+    assert err.startswith(f"error: {both} are in {fake.outputs} with another record; ")
+
+
+def test_an_import_that_is_interrupted_leaves_whole_trials(
+    ended: Path, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command brings the rest, also after a kill that left what it was unpacking."""
+    file, target = tmp_path / "study.zip", output_folder()
+    tell("export", "all", file, outputs=ended)
+    real, moved = files.move, []
+
+    def move(path: Path, to: Path) -> None:
+        if to.parent == target / "trials":
+            if len(moved) == 1:
+                raise KeyboardInterrupt
+            moved.append(to)
+        real(path, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "move", move)
+        assert tell("import", file, outputs=target)[0] == 130
+    (whole,) = target.glob("trials/*")
+    assert not (target / ".import").exists()
+    (target / ".import" / "trials" / "half").mkdir(parents=True)
+    code, out, _ = tell("import", file, outputs=target)
+    assert (code, out.splitlines()[0]) == (0, f"3 trials for {target}: 2 new, 1 there already")
+    assert not (target / ".import").exists()
+    assert whole in moved
+    assert stored(target) == stored(ended)
+
+
+def test_two_imports_at_once(
+    ended: Path, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
+) -> None:
+    target = output_folder()
+    tell("export", "all", tmp_path / "study.zip", outputs=ended)
+    with FileLock(target / ".import.lock"):
+        code, _, err = tell("import", tmp_path / "study.zip", outputs=target)
+    assert (code, err) == (2, f"error: another import into {target} has not ended; wait for it\n")
+
+
+def test_store_that_does_not_answer(ended: Path, tell: transferred.Teller, tmp_path: Path) -> None:
+    tell("export", "all", tmp_path / "study.zip", outputs=ended)
+    target = tmp_path / "new"
+    code, _, err = tell("import", tmp_path / "study.zip", "--tracking-uri", "http://127.0.0.1:9", outputs=target)
+    assert code == 2
+    assert err.startswith("error: the MLflow store tracking.uri=http://127.0.0.1:9 cannot be used (")
+    assert list(target.glob("trials/*")) == []
+
+
+def test_folder_of_other_things(ended: Path, tell: transferred.Teller, tmp_path: Path) -> None:
+    file = tmp_path / "study.zip"
+    tell("export", "all", file, outputs=ended)
+    code, _, err = tell("import", file, outputs=tmp_path)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"error: output_dir={tmp_path} holds files that are none of ours (study.zip)")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("study", "file", "sentence"),
+    [
+        ("table9", "new.zip", "no trial of sweep 'table9' in {outputs}; "),
+        ("all", "old.zip", "{folder}/old.zip exists; give another name, or remove it first"),
+        ("all", "missing/new.zip", "{folder}/missing/new.zip cannot be written (No such file or directory); give"),
+    ],
+)
+def test_refused_exports(
+    ended: Path, tell: transferred.Teller, tmp_path: Path, study: str, file: str, sentence: str
+) -> None:
+    (tmp_path / "old.zip").write_text("mine")
+    code, out, err = tell("export", study, tmp_path / file, outputs=ended)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: " + sentence.format(outputs=ended, folder=tmp_path))
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("old.zip", "mine")]
+
+
+def test_passwords_stay_here(ended: Path, tell: transferred.Teller, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    shutil.copytree(ended, outputs)
+    secret = "http://me:hunter2@mlflow.example.org:5000"
+    config, log = (folder(outputs, 1) / name for name in ("config.yaml", "log.txt"))
+    config.write_text(config.read_text().replace(f"uri: {harness.store(ended)}", f"uri: {secret}"))
+    log.write_text(f"writing to {secret}/api\n")
+    edit_json(folder(outputs, 1) / "provenance" / "0001.json", command=["run.py", f"tracking.uri={secret}"])
+    for plan in outputs.glob("plans/*.json"):
+        edit_json(plan, overrides=[f"tracking.uri={secret}"])
+    assert tell("export", "all", tmp_path / "study.zip", outputs=outputs)[0] == 0
+    found = contents(tmp_path / "study.zip")
+    assert [name for name, content in found.items() if b"hunter2" in content] == []
+    assert found[f"trials/{folder(ended, 1).name}/log.txt"] == b"writing to http://mlflow.example.org:5000/api\n"
+    assert "hunter2" in config.read_text()
+
+
+def test_as_programs(ended: Path, tmp_path: Path) -> None:
+    """Into a folder that is not there yet, by the sweep's name, and to be repeated with care."""
+    target, sweep = tmp_path / "new", next(iter(sweeps(ended, 3)))
+    file = str(tmp_path / "study.zip")
+    done = harness.run("-m", "experiments", "export", sweep, file, "--output-dir", str(ended))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"1 trials of {sweep} are in {file} (")
+    done = harness.run("-m", "experiments", "import", file, "--output-dir", str(target))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in target.iterdir() if not path.name.startswith(".")) == [
+        *("artifacts", "mlflow.db", "plans", "record.lock", "store.lock", "trials")
+    ]
+    assert json.loads((folder(target, 3) / "imported.json").read_text())["file"] == "study.zip"
+    done = harness.run("-m", "experiments", "reproduce", "s3-", "--output-dir", str(target))
+    assert (
+        "note: it was imported from study.zip: read its overrides and difference before you use them\n" in done.stderr
+    )
