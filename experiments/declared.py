@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from experiments import names
+from experiments.commands import ROOT
 
-FOLDER = Path(__file__).parent.parent / "sweeps"
+FOLDER = ROOT / "sweeps"
 KEYS = ("purpose", "table", "caption", "columns", "figures", "matters", "include", "rows")
 ROW_KEYS = ("name", "overrides", "published", "baseline")
 

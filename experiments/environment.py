@@ -3,9 +3,8 @@
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from experiments.commands import ROOT
 
 # Meant for another program, or for other processes of it, than those that a trial consists of.
 STRAY = re.compile(

@@ -1,12 +1,12 @@
 """The user's mistakes: one sentence each, exit code 2."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
+from experiments.commands import ROOT
 from experiments.sentences import choose_from, shown
 
 ARGUMENTS = ("aggregation", "pre", "post")  # groups whose keys, but for name and type, are arguments of a class
-CONF = Path(__file__).parent.parent / "conf"
+CONF = ROOT / "conf"
 
 
 class UserError(Exception):

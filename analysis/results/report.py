@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 from markdown_it import MarkdownIt
@@ -17,9 +16,10 @@ from analysis.statistics.evidence import Evidence
 from analysis.tables import ablation, html
 from analysis.tables.costs import costs
 from experiments import names
+from experiments.commands import ROOT
 from experiments.declared import key_of
 
-FIDELITY = Path(__file__).parents[1] / "docs" / "fidelity.md"
+FIDELITY = ROOT / "docs" / "fidelity.md"
 READING = (
     "AP is COCO's, times 100. Intervals (95 %) are for other seeds and other validation images; a difference counts as "
     "found (*) where it stays one after Holm's correction for all rows of its table, and by its own rows' seeds; "

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.commands import ROOT
 from experiments.trial import programs
 from experiments.trial.programs import Answer, ProgramError
 
-ROOT = Path(__file__).parents[2]
 SECONDS = 20.0  # that an answer may take
 NAMED = 1000  # files unknown to git that are named
 

@@ -263,12 +263,12 @@ def test_analysis_needs_neither_training_code_nor_mlflow_for_its_help(tmp_path: 
         "try: analysis.__main__.main(['--help'])\n"
         "except SystemExit: pass\n"
         "slow = {'mlflow', 'pandas', 'matplotlib'} & set(sys.modules)\n"
-        "for module in pkgutil.iter_modules(analysis.__path__): importlib.import_module('analysis.' + module.name)\n"
+        "for one in pkgutil.walk_packages(analysis.__path__, 'analysis.'): importlib.import_module(one.name)\n"
         "import mlflow\n"
         "ours = {name for name in sys.modules if name.startswith(('experiments.', 'groie'))}\n"
         "print(slow, sorted(ours), {'torch', 'mmdet', 'mmcv', 'mmengine', 'hydra', 'omegaconf'} & set(sys.modules))\n"
     )
-    modules = "commands declared detections files matches names parsers seeds sentences sqlite_uri"
+    modules = "commands declared files names parsers seeds sentences sqlite_uri trial trial.detections trial.matches"
     light = [f"experiments.{module}" for module in modules.split()]
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, text=True,

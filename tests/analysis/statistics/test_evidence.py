@@ -11,6 +11,7 @@ from analysis.read import baselines, declarations, study
 from analysis.read.study import Study
 from analysis.statistics import caveats, evidence, numbers
 from analysis.statistics.means import Interval
+from analysis.statistics.row_evidence import NONE_THAT_MATTERS
 from experiments import names
 from experiments.trial import matches
 from experiments.trial.matches import Matches
@@ -221,7 +222,7 @@ def test_what_is_no_difference_that_matters(monkeypatch: pytest.MonkeyPatch) -> 
     (part,) = found.parts
     declared_ = dataclasses.replace(declarations.of_sweep("core"), rows=(), matters=0.5)  # type: ignore[type-var]
     monkeypatch.setattr(baselines, "of", lambda part: {"sum": "single"})
-    for matters, verdict in ((0.5, ".940"), (4.0, f".940, {evidence.NONE_THAT_MATTERS}")):
+    for matters, verdict in ((0.5, ".940"), (4.0, f".940, {NONE_THAT_MATTERS}")):
         with_it = dataclasses.replace(part, declaration=dataclasses.replace(declared_, matters=matters))
         told = evidence.evidence(found, with_it, "bbox", silent)
         assert told is not None
