@@ -207,11 +207,11 @@ def _figure_of_seeds(arguments: argparse.Namespace, asked: str, kind: str) -> in
 def _recorded(arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]) -> "Study":
     """Returns the sweep that is asked for, with these metrics alone but every run: other rows have colours too."""
     from analysis import terminal
-    from analysis.read import borrowed, frames, mlflow, runs, study
+    from analysis.read import borrowed, frames, runs, store, study
 
     if arguments.source:
         return _study(arguments, asked)
-    with mlflow.reading(arguments.tracking_uri) as client:
+    with store.reading(arguments.tracking_uri) as client:
         recorded = runs.of_experiment(client, arguments.experiment, arguments.tracking_uri)
         recorded = borrowed.of_other_sweeps(recorded, asked)
         sweep = frames.find_sweep(recorded, asked, arguments.tracking_uri)
@@ -279,9 +279,9 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _disagree(arguments: argparse.Namespace) -> int:
     from analysis import terminal
     from analysis.figures import side_by_side
-    from analysis.read import mlflow
+    from analysis.read import store
 
-    with mlflow.reading(arguments.tracking_uri) as client:
+    with store.reading(arguments.tracking_uri) as client:
         of = (client, arguments.experiment, arguments.tracking_uri, tuple(arguments.trials))
         found = side_by_side.disagree(*of, arguments.annotations, arguments.images)
     print(found.heading.about)
@@ -293,7 +293,7 @@ def _study(arguments: argparse.Namespace, sweep: str) -> "Study":
     from dataclasses import replace
 
     from analysis import terminal
-    from analysis.read import borrowed, frames, mlflow, study
+    from analysis.read import borrowed, frames, store, study
 
     if arguments.source:
         found = study.load(arguments.source / study.DATA)
@@ -301,7 +301,7 @@ def _study(arguments: argparse.Namespace, sweep: str) -> "Study":
             return found
         recorded = borrowed.of_other_sweeps(found.runs, sweep)
         return replace(found, runs=recorded, sweep=frames.find_sweep(recorded, sweep, str(arguments.source)))
-    with mlflow.reading(arguments.tracking_uri) as client:
+    with store.reading(arguments.tracking_uri) as client:
         return study.read(client, arguments.experiment, arguments.tracking_uri, sweep, terminal.progress)
 
 

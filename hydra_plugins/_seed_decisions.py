@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from analysis import terminal
 from analysis.errors import AnalysisError
-from analysis.read import mlflow, study
+from analysis.read import store, study
 from analysis.statistics import decisions
 from analysis.statistics.decisions import Decision
 from experiments import names
@@ -59,7 +59,7 @@ def of(plan: Plan, rules: Mapping[str, Rules], dry: bool) -> tuple[Decided, ...]
     uri, experiment = str(plan.place.uri), str(plan.place.experiment)
     found = []
     try:
-        with mlflow.reading(uri) as client:
+        with store.reading(uri) as client:
             for sweep in plan.sweeps:
                 recorded = study.read(client, experiment, uri, sweep, terminal.progress)
                 found += [Decided(sweep, one) for one in decisions.decide(recorded, rules[sweep], terminal.progress)]

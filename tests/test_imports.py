@@ -108,7 +108,7 @@ def test_each_room_keeps_to_its_task() -> None:
     sources = {str(path.relative_to(ROOT)): path.read_text() for path in FILES}
     draw = {file for file, source in sources.items() if any(m.startswith("matplotlib") for m in imported(source))}
     assert {file.rpartition("/")[0] for file in draw if file.startswith("analysis/")} == {"analysis/drawing"}
-    store = {file for file, source in sources.items() if {"mlflow", "analysis.read.mlflow"} & imported(source)}
+    store = {file for file, source in sources.items() if {"mlflow", "analysis.read.store"} & imported(source)}
     assert not [file for file in store if file.startswith(("analysis/statistics/", "analysis/drawing/"))]
     prints = {file for file, source in sources.items() if re.search(r"^ *print\(|console\.print\(", source, re.M)}
     assert {file for file in prints if file.startswith("analysis/")} <= {"analysis/terminal.py", "analysis/__main__.py"}

@@ -8,8 +8,8 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.read import declarations
 from analysis.read.metrics import COCO_NAMES
-from analysis.read.mlflow import nothing_recorded, without_password
 from analysis.read.runs import Histories, Run
+from analysis.read.store import nothing_recorded, without_password
 from experiments import names
 from experiments.declared import key_of
 

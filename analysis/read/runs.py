@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from analysis.errors import AnalysisError
-from analysis.read.mlflow import artifacts, nothing_recorded, without_password
+from analysis.read.store import artifacts, nothing_recorded, without_password
 from experiments import names, seeds
 from experiments.sentences import shown
 

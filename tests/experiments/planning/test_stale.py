@@ -199,7 +199,7 @@ import json, sys
 from pathlib import Path
 from hydra import compose, initialize_config_dir
 from experiments.planning import plan, sweep
-from experiments.record import sources
+from experiments.trial import sources
 from tests.support.traces import describe, write_attempt, write_journal, write_provenance
 
 tree, outputs = Path(sys.argv[1]), sys.argv[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.read import mlflow, runs, study
+from analysis.read import runs, store, study
 from experiments import names, sqlite_uri
 from experiments.paths import TrialPaths
 from experiments.trial import matches, moved
@@ -52,7 +52,7 @@ def delivered(tmp_path: Path, empty_store: Path, tell: Callable[..., transferred
 
 def read(outputs: Path) -> study.Study:
     uri = sqlite_uri.of(outputs / "mlflow.db")
-    with mlflow.reading(uri) as client:
+    with store.reading(uri) as client:
         return study.read(client, names.EXPERIMENT, uri, "last", lambda *_: nullcontext(lambda: None))
 
 

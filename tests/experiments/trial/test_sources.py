@@ -96,7 +96,7 @@ def test_no_two_files_of_the_project_mean_the_same() -> None:
 LOADING = """
 import json, sys
 import groie, experiments.training.build, experiments.trial.sources as sources
-import analysis.tables.formats, experiments.console, mine.blocks, alone
+import analysis.tables.formats, experiments.jobs.progress, mine.blocks, alone
 from pathlib import Path
 from experiments.paths import TrialPaths
 paths = TrialPaths(Path(sys.argv[1]))
@@ -131,7 +131,7 @@ def test_a_training_counts_what_it_has_loaded_that_can_matter(users: Path) -> No
     found = noted["files"]
     assert noted["after"] == 5
     own = {name for name in found if not name.startswith(("groie/", "experiments/training/", "experiments/data/"))}
-    in_the_way = "experiments/console.py"  # of the project itself, but a module that the variant names
+    in_the_way = "experiments/jobs/progress.py"  # of the project itself, but a module that the variant names
     assert own == {"mine/__init__.py", "mine/blocks.py", "mine/helper.py", "alone.py", in_the_way}
     assert {"groie/extractor.py", "experiments/training/detector.py", "experiments/data/datasets.py"} <= set(found)
     assert all((harness.ROOT / name).is_file() for name in set(found) - own)
