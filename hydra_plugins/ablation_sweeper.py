@@ -29,7 +29,7 @@ class AblationSweeper(Sweeper):
             _seed_rounds.run(arguments, compose, self.show, self.train)
             return
         planned = plan.make(sweep.requests(arguments), compose)
-        if planned.settings["dry_run"]:
+        if planned.settings.dry_run:
             self.show(planned)
             return
         stopped = self.train(planned)
@@ -45,9 +45,9 @@ class AblationSweeper(Sweeper):
         from experiments.planning import plan, summary, throughput
 
         plan.look_at_data(planned)
-        if planned.settings["calibrate"]:
+        if planned.settings.calibrate:
             calibration.fill(planned)
-        if planned.settings["resources"]["gmacs_per_second"]:
+        if planned.settings.resources.gmacs_per_second:
             throughput.fill(planned)
         summary.show(planned)
         print(plan.write(planned))
@@ -76,6 +76,6 @@ class AblationSweeper(Sweeper):
         from experiments.mlflow_store import sync
 
         for entry in planned.to_run:
-            matching.await_other(entry.trial.paths, planned.settings["resources"]["patience"])
-        sync.what_was_missed([entry.trial.paths for entry in planned.to_run], planned.settings)
+            matching.await_other(entry.trial.paths, planned.settings.resources.patience)
+        sync.what_was_missed([entry.trial.paths for entry in planned.to_run], planned.place)
         return stopped

@@ -12,6 +12,7 @@ from experiments.data.annotations import Checked
 from experiments.data.shapes_cache import ShapesSpec, ensure_shapes
 from experiments.errors import UserError
 from experiments.paths import OutputPaths
+from experiments.settings import Settings
 
 SPLITS = ("train", "val")
 KINDS = {  # and what an option of each kind has
@@ -50,42 +51,42 @@ class Place:
     images: Path
 
 
-def locate(config: dict[str, Any]) -> dict[str, Split]:
+def locate(settings: Settings) -> dict[str, Split]:
     """Returns the splits of a trial's data set, drawn first where they are drawn.
 
     Raises UserError where they are missing, or are not what MMDetection can train this trial's detector on.
     """
-    places = _places(config)
-    passed = _passed(config, places)
-    _keep(config, passed)
+    places = _places(settings)
+    passed = _passed(settings, places)
+    _keep(settings, passed)
     return {
         split: Split(found.normal_form, places[split].images, found.contents.classes, found.sha256, passed.seen.exif)
         for split, found in passed.splits.items()
     }
 
 
-def require(config: dict[str, Any]) -> None:
+def require(settings: Settings) -> None:
     """Raises UserError where data that the user has to bring are not there; drawn ones need not be there yet."""
-    dataset = config["dataset"]
-    if dataset["kind"] == "shapes":
+    dataset = settings.dataset
+    if dataset.kind == "shapes":
         return
-    if not dataset["root"]:
+    if not dataset.root:
         raise UserError("dataset.root is not set; give the folder that holds annotations and images")
     _require(dataset, [path for place in _given(dataset).values() for path in (place.annotations, place.images)])
 
 
-def look(config: dict[str, Any]) -> list[str]:
+def look(settings: Settings) -> list[str]:
     """Judges what is there of a trial's data set before anything is drawn; returns a note on each file that needs one.
 
     Writes nothing. Raises UserError where the trial's detector cannot be trained on it.
     """
-    found = _passed(config, _present(config["dataset"])).splits
+    found = _passed(settings, _present(settings.dataset)).splits
     return [f"{one.file}: {one.contents.note}" for one in found.values() if one.contents.note]
 
 
-def keep(config: dict[str, Any]) -> None:
+def keep(settings: Settings) -> None:
     """Writes what `look` found, so that no later command with this output folder judges the same files again."""
-    _keep(config, _passed(config, _present(config["dataset"])))
+    _keep(settings, _passed(settings, _present(settings.dataset)))
 
 
 def shapes_of(dataset: dict[str, Any]) -> ShapesSpec:
@@ -93,35 +94,35 @@ def shapes_of(dataset: dict[str, Any]) -> ShapesSpec:
     return ShapesSpec(**{key: dataset[key] for key in KINDS["shapes"]})
 
 
-def training_images(config: dict[str, Any]) -> int | None:
+def training_images(settings: Settings) -> int | None:
     """Returns how many images an epoch has; None where the annotations are not there to tell, but for COCO's own."""
-    dataset = config["dataset"]
-    if dataset["kind"] == "shapes":
-        return int(dataset["train_images"])
-    found = _passed(config, _present(dataset)).splits
+    dataset = settings.dataset
+    if dataset.kind == "shapes":
+        return int(dataset.train_images)
+    found = _passed(settings, _present(dataset)).splits
     if "train" in found:
         return found["train"].contents.trainable
-    return COCO_TRAINABLE if dataset["name"] == "coco" else None
+    return COCO_TRAINABLE if dataset.name == "coco" else None
 
 
-def validation_images(config: dict[str, Any]) -> int | None:
+def validation_images(settings: Settings) -> int | None:
     """Returns how many images are evaluated; None where the annotations are not there to tell, but for COCO's own."""
-    dataset = config["dataset"]
-    if dataset["kind"] == "shapes":
-        return int(dataset["val_images"])
-    found = _passed(config, _present(dataset)).splits
+    dataset = settings.dataset
+    if dataset.kind == "shapes":
+        return int(dataset.val_images)
+    found = _passed(settings, _present(dataset)).splits
     if "val" in found:
         return len(found["val"].contents.file_names)
-    return COCO_VALIDATION if dataset["name"] == "coco" else None
+    return COCO_VALIDATION if dataset.name == "coco" else None
 
 
-def facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def facts(settings: Settings) -> dict[str, dict[str, Any]]:
     """Returns what a trial's record keeps of each split: the annotation file, its SHA-256, and counts.
 
     A split that cannot be read has the reason in their place: the training will say so too.
     """
     try:
-        return {split: _facts(found) for split, found in _passed(config, _places(config)).splits.items()}
+        return {split: _facts(found) for split, found in _passed(settings, _places(settings)).splits.items()}
     except UserError as error:
         return {split: {"unreadable": str(error)} for split in SPLITS}
 
@@ -132,36 +133,36 @@ def _facts(found: Checked) -> dict[str, Any]:
     return {"annotations": str(found.file), "sha256": found.sha256, **counts}
 
 
-def _places(config: dict[str, Any]) -> dict[str, Place]:
+def _places(settings: Settings) -> dict[str, Place]:
     """Returns where the splits lie, drawn first where they are drawn; UserError where they are missing."""
-    dataset, outputs = config["dataset"], OutputPaths(Path(config["output_dir"]))
-    if dataset["kind"] == "shapes":
+    dataset, outputs = settings.dataset, OutputPaths(Path(settings.output_dir))
+    if dataset.kind == "shapes":
         output_folder.mark(outputs.root)
         root = ensure_shapes(shapes_of(dataset), outputs.data)
         return {split: Place(root / "annotations" / f"{split}.json", root / "images") for split in SPLITS}
-    require(config)
+    require(settings)
     return _given(dataset)
 
 
 def _given(dataset: dict[str, Any]) -> dict[str, Place]:
-    root = Path(dataset["root"])
+    root = Path(dataset.root)
     return {split: Place(root / dataset[split]["annotations"], root / dataset[split]["images"]) for split in SPLITS}
 
 
 def _present(dataset: dict[str, Any]) -> dict[str, Place]:
     """Returns the splits whose annotations the user has, by now."""
-    places = _given(dataset) if dataset["kind"] == "coco" and dataset["root"] else {}
+    places = _given(dataset) if dataset.kind == "coco" and dataset.root else {}
     return {split: place for split, place in places.items() if place.annotations.exists()}
 
 
-def _passed(config: dict[str, Any], places: dict[str, Place]) -> Passed:
+def _passed(settings: Settings, places: dict[str, Place]) -> Passed:
     """Returns the splits, which pass, and writes nothing; UserError where one does not."""
-    masks = "segm" in config["architecture"]["iou_types"]
-    return _pass(config["dataset"]["name"], masks, OutputPaths(Path(config["output_dir"])), tuple(places.items()))
+    masks = "segm" in settings.architecture.iou_types
+    return _pass(settings.dataset.name, masks, OutputPaths(Path(settings.output_dir)), tuple(places.items()))
 
 
-def _keep(config: dict[str, Any], passed: Passed) -> None:
-    outputs = OutputPaths(Path(config["output_dir"]))
+def _keep(settings: Settings, passed: Passed) -> None:
+    outputs = OutputPaths(Path(settings.output_dir))
     if passed.splits:
         output_folder.mark(outputs.root)
         image_sample.remember(passed.seen, outputs.checked / "images")
@@ -212,7 +213,7 @@ def _require_same_classes(name: str, found: dict[str, Checked]) -> None:
 
 
 def _require(dataset: dict[str, Any], paths: list[Path]) -> None:
-    root = Path(dataset["root"])
+    root = Path(dataset.root)
     missing = [
         str(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths if not path.exists()
     ]

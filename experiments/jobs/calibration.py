@@ -30,8 +30,8 @@ def _estimate(trial: Trial) -> Estimate:
     seconds = epoch_seconds(trial)
     if seconds is None:
         return Estimate(None, "it did not get to train; start it to see why")
-    count = resources.ranks_per_node(trial.config) * trial.config["resources"]["nodes"]
-    hours = trial.config["schedule"]["epochs"] * seconds * count / 3600
+    count = resources.ranks_per_node(trial.settings) * trial.settings.resources.nodes
+    hours = trial.settings.schedule.epochs * seconds * count / 3600
     return Estimate(hours, f"{SECONDS:.0f} s of training here; evaluation not counted")
 
 

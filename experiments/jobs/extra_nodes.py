@@ -2,11 +2,11 @@
 
 import os
 import time
-from typing import Any
 
 from experiments import names
 from experiments.jobs import nodes, ranks, scratch
 from experiments.paths import TrialPaths
+from experiments.settings import Settings
 from experiments.trial import attempts
 from experiments.trial.attempts import Attempt
 
@@ -14,7 +14,7 @@ POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 600  # how long to wait for the first machine's next attempt
 
 
-def run(paths: TrialPaths, config: dict[str, Any]) -> str:
+def run(paths: TrialPaths, settings: Settings) -> str:
     """Lends this machine's devices to every attempt that the first makes; returns the trial's state afterwards."""
     helped = 0
     since = time.monotonic()
@@ -27,15 +27,15 @@ def run(paths: TrialPaths, config: dict[str, Any]) -> str:
                 break
             if attempt.status is None and attempt.rendezvous and attempt.number > helped:
                 helped = attempt.number
-                _lend(paths, config, attempt)
+                _lend(paths, settings, attempt)
                 since = time.monotonic()
         time.sleep(POLL_SECONDS)
     return attempts.state(paths.root)
 
 
-def _lend(paths: TrialPaths, config: dict[str, Any], attempt: Attempt) -> None:
+def _lend(paths: TrialPaths, settings: Settings, attempt: Attempt) -> None:
     with paths.node_log(os.environ.get("SLURM_NODEID", "0")).open("ab") as log:
-        process = ranks.start(paths, config, attempt, log)
+        process = ranks.start(paths, settings, attempt, log)
         try:
             while process.poll() is None:
                 now = attempts.last(paths.root)

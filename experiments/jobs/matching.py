@@ -13,7 +13,6 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -23,6 +22,7 @@ from experiments.errors import UserError
 from experiments.jobs import ranks
 from experiments.mlflow_store.runs import Courier
 from experiments.paths import TrialPaths
+from experiments.settings import Settings
 from experiments.trial import attempts, completeness, described, stop_requests
 
 POLL_SECONDS = 0.2
@@ -41,17 +41,17 @@ def await_other(paths: TrialPaths, patience: float) -> None:
             pass
 
 
-def make(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
+def make(paths: TrialPaths, settings: Settings, launch: Path) -> None:
     """Makes the matches and errors of a finished trial and brings them to MLflow; says so where that fails."""
     title = described.title(described.read(paths))
     paths.work.mkdir(exist_ok=True)  # an imported trial has none
     try:
         with FileLock(paths.matching_lock, timeout=0):
-            reason = _try(paths, config, launch, title) if is_due(paths) else None
+            reason = _try(paths, settings, launch, title) if is_due(paths) else None
     except Timeout:
         console.print(f"{title}: another command makes its matches; left to that one", markup=False)
         return
-    trouble = Courier(config, paths).close()
+    trouble = Courier(settings.place, paths).close()
     if reason:
         remedy = "the same command makes it, without training"
         told = f"{title}: finished, but without matches.npz ({reason}); {remedy}; see {paths.log}"
@@ -61,14 +61,14 @@ def make(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
         console.print(told, style="yellow", markup=False)
 
 
-def _try(paths: TrialPaths, config: dict[str, Any], launch: Path, title: str) -> str | None:
+def _try(paths: TrialPaths, settings: Settings, launch: Path, title: str) -> str | None:
     """Returns why the matches could not be made, None where they were."""
     console.print(f"{title}: COCO's decision on each detection (matches.npz)", markup=False)
     paths.unmatched.unlink(missing_ok=True)
     try:
         completeness.without_damaged_matches(paths)
         completeness.restore(paths)
-        reason = _supervise(paths, config, launch)
+        reason = _supervise(paths, settings, launch)
     except UserError as error:
         reason = str(error)
     if reason is None:
@@ -81,14 +81,14 @@ def _try(paths: TrialPaths, config: dict[str, Any], launch: Path, title: str) ->
     return reason
 
 
-def _supervise(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str | None:
+def _supervise(paths: TrialPaths, settings: Settings, launch: Path) -> str | None:
     """Follows the process to its end, and ends it where it hangs or is to stop; returns why it failed, if it did."""
     attempt = attempts.last(paths.root)
     assert attempt is not None
     ranks.end_leftovers(paths, attempt.number)  # of a command that was shot
     claim = attempts.Claim(paths.root, attempt, None)
     claim.beaten = -math.inf  # an old attempt was not touched for long
-    patience = config["resources"]["patience"]
+    patience = settings.resources.patience
     with paths.log.open("ab") as log:
         log.write(f"--- matches of attempt {attempt.number} on {socket.gethostname()}\n".encode())
         log.flush()

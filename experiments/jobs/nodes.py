@@ -7,9 +7,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from experiments.errors import UserError
+from experiments.settings import Settings
 from experiments.trial.attempts import Attempt
 
 
@@ -40,9 +40,9 @@ def ended_by_cluster() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def is_helper(config: dict[str, Any]) -> bool:
+def is_helper(settings: Settings) -> bool:
     """Returns whether this job only lends its devices; UserError where `resources.nodes` are not what the job has."""
-    nodes = config["resources"]["nodes"]
+    nodes = settings.resources.nodes
     if nodes == 1:
         return False
     # Of the step, not of the job: `salloc` may have two nodes, and gives a shell on one of them.
@@ -55,23 +55,23 @@ def is_helper(config: dict[str, Any]) -> bool:
     return os.environ.get("SLURM_NODEID", "0") != "0"
 
 
-def rendezvous(config: dict[str, Any]) -> str | None:
+def rendezvous(settings: Settings) -> str | None:
     """Returns where the ranks of several nodes are to meet, a free port of this machine; None for one node."""
-    if config["resources"]["nodes"] == 1:
+    if settings.resources.nodes == 1:
         return None
     with socket.socket() as probe:
         probe.bind(("", 0))
         return f"{socket.gethostname()}:{probe.getsockname()[1]}"
 
 
-def meeting(config: dict[str, Any], attempt: Attempt) -> list[str]:
+def meeting(settings: Settings, attempt: Attempt) -> list[str]:
     """Returns torchrun's arguments for where the attempt's ranks meet."""
     if attempt.rendezvous is None:
         # A free port of its own choice; a machine whose name leads nowhere, as in a container, still finds itself.
         return ["--standalone", "--local-addr=127.0.0.1"]
-    first = "0" if is_helper(config) else "1"
+    first = "0" if is_helper(settings) else "1"
     return [
-        f"--nnodes={config['resources']['nodes']}",
+        f"--nnodes={settings.resources.nodes}",
         "--rdzv-backend=c10d",
         f"--rdzv-endpoint={attempt.rendezvous}",
         f"--rdzv-id={attempt.job}-{attempt.number}",

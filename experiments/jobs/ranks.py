@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import IO, Any
+from typing import IO
 
 import psutil
 
@@ -12,6 +12,7 @@ from experiments import environment
 from experiments.jobs import nodes, scratch
 from experiments.paths import TrialPaths
 from experiments.planning import resources
+from experiments.settings import Settings
 from experiments.trial.attempts import Attempt
 
 GRACE_SECONDS = 10  # for torchrun to end its ranks when asked to; a cluster that ends a job leaves some 30
@@ -19,24 +20,24 @@ GRACE_SECONDS = 10  # for torchrun to end its ranks when asked to; a cluster tha
 DEAF = ("sh", "-c", 'trap "" USR2; exec "$@"', "sh")
 
 
-def start(paths: TrialPaths, config: dict[str, Any], attempt: Attempt, log: IO[bytes]) -> subprocess.Popen:
+def start(paths: TrialPaths, settings: Settings, attempt: Attempt, log: IO[bytes]) -> subprocess.Popen:
     """Starts this machine's ranks of an attempt, and torchrun over them."""
     return subprocess.Popen(
-        command(paths, config, attempt),
+        command(paths, settings, attempt),
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env=chosen(paths, config["resources"]["gpus"] != 0),
+        env=chosen(paths, settings.resources.gpus != 0),
     )
 
 
-def command(paths: TrialPaths, config: dict[str, Any], attempt: Attempt) -> list[str]:
+def command(paths: TrialPaths, settings: Settings, attempt: Attempt) -> list[str]:
     """Returns what to type for this machine's ranks; folder and number at its end tell whose processes they are."""
-    count = resources.ranks_per_node(config)
+    count = resources.ranks_per_node(settings)
     # In-place restarts of ranks often hang with gloo: a failed attempt is followed by a new one.
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--max-restarts=0", f"--nproc-per-node={count}"]
     worker = ["-m", "experiments.training.worker", str(paths.root), str(attempt.number)]
-    return [*DEAF, *torchrun, *nodes.meeting(config, attempt), *worker]
+    return [*DEAF, *torchrun, *nodes.meeting(settings, attempt), *worker]
 
 
 def chosen(paths: TrialPaths, gpus: bool) -> dict[str, str]:

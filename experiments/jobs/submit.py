@@ -44,8 +44,8 @@ def check_here(plan: Plan, launcher: Launcher) -> None:
     kind = type(launcher).__name__
     if kind == "BasicLauncher":
         for entry in plan.to_run:
-            nodes.is_helper(entry.trial.config)
-            resources.ranks_per_node(entry.trial.config)
+            nodes.is_helper(entry.trial.settings)
+            resources.ranks_per_node(entry.trial.settings)
     if kind == SLURM and plan.to_run:
         lacking = [program for program in ("sbatch", "srun") if shutil.which(program) is None]
         if lacking:
@@ -90,7 +90,7 @@ def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
             files.write(where / "error.txt", "".join(traceback.format_exception(error)))
             console.print(f"the launcher lost a job: {reason}; see {where / 'error.txt'}", style="red", markup=False)
             _outlast(todo, where, plan.place)
-    return asked(where) is not None and not plan.settings["fail_fast"]
+    return asked(where) is not None and not plan.settings.fail_fast
 
 
 def _attempts(todo: list[Path]) -> list[int]:

@@ -4,7 +4,6 @@ import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from experiments import names
 from experiments.console import console
@@ -16,6 +15,7 @@ from experiments.mlflow_store.runs import Courier
 from experiments.paths import TrialPaths
 from experiments.planning import resources
 from experiments.reading import DamagedError
+from experiments.settings import Settings
 from experiments.trial import attempts, checkpoints, completeness, described, journal, origin, provenance, stop_requests
 from experiments.trial.journal import Reader
 
@@ -33,42 +33,42 @@ def run_trial(folder: Path, launch: Path) -> str:
     try:
         config = described.configuration(paths)
         with nodes.ended_by_cluster():
-            if nodes.is_helper(config):
-                return extra_nodes.run(paths, config)
-            return _run(paths, config, launch)
+            if nodes.is_helper(settings):
+                return extra_nodes.run(paths, settings)
+            return _run(paths, settings, launch)
     except DamagedError as error:  # which costs no other trial
         console.print(f"{folder.name}: {error}", style="red", markup=False)
         return attempts.DAMAGED
 
 
-def _run(paths: TrialPaths, config: dict[str, Any], launch: Path) -> str:
+def _run(paths: TrialPaths, settings: Settings, launch: Path) -> str:
     if not matching.is_due(paths):
-        _train(paths, config, launch)
+        _train(paths, settings, launch)
     elif stop_requests.asked(paths.root, launch):
         return attempts.state(paths.root)
     if matching.is_due(paths) and stop_requests.asked(paths.root, launch) != stop_requests.NOW:
-        matching.make(paths, config, launch)
+        matching.make(paths, settings, launch)
     return attempts.state(paths.root)
 
 
-def _train(paths: TrialPaths, config: dict[str, Any], launch: Path) -> None:
+def _train(paths: TrialPaths, settings: Settings, launch: Path) -> None:
     folder = paths.root
-    for _ in range(config["retry"]["attempts"]):
+    for _ in range(settings.retry.attempts):
         if stop_requests.asked(paths.root, launch):
             break
         try:
-            claim = attempts.claim(folder, resources.device(config), nodes.job())
+            claim = attempts.claim(folder, resources.device(settings), nodes.job())
         except attempts.TakenError as taken:
             console.print(f"{folder.name}: {taken}, by another command; left to that one")
             break
-        outcome = _attempt(claim, paths, config, launch)
+        outcome = _attempt(claim, paths, settings, launch)
         if not outcome.transient:
             break
-    if attempts.state(folder) == names.FAILED and config["fail_fast"]:
+    if attempts.state(folder) == names.FAILED and settings.fail_fast:
         stop_requests.ask(launch, stop_requests.DRAIN)
 
 
-def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], launch: Path) -> Outcome:
+def _attempt(claim: attempts.Claim, paths: TrialPaths, settings: Settings, launch: Path) -> Outcome:
     outcome = Outcome(names.KILLED, "interrupted")
     courier = display = sealed = None
     try:
@@ -77,13 +77,13 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
         _mend(paths)
         paths.ending.unlink(missing_ok=True)
         shutil.rmtree(paths.collected, ignore_errors=True)
-        claim.update(rendezvous=nodes.rendezvous(config))
-        _note(paths, config, claim.attempt.number)
-        courier = Courier(config, paths)
-        display = TrialDisplay(description, config["schedule"]["epochs"])
-        lacking = resources.lacking_space(config)
+        claim.update(rendezvous=nodes.rendezvous(settings))
+        _note(paths, settings, claim.attempt.number)
+        courier = Courier(settings.place, paths)
+        display = TrialDisplay(description, settings.schedule.epochs)
+        lacking = resources.lacking_space(settings)
         outcome = (
-            Outcome(names.KILLED, lacking) if lacking else _supervise(claim, paths, config, launch, courier, display)
+            Outcome(names.KILLED, lacking) if lacking else _supervise(claim, paths, settings, launch, courier, display)
         )
         if outcome.status == names.FINISHED:
             outcome, sealed = _sealed(paths, outcome)
@@ -96,7 +96,7 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, config: dict[str, Any], l
             ended = max(time.time(), claim.attempt.started)  # a clock may have been set back
             claim.update(**asdict(outcome), ended=ended, journal=sealed)
             if outcome.status == names.FINISHED:  # written down by now: the checkpoints may go
-                _keep(paths, config)
+                _keep(paths, settings)
         trouble = courier.close() if courier else None
         if display:
             display.close(outcome.status, outcome.reason, trouble, paths.log)
@@ -123,7 +123,7 @@ def _mend(paths: TrialPaths) -> None:
         console.print(f"{paths.journal} had {damaged} damaged lines, which are left out", style="yellow", markup=False)
 
 
-def _note(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
+def _note(paths: TrialPaths, settings: Settings, attempt: int) -> None:
     """Writes down the attempt's provenance; says so where another source trained the epochs so far.
 
     Nothing of it ends the trial.
@@ -133,7 +133,7 @@ def _note(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
         trained = origin.trained(paths)
     except Exception as error:  # of whatever a folder may hold
         console.print(f"{paths.root.name}: its earlier sources are not known: {error}", style="yellow", markup=False)
-    source = provenance.note(paths, config, attempt)
+    source = provenance.note(paths, settings, attempt)
     try:
         crossing = origin.crossing(trained, source)
     except Exception as error:  # of source files that cannot be read
@@ -145,18 +145,18 @@ def _note(paths: TrialPaths, config: dict[str, Any], attempt: int) -> None:
 def _supervise(
     claim: attempts.Claim,
     paths: TrialPaths,
-    config: dict[str, Any],
+    settings: Settings,
     launch: Path,
     courier: Courier,
     display: TrialDisplay,
 ) -> Outcome:
     """Starts the ranks and follows them to their end."""
     reader = Reader(paths.journal)
-    patience = config["resources"]["patience"]
+    patience = settings.resources.patience
     with paths.log.open("ab") as log:
         log.write(f"--- attempt {claim.attempt.number} on {claim.attempt.host}\n".encode())
         log.flush()  # before the ranks write there
-        process = ranks.start(paths, config, claim.attempt, log)
+        process = ranks.start(paths, settings, claim.attempt, log)
         seen = (0, 0)
         heard = time.monotonic()
         try:
@@ -185,9 +185,9 @@ def _supervise(
             ranks.end_leftovers(paths, claim.attempt.number)
 
 
-def _keep(paths: TrialPaths, config: dict[str, Any]) -> None:
+def _keep(paths: TrialPaths, settings: Settings) -> None:
     """Removes the checkpoints of a finished trial that nobody wants to keep."""
-    kept = config["resources"]["keep_checkpoints"]
-    checkpoints.prune(paths.work, config["schedule"]["epochs"], 1 if "last" in kept else 0)
+    kept = settings.resources.keep_checkpoints
+    checkpoints.prune(paths.work, settings.schedule.epochs, 1 if "last" in kept else 0)
     if "best" not in kept:
         (paths.work / checkpoints.BEST).unlink(missing_ok=True)

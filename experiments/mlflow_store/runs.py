@@ -28,18 +28,18 @@ CLOSING_SECONDS = 30.0  # for the last one
 class Store:
     """An MLflow store and the experiment in it that holds our runs."""
 
-    def __init__(self, config: dict[str, Any], folder_too: bool = True) -> None:
-        """Opens the store of a resolved configuration, creating the sqlite file and the experiment where missing.
+    def __init__(self, place: Place, folder_too: bool = True) -> None:
+        """Opens a store, creating the sqlite file and the experiment where missing.
 
         Args:
-            config: resolved.
+            place: of the trials and their store.
             folder_too: whether the file's folder is made too.
 
         Raises UserError where the store cannot be used.
         """
-        self.uri, self.place = config["tracking"]["uri"], Place.of(config)
+        self.uri, self.place = str(place.uri), place
         accepted.accept(self.uri)
-        outputs = OutputPaths(Path(config["output_dir"]))
+        outputs = OutputPaths(Path(str(place.outputs)))
         try:
             with store_file.prepared(self.uri, self.place, folder_too):
                 self.client = MlflowClient(self.uri)
@@ -185,8 +185,8 @@ def _size(path: Path) -> int:
 class Courier:
     """Keeps a trial's run up to date from a thread of its own: a store that hangs or is gone delays nothing else."""
 
-    def __init__(self, config: dict[str, Any], paths: TrialPaths) -> None:
-        self.config, self.paths = config, paths
+    def __init__(self, place: Place, paths: TrialPaths) -> None:
+        self.place, self.paths = place, paths
         self.trouble: str | None = None  # why the store did not take everything, at the last try
         self.closing = threading.Event()
         self.thread = threading.Thread(target=self._work, daemon=True)
@@ -198,7 +198,7 @@ class Courier:
         while True:
             closing, known = self.closing.is_set(), run is not None  # asked first: all until then is delivered below
             try:
-                run = run or Run(Store(self.config, folder_too=False), self.paths)
+                run = run or Run(Store(self.place, folder_too=False), self.paths)
                 run.update()
                 self.trouble, delay = None, SECONDS
             except Exception as error:  # of any kind: a thread that ends in silence would pass for one that is done

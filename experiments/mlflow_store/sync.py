@@ -1,6 +1,6 @@
 """Makes MLflow say what the trials' folders say: for what a store missed, and for runs whose process died."""
 
-from typing import Any
+from dataclasses import replace
 
 from rich.progress import track
 
@@ -24,21 +24,21 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
 
     Raises UserError, once all others are delivered, where a file of a trial cannot be used.
     """
-    stores: dict[tuple[str, str], Store] = {}
+    stores: dict[Place, Store] = {}
     count = 0
     still = [one for one in trials if one.attempt is not None and one.state != names.RUNNING]
     left_out = [one.damage for one in trials if one.damage]
     for one in track(still, "to MLflow", console=console, disable=not console.is_terminal):
         try:
             config = moved.here(described.configuration(one.paths), one.paths.root.parents[1])
-            tracking = config["tracking"] | ({"uri": uri} if names.stated(uri) else {})
-            key = (tracking["uri"], tracking["experiment"])
-            stores[key] = stores.get(key) or Store({**config, "tracking": tracking})
-            deliver(stores[key], one.paths, compare=True)
+            place = Place.of(config)
+            place = replace(place, uri=uri) if names.stated(uri) else place
+            stores[place] = stores.get(place) or Store(place)
+            deliver(stores[place], one.paths, compare=True)
             count += 1
         except DamagedError as error:
             left_out.append(str(error))
-    where = ", ".join(uri for uri, _ in stores)
+    where = ", ".join(dict.fromkeys(str(place.uri) for place in stores))
     if still and (stores or not left_out):
         console.print(f"{count} trials are in MLflow as their folders have them: {where}", markup=False)
     if running := sum(one.state == names.RUNNING for one in trials):
@@ -48,13 +48,13 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
         raise UserError(f"{len(left_out)} were not delivered: {'; '.join(left_out)}")
 
 
-def what_was_missed(trials: list[TrialPaths], config: dict[str, Any]) -> bool:
+def what_was_missed(trials: list[TrialPaths], place: Place) -> bool:
     """Brings MLflow what it missed of trials that ended while it was away; where it still is, says what to do then.
 
     Returns whether the store has taken all but what is damaged.
     """
     try:
-        store = Store(config, folder_too=False)
+        store = Store(place, folder_too=False)
         for paths in trials:
             if attempts.state(paths.root) in (attempts.TO_DO, names.RUNNING):
                 continue
@@ -63,7 +63,7 @@ def what_was_missed(trials: list[TrialPaths], config: dict[str, Any]) -> bool:
             except DamagedError as error:
                 console.print(f"not delivered to MLflow: {error}", style="yellow", markup=False)
     except UserError as error:
-        command = Place.of(config).command("experiments", "sync")
+        command = place.command("experiments", "sync")
         told = f"MLflow may lack some of these trials: {error}, or deliver it later: {command}"
         console.print(told, style="yellow", markup=False)
         return False

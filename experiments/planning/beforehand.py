@@ -10,7 +10,7 @@ from experiments.planning.plan import Plan
 def judge(plan: Plan) -> None:
     """Raises UserError where data are missing, the disk has no room or the store cannot be used."""
     for entry in plan.entries:
-        datasets.require(entry.trial.config)
+        datasets.require(entry.trial.settings)
     lacking = resources.lacking_space(plan.settings)
     if lacking:
         raise UserError(lacking)

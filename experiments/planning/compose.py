@@ -80,7 +80,7 @@ class Composer:
                     self.seeds[item] = numbers.spelt(self.parser.parse_override(item).value())
                 for path in (("seed",), *variant.seeded):
                     _put(config, path, self.seeds[item])
-        checks.values(config)
+        checks.settings(config)
         return config
 
     def content(self, options: tuple[str, ...]) -> dict[str, Any]:
@@ -122,8 +122,8 @@ class Composer:
         ConfigLoaderImpl._apply_overrides_to_config(self.parser.parse_overrides(values), config)
         seeded = _seeded(OmegaConf.to_container(config))
         resolved = resolve(config)
-        numbers.read(resolved, self.references[options], checks.wants_number)
-        checks.form(resolved, self.references[options])
+        numbers.read(resolved, self.references[options])
+        checks.open_keys(resolved, self.references[options])
         return Variant(resolved, seeded)
 
 

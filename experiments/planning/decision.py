@@ -24,7 +24,7 @@ def decide(trial: Trial, attempt: Attempt | None, source: Callable[[], dict[str,
     """Returns what is done about a trial with this last attempt; `source` gives today's, as `git.Source.facts`."""
     if attempt is None:
         return Decision(True)
-    state, rerun = attempt.state, trial.config["rerun"]
+    state, rerun = attempt.state, trial.settings.rerun
     if state == names.RUNNING:
         return Decision(False, f"attempt {attempt.number} on {attempt.host}")
     if state == names.FINISHED and rerun is True:
@@ -41,6 +41,6 @@ def decide(trial: Trial, attempt: Attempt | None, source: Callable[[], dict[str,
     resumes += "; rerun=stale begins it again" if changed else ""
     if state == attempts.INTERRUPTED:
         return Decision(True, resumes, stale=bool(changed))
-    if attempt.transient or trial.config["retry"]["failed"]:
+    if attempt.transient or trial.settings.retry.failed:
         return Decision(True, f"{attempt.reason}; {resumes}", stale=bool(changed))
     return Decision(False, f"{attempt.reason}; mend it and add retry.failed=true")

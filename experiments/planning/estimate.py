@@ -155,7 +155,7 @@ def estimate(trial: Trial, done: Sequence[Measured], again: bool = False) -> Est
         done: what was measured in its output folder.
         again: whether all its epochs are trained, though some are there.
     """
-    epochs = trial.config["schedule"]["epochs"]
+    epochs = trial.settings.schedule.epochs
     left = epochs if again else epochs - len(journal.complete_epochs(trial.paths.journal))
     whole, less = drivers(trial.config)
     alike = {
@@ -179,7 +179,7 @@ def _from(trial: Trial, alike: Sequence[Measured]) -> tuple[float, str] | None:
     here = [one for one in alike if one.device == newest.device]
     on = f" on {newest.device}" if len(here) < len(alike) else ""
     same = [one for one in here if one.data == _data(trial.config)]
-    images = None if same else _images(trial.config)
+    images = None if same else _images(trial.settings)
     if not same and images is None:
         return None
     found = [(one, seconds) for one in same or here if (seconds := one.seconds(images)) is not None]

@@ -28,7 +28,7 @@ def freeze(plan: Plan) -> None:
     usable = [entry for entry in plan.entries if entry.runs or entry.state != attempts.DAMAGED]
     data = [_fingerprints(entry) for entry in usable]
     output_folder.mark(plan.outputs.root)
-    store = Store(plan.settings)  # here and now, so that jobs find it made
+    store = Store(plan.place)  # here and now, so that jobs find it made
     for entry, fingerprints in zip(usable, data, strict=True):
         trial, paths = entry.trial, entry.trial.paths
         there = _earlier(paths).get("sweeps", {})
@@ -77,11 +77,11 @@ def _earlier(paths: TrialPaths) -> dict[str, Any]:
 def _fingerprints(entry: Entry) -> dict[str, str]:
     """Returns the hashes of a trial's annotation files; UserError where it was begun on others."""
     trial = entry.trial
-    now = {split: part.sha256 for split, part in datasets.locate(trial.config).items()}
+    now = {split: part.sha256 for split, part in datasets.locate(trial.settings).items()}
     paths = trial.paths
     begun = entry.state != attempts.TO_DO and not entry.replaces
     if begun and _begun_on(paths) not in (None, now):
-        name = trial.config["dataset"]["name"]
+        name = trial.settings.dataset.name
         raise UserError(
             f"{trial.trial_id} is {entry.state.lower()}, but on other annotations than dataset={name} now has; "
             "give the other data a name of its own (dataset.name=...) or another output_dir"

@@ -11,6 +11,7 @@ from experiments import names
 from experiments.data.shapes_cache import VERSION as SHAPES_VERSION
 from experiments.declared import key_of
 from experiments.paths import OutputPaths, TrialPaths
+from experiments.settings import Settings
 
 ID_VERSION = 2  # raise it when the same configuration comes to mean another computation
 # What cannot change a result: where things lie and who does the work. The data's content is checked apart (datasets).
@@ -30,6 +31,11 @@ class Trial:
     variant: str = ""  # as `labels.Labels` has it, without the seed; "" where only the identity is asked for
 
     @cached_property
+    def settings(self) -> Settings:
+        """The configuration, typed."""
+        return Settings.model_validate(self.config)
+
+    @cached_property
     def trial_id(self) -> str:
         """Readable prefix and hash, e.g. `faster_rcnn-sum-conv5-attention-s0-1f2e3d4c5b`."""
         parts = [self.config[group]["name"] for group in SHOWN_BY_NAME]
@@ -41,7 +47,7 @@ class Trial:
 
     @property
     def seed(self) -> int:
-        return self.config["seed"]
+        return self.settings.seed
 
     @property
     def factors(self) -> dict[str, str]:
@@ -57,11 +63,11 @@ class Trial:
     @property
     def note(self) -> str | None:
         """What the profile does to this architecture beyond making it smaller."""
-        return self.config["profile"]["notes"].get(self.config["architecture"]["name"])
+        return self.settings.profile.notes.get(self.settings.architecture.name)
 
     @property
     def paths(self) -> TrialPaths:
-        return OutputPaths(Path(self.config["output_dir"])).trial(self.trial_id)
+        return OutputPaths(Path(self.settings.output_dir)).trial(self.trial_id)
 
     def describe(self) -> dict[str, Any]:
         """Returns what the trial's folder keeps beside the configuration."""
@@ -73,7 +79,7 @@ class Trial:
             names.SEED: self.seed,
             "factors": self.factors,
             "kernel_sizes": self.kernel_sizes,
-            "epochs": self.config["schedule"]["epochs"],
+            "epochs": self.settings.schedule.epochs,
         }
 
 

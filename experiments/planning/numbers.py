@@ -2,10 +2,10 @@
 
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 from experiments.errors import UserError
+from experiments.planning import refusals
 from experiments.sentences import shown
 
 WHOLE = re.compile(r"[+-]?\d{1,18}")
@@ -14,25 +14,29 @@ TRUTHS = {"true": True, "false": False}
 LARGEST = 2**63  # of whole numbers: more than torch, NumPy and MLflow hold
 
 
-def read(config: dict[str, Any], reference: object, wanted: Callable[[str, object], bool], where: str = "") -> None:
+def read(config: dict[str, Any], reference: dict[str, Any]) -> None:
     """Replaces text by the number or truth that it spells, in place, where one is wanted: `${oc.env:NAME}` is text.
 
     Raises UserError for NaN, infinity, and whole numbers beyond 64 bits.
 
     Args:
         config: resolved.
-        reference: the same choice of options with nothing else set; any other value where it lacks the key.
-        wanted: whether a number is wanted at a path where the reference has such a value.
+        reference: the same choice of options with nothing else set.
     """
+    _read(config, config, reference, "")
+
+
+def _read(whole: dict[str, Any], config: dict[str, Any], reference: object, where: str) -> None:
     for key, value in config.items():
         path = f"{where}{key}"
         expected = reference.get(key) if isinstance(reference, dict) else None
         if isinstance(value, dict):
-            read(value, expected, wanted, f"{path}.")
+            _read(whole, value, expected, f"{path}.")
             continue
-        if isinstance(value, str) and isinstance(expected, bool):
+        number, truth = refusals.takes(path, whole, expected)
+        if isinstance(value, str) and truth:
             config[key] = TRUTHS.get(value.strip().lower(), value)
-        elif wanted(path, expected):
+        elif number:
             config[key] = spelt(value)
         _require_finite(path, config[key])
 

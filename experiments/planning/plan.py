@@ -25,6 +25,7 @@ from experiments.planning.identity import Trial
 from experiments.planning.labels import Labels
 from experiments.planning.sweep import Request
 from experiments.reading import DamagedError
+from experiments.settings import Settings
 from experiments.trial import attempts, completeness, described, git
 
 
@@ -62,17 +63,17 @@ class Plan:
         return [entry for entry in self.entries if entry.runs]
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """Returns the configuration of the first trial, for what all have in common: where and how to run."""
-        return self.entries[0].trial.config
+    def settings(self) -> Settings:
+        """Returns the settings of the first trial, for what all have in common: where and how to run."""
+        return self.entries[0].trial.settings
 
     @property
     def outputs(self) -> OutputPaths:
-        return OutputPaths(Path(self.settings["output_dir"]))
+        return OutputPaths(Path(self.settings.output_dir))
 
     @property
     def place(self) -> Place:
-        return Place.of(self.settings)
+        return self.settings.place
 
     @property
     def title(self) -> str:
@@ -141,7 +142,7 @@ def _look(plan: Plan) -> None:
             _judge(entry, source)
         except DamagedError as error:  # which costs no other trial; to train it again puts the damaged folder aside
             entry.state, entry.why = attempts.DAMAGED, str(error)
-            entry.runs = entry.replaces = entry.trial.config["rerun"] is True
+            entry.runs = entry.replaces = entry.trial.settings.rerun is True
         if entry.runs and entry.trains:
             entry.cost = estimate.estimate(entry.trial, done, entry.replaces)
 
@@ -173,10 +174,10 @@ def look_at_data(plan: Plan) -> None:
 
     A plan may be made without data; `freeze` needs them to be there. What was found is kept once all has passed.
     """
-    for note in dict.fromkeys(note for trial in plan.trials for note in datasets.look(trial.config)):
+    for note in dict.fromkeys(note for trial in plan.trials for note in datasets.look(trial.settings)):
         console.print(f"note: {note}", markup=False)
     for trial in plan.trials:
-        datasets.keep(trial.config)
+        datasets.keep(trial.settings)
 
 
 def write(plan: Plan) -> Path:

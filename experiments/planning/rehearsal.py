@@ -13,8 +13,8 @@ from experiments.data.datasets import Split
 from experiments.errors import UserError
 from experiments.paths import TrialPaths
 from experiments.planning.trial_builds import build, needs_memory, place, told
+from experiments.settings import Settings
 
-Settings = dict[str, Any]
 NOWHERE = Path("nowhere")  # nothing is read or written there
 WHOLE = ("architecture", "recipe", "profile")  # the groups that make a detector less its extractors
 PARTS = ("aggregation", "pre", "post")  # and those that make an extractor
@@ -28,32 +28,32 @@ def detectors(configs: Sequence[Settings]) -> None:
     wholes: dict[str, Settings] = {}
     extractors: dict[str, tuple[Settings, Settings]] = {}
     for config in configs:
-        wholes.setdefault(_key({group: config[group] for group in WHOLE}), config)
-        for settings in config["architecture"]["extractors"].values():
-            wanted = extractor({**config, "seed": 0}, settings)  # another seed builds nothing else
-            extractors.setdefault(_key(wanted), (config, wanted))
+        wholes.setdefault(_key({group: config[group] for group in WHOLE}), settings)
+        for settings in settings.architecture.extractors.values():
+            wanted = extractor({**settings, "seed": 0}, settings)  # another seed builds nothing else
+            extractors.setdefault(_key(wanted), (settings, wanted))
     skeletons: dict[str, tuple[Settings, Any]] = {}
     for config in wholes.values():
-        model = _skeleton(config)
-        skeletons.setdefault(_key(model.to_dict()), (config, model))
-    for config, model in skeletons.values():
-        _try_detector(config, model)
+        model = _skeleton(settings)
+        skeletons.setdefault(_key(model.to_dict()), (settings, model))
+    for settings, model in skeletons.values():
+        _try_detector(settings, model)
     run = set()
-    for config, wanted in extractors.values():
-        made = build(wanted, _choice(config, PARTS))
-        _require_modules(config, made)
+    for settings, wanted in extractors.values():
+        made = build(wanted, _choice(settings, PARTS))
+        _require_modules(settings, made)
         alone = _key({key: value for key, value in wanted.items() if key not in ("pre", "post")})
         if alone not in run:  # modules keep the width: that was tried when they were built
-            _try_extractor(config, wanted, made)
+            _try_extractor(settings, wanted, made)
             run.add(alone)
 
 
-def unplaced(config: Settings, classes: int = 1) -> Any:
-    """Returns the trial's MMEngine config, for data that lie nowhere."""
+def unplaced(settings: Settings, classes: int = 1) -> Any:
+    """Returns the trial's MMEngine settings, for data that lie nowhere."""
     from experiments.training.build import detector_config
 
     nothing = Split(NOWHERE, NOWHERE, tuple(f"class {number}" for number in range(classes)))
-    return detector_config(config, {"train": nothing, "val": nothing}, TrialPaths(NOWHERE), 1)
+    return detector_config(settings, {"train": nothing, "val": nothing}, TrialPaths(NOWHERE), 1)
 
 
 def optimizers(configs: Sequence[Settings]) -> None:
@@ -61,7 +61,7 @@ def optimizers(configs: Sequence[Settings]) -> None:
     import torch
     from mmengine.optim import OPTIMIZERS
 
-    for text in dict.fromkeys(_key(config["schedule"]["optimizer"]) for config in configs):
+    for text in dict.fromkeys(_key(settings.schedule.optimizer) for config in configs):
         settings = json.loads(text)
         weights = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((1,), (1, 1, 1, 1))]  # a bias, a convolution's
         for weight in weights:
@@ -73,60 +73,60 @@ def optimizers(configs: Sequence[Settings]) -> None:
             raise UserError(f"schedule.optimizer with {choice} cannot be used: {told(error)}") from error
 
 
-def _skeleton(config: Settings) -> Any:
+def _skeleton(settings: Settings) -> Any:
     """Returns the config of a detector with plain extractors, for data of CLASSES."""
     try:
-        model = unplaced(config, CLASSES).model
+        model = unplaced(settings, CLASSES).model
     except UserError:
         raise
     except Exception as error:  # of a config that is no two-stage detector's, or of a module that it names
-        base = config["architecture"]["base"]
+        base = settings.architecture.base
         raise UserError(
-            f"{_choice(config, WHOLE)} cannot be made of architecture.base={base}; give one of MMDetection's configs "
+            f"{_choice(settings, WHOLE)} cannot be made of architecture.base={base}; give one of MMDetection's configs "
             f"of a two-stage detector with an FPN, as in conf/architecture/ ({told(error)})"
         ) from error
-    for name, settings in config["architecture"]["extractors"].items():
+    for name, wanted_place in settings.architecture.extractors.items():
         layer = dict(type="RoIAlign", output_size=settings["output_size"], sampling_ratio=2)
         shape = {key: model.roi_head[name][key] for key in ("out_channels", "featmap_strides")}
         model.roi_head[name] = dict(type="SingleRoIExtractor", roi_layer=layer, **shape)
     return model
 
 
-def _try_detector(config: Settings, wanted: Any) -> None:
+def _try_detector(settings: Settings, wanted: Any) -> None:
     """Builds a detector and has it make a prediction for an image without pixels."""
     from experiments.training.build import base_config
 
-    choice = _choice(config, WHOLE)
+    choice = _choice(settings, WHOLE)
     model = build(wanted, choice)
-    _require_fit(config, model, choice)
+    _require_fit(settings, model, choice)
     _require_classes(model, choice)
-    error = _failure(model, config)
+    error = _failure(model, settings)
     if error is None or needs_memory(error):
         return
-    shipped = _failure(build(base_config(config).model, choice), config)
+    shipped = _failure(build(base_config(settings).model, choice), settings)
     if shipped is None or place(shipped) != place(error):  # else no prediction can be made of it here
         raise UserError(
-            f"{choice} cannot be run: {told(error)}; what MMDetection's config, profile.model and "
-            f"profile.by_architecture say of widths must fit profile.channels={config['profile']['channels']}"
+            f"{choice} cannot be run: {told(error)}; what MMDetection's settings, profile.model and "
+            f"profile.by_architecture say of widths must fit profile.channels={settings.profile.channels}"
         ) from error
 
 
-def _failure(detector: Any, config: Settings) -> Exception | None:
+def _failure(detector: Any, settings: Settings) -> Exception | None:
     """Returns what keeps a detector without memory from a prediction, None for nothing."""
     from experiments.training import cost
 
     try:
-        cost.predict(detector, *config["profile"]["image_scale"])
+        cost.predict(detector, *settings.profile.image_scale)
     except Exception as error:  # of any operator or head
         return error
     return None
 
 
-def _require_fit(config: Settings, model: Any, choice: str) -> None:
+def _require_fit(settings: Settings, model: Any, choice: str) -> None:
     """Raises UserError where heads would not take what extractors give, or there are no masks to judge."""
     from torch.nn import ModuleList
 
-    for name, settings in config["architecture"]["extractors"].items():
+    for name, wanted_place in settings.architecture.extractors.items():
         head = getattr(model.roi_head, name.replace("roi_extractor", "head"), None)
         stages: Any = head if isinstance(head, ModuleList) else [head]
         for stage in stages:
@@ -138,7 +138,7 @@ def _require_fit(config: Settings, model: Any, choice: str) -> None:
                     f"architecture.extractors.{name}.output_size={given} does not fit {type(stage).__name__}, "
                     f"which takes {size} cells a side"
                 )
-    if "segm" in config["architecture"]["iou_types"] and not model.with_mask:
+    if "segm" in settings.architecture.iou_types and not model.with_mask:
         raise UserError(f"architecture.iou_types has segm, but {choice} predicts no masks")
 
 
@@ -155,7 +155,7 @@ def _require_classes(model: Any, choice: str) -> None:
             )
 
 
-def _require_modules(config: Settings, made: Any) -> None:
+def _require_modules(settings: Settings, made: Any) -> None:
     """Raises UserError where a module that is chosen before or after the aggregation is nowhere in the extractor."""
     import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
 
@@ -166,13 +166,13 @@ def _require_modules(config: Settings, made: Any) -> None:
     for name in dict.fromkeys(wanted):
         kind = MODELS.get(name)
         if isinstance(kind, type) and sum(isinstance(part, kind) for part in made.modules()) < wanted.count(name):
-            choice = _choice(config, PARTS)
+            choice = _choice(settings, PARTS)
             raise UserError(
                 f"{choice}: {type(made).__name__} leaves {name} out; hand pre and post on to the base class"
             )
 
 
-def _try_extractor(config: Settings, wanted: Settings, made: Any) -> None:
+def _try_extractor(settings: Settings, wanted: Settings, made: Any) -> None:
     """Has an extractor pool two RoIs without values; UserError where the features have another shape."""
     import torch
 
@@ -186,13 +186,13 @@ def _try_extractor(config: Settings, wanted: Settings, made: Any) -> None:
     except Exception as error:
         if needs_memory(error):
             return
-        raise UserError(f"{_choice(config, PARTS)} cannot be run: {told(error)}") from error
+        raise UserError(f"{_choice(settings, PARTS)} cannot be run: {told(error)}") from error
     if given != (2, channels, cells, cells):
         shape = f"it must return (2, {channels}, {cells}, {cells})"
-        raise UserError(f"{_choice(config, PARTS)} returns {given} for two RoIs; {shape}")
+        raise UserError(f"{_choice(settings, PARTS)} returns {given} for two RoIs; {shape}")
 
 
-def _choice(config: Settings, groups: Sequence[str]) -> str:
+def _choice(settings: Settings, groups: Sequence[str]) -> str:
     return " ".join(f"{group}={config[group]['name']}" for group in groups)
 
 

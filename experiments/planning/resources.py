@@ -2,35 +2,35 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from experiments.errors import UserError
+from experiments.settings import Settings
 
 
-def ranks_per_node(config: dict[str, Any]) -> int:
+def ranks_per_node(settings: Settings) -> int:
     """Returns how many ranks each node runs: one per GPU, or `resources.cpu_processes` where no GPU is used.
 
     Raises UserError where GPUs are asked for that are not there, or the batch cannot be shared evenly among all ranks.
     """
     import torch
 
-    resources = config["resources"]
+    resources = settings.resources
     there = torch.cuda.device_count()
-    wanted = there if resources["gpus"] == "auto" else resources["gpus"]
+    wanted = there if resources.gpus == "auto" else resources.gpus
     if wanted > there:
         fewer = f"0 to {there}, or auto for all of them" if there else "0, which trains on the CPU"
         raise UserError(f"resources.gpus={wanted} but {there} GPUs are visible here; choose {fewer}")
-    ranks = wanted or resources["cpu_processes"]
-    share_batch(resources["nodes"] * ranks, config["schedule"]["batch_size"])
+    ranks = wanted or resources.cpu_processes
+    share_batch(resources.nodes * ranks, settings.schedule.batch_size)
     return ranks
 
 
-def check(config: dict[str, Any]) -> None:
+def check(settings: Settings) -> None:
     """Raises UserError where the number of ranks is given, not left to the machine, and cannot share the batch."""
-    resources = config["resources"]
-    if resources["gpus"] != "auto":
-        ranks = resources["gpus"] or resources["cpu_processes"]
-        share_batch(resources["nodes"] * ranks, config["schedule"]["batch_size"])
+    resources = settings.resources
+    if resources.gpus != "auto":
+        ranks = resources.gpus or resources.cpu_processes
+        share_batch(resources.nodes * ranks, settings.schedule.batch_size)
 
 
 def share_batch(ranks: int, images: int) -> None:
@@ -47,21 +47,21 @@ def share_batch(ranks: int, images: int) -> None:
         )
 
 
-def device(config: dict[str, Any]) -> str:
+def device(settings: Settings) -> str:
     """Returns what the trial runs on as people read it: "2 x cpu", "8 x NVIDIA H100"."""
     import torch
 
-    ranks = ranks_per_node(config) * config["resources"]["nodes"]
-    on_gpu = torch.cuda.is_available() and config["resources"]["gpus"] != 0
+    ranks = ranks_per_node(settings) * settings.resources.nodes
+    on_gpu = torch.cuda.is_available() and settings.resources.gpus != 0
     return f"{ranks} x {torch.cuda.get_device_name() if on_gpu else 'cpu'}"
 
 
-def lacking_space(config: dict[str, Any]) -> str | None:
+def lacking_space(settings: Settings) -> str | None:
     """Returns the sentence for a disk that has less free space than `resources.free_gib`, else None."""
-    folder = Path(config["output_dir"])
+    folder = Path(settings.output_dir)
     while not folder.exists():
         folder = folder.parent
-    free, wanted = shutil.disk_usage(folder).free / 2**30, config["resources"]["free_gib"]
+    free, wanted = shutil.disk_usage(folder).free / 2**30, settings.resources.free_gib
     if free >= wanted:
         return None
     return f"{folder} has {free:.2f} GiB free and resources.free_gib={wanted} are wanted; make room or set it lower"

@@ -15,14 +15,14 @@ def fill(plan: Plan) -> None:
 def _estimate(trial: Trial) -> Estimate:
     from experiments.training import cost
 
-    images = datasets.training_images(trial.config)
+    images = datasets.training_images(trial.settings)
     if images is None:
         return Estimate(None, "how many images there are is not known without the annotations")
-    model = unplaced(trial.config).model
-    per_image = cost.training_gmacs(model, *trial.config["profile"]["image_scale"])
+    model = unplaced(trial.settings).model
+    per_image = cost.training_gmacs(model, *trial.settings.profile.image_scale)
     if per_image is None:
         return Estimate(None, "an operator's multiply-adds cannot be counted")
-    total = per_image * images * trial.config["schedule"]["epochs"]
-    stated = trial.config["resources"]["gmacs_per_second"]
+    total = per_image * images * trial.settings.schedule.epochs
+    stated = trial.settings.resources.gmacs_per_second
     source = f"multiply-adds of {images:,} images an epoch, at resources.gmacs_per_second={stated:g}"
     return Estimate(total / stated / 3600, f"{source}; loading and evaluation not counted", total)

@@ -7,47 +7,48 @@ from mmengine.config import Config
 
 from experiments.data.datasets import Split
 from experiments.paths import TrialPaths
+from experiments.settings import Settings
 from experiments.training.detector import Settings, customize
 
 
-def detector_config(config: Settings, splits: dict[str, Split], paths: TrialPaths, processes: int) -> Config:
+def detector_config(settings: Settings, splits: dict[str, Split], paths: TrialPaths, processes: int) -> Config:
     """Returns the complete MMEngine config of a trial on `processes` ranks.
 
     Args:
-        config: the trial's resolved configuration.
+        settings: the trial's resolved configuration.
         splits: train and val, as `datasets.locate` gives them.
         paths: where checkpoints, logs and the journal go.
         processes: ranks that share the batch; divides `schedule.batch_size`.
     """
-    cfg = base_config(config)
-    customize(cfg.model, config, len(splits["train"].classes))
-    _set_data(cfg, config, splits, processes)
+    cfg = base_config(settings)
+    customize(cfg.model, settings, len(splits["train"].classes))
+    _set_data(cfg, settings, splits, processes)
     cfg.val_evaluator = dict(
         type="ExactCocoMetric",
         ann_file=str(splits["val"].annotations),
-        metric=config["architecture"]["iou_types"],
+        metric=settings.architecture.iou_types,
         folder=str(paths.root),
     )
-    _set_schedule(cfg, config)
+    _set_schedule(cfg, settings)
     cfg.default_hooks.checkpoint = None  # the trial's hook saves, after the evaluation and in one step
-    trial = dict(type="TrialHook", folder=str(paths.root), seed=config["seed"], priority="VERY_LOW")
+    trial = dict(type="TrialHook", folder=str(paths.root), seed=settings.seed, priority="VERY_LOW")
     cfg.custom_hooks = [dict(type="CostHook"), trial]
     modules = ("cost", "hooks", "evaluation", "images", "randomness")
     cfg.custom_imports = dict(imports=["groie", *(f"experiments.training.{module}" for module in modules)])
-    cfg.randomness = dict(seed=config["seed"])
+    cfg.randomness = dict(seed=settings.seed)
     cfg.work_dir = str(paths.work)
     cfg.launcher = "pytorch" if processes > 1 else "none"
     return cfg
 
 
-def base_config(config: Settings) -> Config:
+def base_config(settings: Settings) -> Config:
     """Returns MMDetection's own config of the trial's architecture."""
     # as mmengine.hub.get_config does, which first reads a hundred files on weights: a second
-    return Config.fromfile(Path(str(resources.files("mmdet"))) / ".mim" / "configs" / config["architecture"]["base"])
+    return Config.fromfile(Path(str(resources.files("mmdet"))) / ".mim" / "configs" / settings.architecture.base)
 
 
-def _set_data(cfg: Config, config: Settings, splits: dict[str, Split], processes: int) -> None:
-    workers = config["resources"]["loader_workers"]
+def _set_data(cfg: Config, settings: Settings, splits: dict[str, Split], processes: int) -> None:
+    workers = settings.resources.loader_workers
     for split, loader in (("train", cfg.train_dataloader), ("val", cfg.val_dataloader)):
         dataset = loader.dataset
         dataset.data_root = ""
@@ -58,32 +59,32 @@ def _set_data(cfg: Config, config: Settings, splits: dict[str, Split], processes
             if step.type == "LoadImageFromFile":
                 step.update(type="LoadImageAsStated", exif=list(splits[split].exif))
             if step.type == "Resize":
-                step.scale = tuple(config["profile"]["image_scale"])
+                step.scale = tuple(settings.profile.image_scale)
         loader.num_workers = workers
         loader.persistent_workers = workers > 0
     cfg.train_dataloader.dataset.type = "ReproducibleCocoDataset"
-    cfg.train_dataloader.dataset.augmentation_seed = config["seed"]
-    cfg.train_dataloader.batch_size = config["schedule"]["batch_size"] // processes
+    cfg.train_dataloader.dataset.augmentation_seed = settings.seed
+    cfg.train_dataloader.batch_size = settings.schedule.batch_size // processes
     cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None  # validation is the test: COCO's val2017
 
 
-def _set_schedule(cfg: Config, config: Settings) -> None:
-    schedule, recipe = config["schedule"], config["recipe"]
-    cfg.train_cfg.max_epochs = schedule["epochs"]
-    optimizer = dict(schedule["optimizer"])
-    optimizer["lr"] = optimizer["lr"] * schedule["batch_size"] / schedule["lr_batch_size"]
-    limit = config["architecture"]["grad_clip"]
+def _set_schedule(cfg: Config, settings: Settings) -> None:
+    schedule, recipe = settings.schedule, settings.recipe
+    cfg.train_cfg.max_epochs = schedule.epochs
+    optimizer = dict(schedule.optimizer)
+    optimizer["lr"] = optimizer["lr"] * schedule.batch_size / schedule.lr_batch_size
+    limit = settings.architecture.grad_clip
     clip = dict(max_norm=limit, norm_type=2) if limit else None
     cfg.optim_wrapper = dict(type="OptimWrapper", optimizer=optimizer, clip_grad=clip)
     shipped = cfg.param_scheduler[0].start_factor
     cfg.param_scheduler = [
         dict(
             type="LinearLR",
-            start_factor=shipped if recipe["warmup_ratio"] is None else recipe["warmup_ratio"],
+            start_factor=shipped if recipe.warmup_ratio is None else recipe.warmup_ratio,
             by_epoch=False,
             begin=0,
-            end=schedule["warmup_iters"],
+            end=schedule.warmup_iters,
         ),
-        dict(type="MultiStepLR", by_epoch=True, milestones=schedule["milestones"], gamma=0.1),
+        dict(type="MultiStepLR", by_epoch=True, milestones=schedule.milestones, gamma=0.1),
     ]
-    cfg.auto_scale_lr = dict(enable=False, base_batch_size=schedule["lr_batch_size"])
+    cfg.auto_scale_lr = dict(enable=False, base_batch_size=schedule.lr_batch_size)

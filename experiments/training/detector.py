@@ -13,50 +13,51 @@ from typing import Any
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
-from experiments.training.extractor import Settings, arguments, extractor
+from experiments.settings import Settings
+from experiments.training.extractor import arguments, extractor
 
 HEADS = ("bbox_head", "mask_head", "grid_head")
 COUNTS_OTHERWISE = ("semantic_head",)  # heads whose classes are not the data's: those of a map of the whole image
 
 
-def customize(model: ConfigDict, config: Settings, classes: int) -> None:
+def customize(model: ConfigDict, settings: Settings, classes: int) -> None:
     """Turns MMDetection's config of an architecture into the variant's, in place.
 
     Args:
         model: the `model` of an MMDetection two-stage config.
-        config: the trial's resolved configuration.
+        settings: the trial's resolved configuration.
         classes: number of classes that the heads tell apart.
     """
-    profile = config["profile"]
+    profile = settings.profile
     width = next(_each(model.neck)).out_channels  # of MMDetection's FPN
-    follow_recipe(model, config["recipe"])
-    merge(model, profile["model"])
-    merge(model, profile["by_architecture"].get(config["architecture"]["name"], {}))
-    _set_proposals(model, profile["proposals"])
-    _set_widths(model, width, profile["channels"])
+    follow_recipe(model, settings.recipe)
+    merge(model, profile.model)
+    merge(model, profile.by_architecture.get(settings.architecture.name, {}))
+    _set_proposals(model, profile.proposals)
+    _set_widths(model, width, profile.channels)
     for name, part in model.roi_head.items():
         if name not in COUNTS_OTHERWISE:
             _set_classes(part, classes)
-    for place, settings in config["architecture"]["extractors"].items():
-        model.roi_head[place] = extractor(config, settings)
+    for place, settings in settings.architecture.extractors.items():
+        model.roi_head[place] = extractor(settings, settings)
 
 
 def follow_recipe(model: ConfigDict, recipe: Settings) -> None:
     """Sets what a recipe says of anchors, boxes, losses, proposals and matching; null leaves MMDetection's own."""
     box_heads = list(_each(model.roi_head.bbox_head))
-    if recipe["boxes"] == "legacy":
+    if recipe.boxes == "legacy":
         model.rpn_head.anchor_generator.update(type="LegacyAnchorGenerator", center_offset=0.5)
         for head in (model.rpn_head, *box_heads):
             head.bbox_coder.type = "LegacyDeltaXYWHBBoxCoder"
-    if recipe["box_loss"] == "smooth_l1":
+    if recipe.box_loss == "smooth_l1":
         model.rpn_head.loss_bbox = ConfigDict(type="SmoothL1Loss", beta=1 / 9, loss_weight=1.0)
         for head in box_heads:
             head.loss_bbox = ConfigDict(type="SmoothL1Loss", beta=1.0, loss_weight=1.0)
-    if recipe["proposals"] is not None:
-        model.train_cfg.rpn_proposal.max_per_img = recipe["proposals"]
-    if recipe["match_low_quality"] is not None:
+    if recipe.proposals is not None:
+        model.train_cfg.rpn_proposal.max_per_img = recipe.proposals
+    if recipe.match_low_quality is not None:
         for stage in _each(model.train_cfg.rcnn):
-            stage.assigner.match_low_quality = recipe["match_low_quality"]
+            stage.assigner.match_low_quality = recipe.match_low_quality
 
 
 def merge(node: Any, changes: Mapping[str, Any]) -> None:
@@ -93,7 +94,7 @@ def _set_widths(model: ConfigDict, shipped: int, channels: int) -> None:
 
 
 def _set_classes(node: Any, classes: int) -> None:
-    """Tells every module of a config, and the modules in it, how many classes the data have, where it asks for that."""
+    """Tells every module of a settings, and the modules in it, how many classes the data have, where it asks for that."""
     if isinstance(node, list):
         for item in node:
             _set_classes(item, classes)

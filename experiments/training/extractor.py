@@ -13,8 +13,8 @@ from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtr
 from mmdet.registry import MODELS
 
 from experiments.errors import UserError, unknown
+from experiments.settings import Settings
 
-Settings = dict[str, Any]
 STRIDES = (4, 8, 16, 32)  # pixels per cell of the FPN levels that RoIs are pooled from
 SET_HERE = ("roi_layer", "out_channels", "featmap_strides", "pre", "post", "checkpoint")
 ROI_ALIGN: dict[str, Settings] = {  # by recipe.roi_align
@@ -24,50 +24,50 @@ ROI_ALIGN: dict[str, Settings] = {  # by recipe.roi_align
 }
 
 
-def extractor(config: Settings, settings: Settings) -> Settings:
+def extractor(settings: Settings, settings: Settings) -> Settings:
     """Returns the config of a RoI extractor.
 
     What the aggregation's YAML does not set and its class takes is the recipe's (level_activation, pre_shared), the
     profile's (finest_scale) or the trial's (seed). RoIAlign's samples are the recipe's (sampling_ratio), likewise.
 
     Args:
-        config: the trial's resolved configuration.
+        settings: the trial's resolved configuration.
         settings: output_size, cells per side of a pooled RoI, and perhaps attention_heads, which then replaces the
             modules' own number of heads in this extractor.
 
     Raises:
         UserError: the aggregation's class does not exist, or does not take what is chosen.
     """
-    recipe, aggregation = config["recipe"], dict(config["aggregation"])
+    recipe, aggregation = settings.recipe, dict(settings.aggregation)
     choice = f"aggregation={aggregation.pop('name')}"
-    ratio = aggregation.pop("sampling_ratio", recipe["sampling_ratio"])
+    ratio = aggregation.pop("sampling_ratio", recipe.sampling_ratio)
     made = class_of("aggregation.type", aggregation["type"])
     takes = arguments(made)
     _require_arguments(choice, made, aggregation.keys() - {"type"}, takes)
-    _require_pooling(choice, made, recipe["roi_align"])
+    _require_pooling(choice, made, recipe.roi_align)
     modules = {place: _module(config[place], settings) for place in ("pre", "post")}
     chosen = {f"{place}={config[place]['name']}": place for place, module in modules.items() if module}
-    if config["extractor"]["checkpoint"]:
+    if settings.extractor.checkpoint:
         chosen["extractor.checkpoint=true"] = "checkpoint"
     for word, key in chosen.items():
         if key not in takes:
             raise UserError(f"{word} does not fit {choice}: {made.__name__} takes no argument {key}; leave it out")
     offered = {
         **{key: recipe[key] for key in ("level_activation", "pre_shared")},
-        "finest_scale": config["profile"]["finest_scale"],
-        "seed": config["seed"],
+        "finest_scale": settings.profile.finest_scale,
+        "seed": settings.seed,
         **modules,
-        **({"checkpoint": True} if config["extractor"]["checkpoint"] else {}),
+        **({"checkpoint": True} if settings.extractor.checkpoint else {}),
     }
     return {
         **{key: value for key, value in offered.items() if key in takes},
         **aggregation,
         "roi_layer": {
-            **ROI_ALIGN[recipe["roi_align"]],
+            **ROI_ALIGN[recipe.roi_align],
             "output_size": settings["output_size"],
             "sampling_ratio": ratio,
         },
-        "out_channels": config["profile"]["channels"],
+        "out_channels": settings.profile.channels,
         "featmap_strides": list(STRIDES),
     }
 

@@ -27,7 +27,7 @@ def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     _format_once()
     config = described.configuration(paths)
     ranks = int(os.environ["WORLD_SIZE"])
-    cfg = build.detector_config(config, datasets.locate(config), paths, ranks)
+    cfg = build.detector_config(settings, datasets.locate(settings), paths, ranks)
     if ranks > 1 and not torch.cuda.is_available():
         # Before the Runner does: MMEngine's own start of a process group asks for a GPU even with gloo.
         torch.distributed.init_process_group("gloo")
@@ -36,7 +36,7 @@ def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     if int(os.environ["RANK"]) == 0:
         cfg.dump(paths.detector_config)
         if not paths.cost.exists():
-            counted = cost.as_metrics(cost.count(cfg.model, *config["profile"]["image_scale"]))
+            counted = cost.as_metrics(cost.count(cfg.model, *settings.profile.image_scale))
             files.write(paths.cost, json.dumps(journal.stamped(step=0, metrics=counted), indent=1))
     checkpoint = checkpoints.newest(paths.work)
     if checkpoint is not None:
@@ -45,7 +45,7 @@ def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     gc.freeze()  # MMEngine looks for garbage with every data set: nothing that was imported is any
     runner = Runner.from_cfg(cfg)
     if int(os.environ["RANK"]) == 0:
-        sources.note(paths, attempt, checkpoints.epoch_of(checkpoint) if checkpoint else 0, config)
+        sources.note(paths, attempt, checkpoints.epoch_of(checkpoint) if checkpoint else 0, settings)
     runner.train()
     if runner.epoch < runner.max_epochs:
         return {"status": names.KILLED, "reason": f"stopped as asked after epoch {runner.epoch}"}

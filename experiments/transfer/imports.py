@@ -64,7 +64,7 @@ def bring(file: Path, outputs: OutputPaths, uri: str | None, limit: float) -> No
             raise UserError(f"{file} {error}; nothing was imported") from error
         experiments = {_adapt(one, outputs, uri) for one in coming}
         for experiment in sorted(experiments):  # before anything is moved: it may not answer
-            Store({"output_dir": str(outputs.root), "tracking": {"uri": uri, "experiment": experiment}})
+            Store(Place(outputs.root, uri, experiment))
         try:
             for one in coming:
                 _take(one, outputs, {"file": file.name, "made": manifest.made, "commit": manifest.commit})

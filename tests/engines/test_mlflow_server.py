@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from experiments import names
+from experiments.commands import Place
 from experiments.errors import UserError
 from experiments.mlflow_store.runs import Store, deliver
 from experiments.paths import TrialPaths
@@ -248,10 +249,10 @@ def test_server_with_passwords_serves_those_who_have_one(
     config = {"output_dir": str(tmp_path), "tracking": {"uri": served.uri, "experiment": "locked"}}
     try:
         with pytest.raises(UserError, match="401"):
-            Store(config)
+            Store(Place.of(config))
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a long password")
-        store = Store(config)
+        store = Store(Place.of(config))
         deliver(store, TrialPaths(disturbed.trial.root))
         (run,) = store.client.search_runs([store.experiment_id])
         assert run.info.status == "FINISHED"

@@ -16,6 +16,7 @@ from tests.support.engines.served import Served
 
 pytest.importorskip("selenium", reason="selenium is not installed: make test-engines")
 from experiments import names
+from experiments.commands import Place
 from experiments.mlflow_store.runs import Run, Store
 from experiments.paths import OutputPaths, TrialPaths
 from tests.support.engines.browser import CHROMIUM, DRIVER, Pages, browser
@@ -42,7 +43,7 @@ def study(output_folder: Callable[[], Path]) -> Path:
     shares = [OutputPaths(outputs).trial(str(number)) for number in range(WRITERS)]
 
     def write(share: TrialPaths) -> None:
-        store = Store({"output_dir": str(outputs), "tracking": {"uri": harness.store(outputs), "experiment": "groie"}})
+        store = Store(Place(outputs, harness.store(outputs), "groie"))
         for paths in folders[int(share.root.name) :: WRITERS]:
             Run(store, paths).update()
 

@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from experiments import names
 from experiments.__main__ import main
+from experiments.commands import Place
 from experiments.errors import UserError
 from experiments.mlflow_store import sync
 from experiments.mlflow_store.runs import Courier, Run, Store, deliver
@@ -46,7 +47,7 @@ def paths(outputs: Path) -> TrialPaths:
 @pytest.fixture
 def store(paths: TrialPaths) -> Store:
     """The store of an output folder with the trial delivered to it."""
-    found = Store(yaml.safe_load(paths.config.read_text()))
+    found = Store(Place.of(yaml.safe_load(paths.config.read_text())))
     deliver(found, paths)
     return found
 
@@ -153,7 +154,7 @@ def test_deleted_run_is_there_once(order: str, store: Store, paths: TrialPaths, 
     if order == "before":
         store.client.restore_run(run)
     for _ in range(3):
-        deliver(Store(yaml.safe_load(paths.config.read_text())), paths)
+        deliver(Store(Place.of(yaml.safe_load(paths.config.read_text()))), paths)
         synced(outputs)
         if order == "deleted again":
             store.client.delete_run(run)
@@ -170,9 +171,9 @@ def test_run_that_is_deleted_while_the_trial_runs_is_there_once(outputs: Path, m
     paths = prepared.folder(outputs)
     claim = attempts.claim(paths.root, "1 x cpu")
     config = yaml.safe_load(paths.config.read_text())
-    store = Store(config)
+    store = Store(Place.of(config))
     Run(store, paths).update()
-    courier = Courier(config, paths)
+    courier = Courier(Place.of(config), paths)
     wait_for(lambda: only(store).data.params)
     store.client.delete_run(only(store).info.run_id)
     claim.update(status="FINISHED")
@@ -205,11 +206,11 @@ def test_of_two_runs_of_one_trial_always_the_same_is_used(store: Store, paths: T
 def test_deleted_experiment_is_told_with_what_restores_it(store: Store, paths: TrialPaths) -> None:
     store.client.delete_experiment(store.experiment_id)
     with pytest.raises(UserError, match="the experiment groie was deleted in ") as told:
-        Store(yaml.safe_load(paths.config.read_text()))
+        Store(Place.of(yaml.safe_load(paths.config.read_text())))
     command = str(told.value).partition("bring it back: ")[2].partition(", or give another")[0]
     done = subprocess.run(command, shell=True, cwd=harness.ROOT, env=harness.of_nobody(), capture_output=True)
     assert done.returncode == 0, done.stderr
-    deliver(Store(yaml.safe_load(paths.config.read_text())), paths)
+    deliver(Store(Place.of(yaml.safe_load(paths.config.read_text()))), paths)
     assert only(store, ViewType.ACTIVE_ONLY).info.status == "FINISHED"
 
 

@@ -12,6 +12,7 @@ from mlflow.entities import Run as Recorded
 from mlflow.exceptions import MlflowException
 
 from experiments import names
+from experiments.commands import Place
 from experiments.errors import UserError
 from experiments.mlflow_store.runs import Courier, Run, Store, deliver
 from experiments.paths import TrialPaths
@@ -38,7 +39,7 @@ def config(empty_store: Path, tmp_path: Path) -> dict:
 
 @pytest.fixture
 def store(config: dict) -> Store:
-    return Store(config)
+    return Store(Place.of(config))
 
 
 @pytest.fixture
@@ -180,7 +181,7 @@ def test_store_that_breaks_off_at_any_call_has_all_in_the_end(
     attempts.claim(paths.root, "1 x cpu").update(status="FAILED", reason="out of luck", ended=time.time())
     client, records = store.client, []
     for call in range(20):  # at 0 it does not break off
-        store = Store({"output_dir": str(paths.root), "tracking": {"uri": store.uri, "experiment": f"broken {call}"}})
+        store = Store(Place(paths.root, store.uri, f"broken {call}"))
         store.client = broken = BreaksOff(client, call, done)  # type: ignore[assignment]
         run = Run(store, paths)
         with contextlib.suppress(MlflowException):
@@ -298,18 +299,18 @@ def test_courier_delivers_what_a_store_in_trouble_refused(
     with monkeypatch.context() as trouble:
         trouble.setattr(MlflowClient, "log_batch", refuse)
         write(paths, record(1, 0.25))
-        courier = Courier(config, paths)
+        courier = Courier(Place.of(config), paths)
         wait_for(lambda: courier.trouble)
         assert courier.trouble == "database is locked and so on"
         write(paths, record(2, 0.5))
     assert courier.close() is None
-    assert history(Store(config)) == [(1, 0.25, 1001), (2, 0.5, 1002)]
+    assert history(Store(Place.of(config))) == [(1, 0.25, 1001), (2, 0.5, 1002)]
 
 
 def test_courier_says_what_is_wrong_and_delays_nobody(paths: TrialPaths, tmp_path: Path) -> None:
     nowhere = {"output_dir": str(tmp_path), "tracking": {"uri": "http://127.0.0.1:9", "experiment": "groie"}}
     began = time.monotonic()
-    courier = Courier(nowhere, paths)
+    courier = Courier(Place.of(nowhere), paths)
     assert time.monotonic() - began < 1
     trouble = courier.close()
     assert trouble == "Connection refused"
@@ -324,7 +325,7 @@ def test_long_trainings_fit_in_a_batch(store: Store, paths: TrialPaths) -> None:
 
 def test_store_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"tracking\.uri=http://127\.0\.0\.1:9 cannot be used \(Connection refused\)"):
-        Store({"output_dir": str(tmp_path), "tracking": {"uri": "http://127.0.0.1:9", "experiment": "groie"}})
+        Store(Place(tmp_path, "http://127.0.0.1:9", "groie"))
 
 
 def test_store_that_refuses_a_record_is_told_in_a_sentence(
@@ -339,12 +340,12 @@ def test_store_that_refuses_a_record_is_told_in_a_sentence(
 
 
 def test_runs_of_other_experiments_are_left_alone(store: Store, tmp_path: Path) -> None:
-    other = Store({"output_dir": str(tmp_path), "tracking": {"uri": store.uri, "experiment": "other"}})
+    other = Store(Place(tmp_path, store.uri, "other"))
     assert other.experiment_id != store.experiment_id
 
 
 def test_second_store_finds_the_first_ones_experiment(store: Store, tmp_path: Path) -> None:
-    again = Store({"output_dir": str(tmp_path), "tracking": {"uri": store.uri, "experiment": "groie"}})
+    again = Store(Place(tmp_path, store.uri, "groie"))
     assert again.experiment_id == store.experiment_id
 
 

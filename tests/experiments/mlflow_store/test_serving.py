@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow.exceptions import MlflowException
 
+from experiments.commands import Place
 from experiments.errors import UserError
 from experiments.mlflow_store import serving
 from experiments.mlflow_store.runs import Store
@@ -114,7 +115,7 @@ def test_file_that_is_no_store_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     ):
         serving.ui()
     with pytest.raises(UserError, match=r"=sqlite:///\S+/mlflow\.db cannot be used, because \S+ is no SQLite database"):
-        Store({"output_dir": str(tmp_path), "tracking": {"uri": harness.store(tmp_path), "experiment": "groie"}})
+        Store(Place(tmp_path, harness.store(tmp_path), "groie"))
 
 
 def test_pages_make_the_store_where_the_first_trial_will_find_it(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_address_of_the_runs_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output_folder: Callable[[], Path]
 ) -> None:
     outputs = output_folder()
-    store = Store({"output_dir": str(outputs), "tracking": {"uri": harness.store(outputs), "experiment": "groie"}})
+    store = Store(Place(outputs, harness.store(outputs), "groie"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     for name, value in {"MLFLOW_HOST": "0.0.0.0", "MLFLOW_PORT": "5001"}.items():
         monkeypatch.setenv(name, value)

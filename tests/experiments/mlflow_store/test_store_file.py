@@ -22,6 +22,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
 from experiments.__main__ import main
+from experiments.commands import Place
 from experiments.errors import UserError
 from experiments.mlflow_store.runs import Store
 from experiments.trial import stop_requests
@@ -39,7 +40,7 @@ def config(outputs: Path) -> dict:
 
 
 def opened(outputs: Path) -> Store:
-    return Store(config(outputs))
+    return Store(Place.of(config(outputs)))
 
 
 def apart(work: Callable[[], object], seconds: float | None = None) -> int | None:

@@ -11,6 +11,7 @@ import pytest
 
 from experiments import names
 from experiments.__main__ import main
+from experiments.commands import Place
 from experiments.data import datasets
 from experiments.mlflow_store.runs import Store, deliver
 from experiments.paths import TrialPaths
@@ -151,7 +152,7 @@ def test_tag_of_the_run(trial: TrialPaths, empty_store: Path, monkeypatch: pytes
         attempts.claim(trial.root, "1 x cpu").update(status=names.KILLED, ended=1.0)
         monkeypatch.setattr(git, "source", lambda source=source: source)
         provenance.note(trial, config, number)
-        deliver(Store(config), trial)
+        deliver(Store(Place.of(config)), trial)
         (run,) = harness.runs(outputs)
         assert run.data.tags[names.COMMIT] == (source.commit or "none")[:12]
         assert run.data.tags.get(names.NOT_RECORDED, "") == "; ".join(source.troubles)

@@ -1,0 +1,156 @@
+"""What is wrong with a setting and what it takes instead, as one sentence made from the models in `settings`."""
+
+import json
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from experiments.errors import UserError, unknown
+from experiments.sentences import shown
+from experiments.settings import Settings
+
+Schema = dict[str, Any]  # of JSON schema, as pydantic makes it from a model
+NOTHING: Schema = {}
+
+
+def validated(config: dict[str, Any]) -> Settings:
+    """Returns the settings of a resolved configuration; UserError for the first value that is refused."""
+    try:
+        return Settings.model_validate(config)
+    except ValidationError as error:
+        place = error.errors(include_url=False, include_context=False)[0]["loc"]
+        raise _refusal(config, place) from error
+
+
+def takes(path: str, config: dict[str, Any], expected: object) -> tuple[bool, bool]:
+    """Returns whether a key takes numbers, and whether it takes true and false.
+
+    Args:
+        path: such as `schedule.epochs`.
+        config: resolved.
+        expected: what the key has with nothing set; it decides where no model describes the key.
+    """
+    schema = schema_of(path, config)
+    if not schema:
+        truth = isinstance(expected, bool)
+        return expected is None or (isinstance(expected, int | float) and not truth), truth
+    types = {one.get("type") for one in _alternatives(schema)}
+    return bool(types & {"integer", "number"}), "boolean" in types
+
+
+def schema_of(path: str, config: dict[str, Any]) -> Schema:
+    """Returns the schema of a key; an empty one where keys are free, as an optimizer's are."""
+    node: Any = config
+    found = _whole()
+    for key in path.split("."):
+        found = _below(found, key, node)
+        node = node.get(key) if isinstance(node, dict) else None
+    return found
+
+
+def wanted(schema: Schema) -> str:
+    """Returns what a key takes: "a whole number, 1 or more and at most 1000"."""
+    return ", or ".join([*map(_wanted, _alternatives(schema)), *filter(None, [schema.get("or")])])
+
+
+def as_typed(value: object) -> str:
+    """Returns a value as a command line has it: null, true, [last,best]."""
+    text = value if isinstance(value, str) else json.dumps(value).replace('"', "").replace(" ", "")
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+@cache
+def _whole() -> Schema:
+    return Settings.model_json_schema()
+
+
+def _below(schema: Schema, key: str, node: Any) -> Schema:
+    """Returns the schema of a key of a mapping."""
+    for one in _alternatives(schema):
+        if "discriminator" in one:  # another model for each kind
+            kind = node.get("kind") if isinstance(node, dict) else None
+            one = _resolved({"$ref": one["discriminator"]["mapping"].get(kind, "")})
+        if key in one.get("properties", ()):
+            return _resolved(one["properties"][key])
+        if isinstance(one.get("additionalProperties"), dict):
+            return _resolved(one["additionalProperties"])
+    return NOTHING
+
+
+def _resolved(schema: Schema) -> Schema:
+    if "$ref" not in schema:
+        return schema
+    found: Schema = _whole()["$defs"].get(schema["$ref"].rpartition("/")[2], NOTHING)
+    return found
+
+
+def _alternatives(schema: Schema) -> list[Schema]:
+    return [_resolved(one) for one in schema.get("anyOf", [schema])]
+
+
+def _refusal(config: dict[str, Any], place: tuple[int | str, ...]) -> UserError:
+    keys, value = [], config  # pydantic names the alternatives of a union between the keys, and the places in a list
+    for number, key in enumerate(place):
+        if isinstance(value, dict) and (key in value or number == len(place) - 1):
+            keys.append(str(key))
+            value = value.get(str(key), NOTHING)
+    path = ".".join(keys)
+    if value is NOTHING and keys[0] == "dataset":
+        kind = config["dataset"]["kind"]
+        lacks = [key for key in schema_of("dataset", config)["required"] if key not in config["dataset"]]
+        listed = ", ".join(f"dataset.{key}" for key in lacks)
+        return UserError(f"dataset.kind={kind} needs {listed}; choose dataset={kind}")
+    if value is NOTHING:
+        return UserError(f"{path} was taken away; every trial needs it")
+    schema = schema_of(path, config)
+    if schema is NOTHING:
+        return UserError(f"{path} is a key that nothing reads; leave it out")
+    if kinds := schema.get("discriminator"):
+        return unknown(f"{path}.kind", as_typed(value.get("kind")), kinds["mapping"])
+    choices = [choice for one in _alternatives(schema) for choice in _choices(one)]
+    items = _choices(schema.get("items", NOTHING))
+    if items and isinstance(value, list) and (wrong := [one for one in value if as_typed(one) not in items]):
+        return unknown(f"{path}:", wrong[0], items)
+    if choices and len(choices) >= len(_alternatives(schema)):
+        return unknown(path, as_typed(value), choices)
+    return UserError(f"{path}={shown(as_typed(value))} is refused; give {wanted(schema)}")
+
+
+def _choices(schema: Schema) -> list[str]:
+    """Returns the values that a schema is restricted to."""
+    if schema.get("type") == "null":
+        return ["null"]
+    return [as_typed(one) for one in schema.get("enum", [schema["const"]] if "const" in schema else [])]
+
+
+def _wanted(schema: Schema) -> str:
+    if "words" in schema:
+        return str(schema["words"])
+    match schema.get("type"):
+        case "integer":
+            return "a whole number" + _limits(schema, ", {:.0f} or more")
+        case "number":
+            return "a number" + _limits(schema, " {:.0f} or more")
+        case "array":
+            return _listed(schema)
+        case "boolean":
+            return "true or false"
+        case "object":
+            return "settings"
+        case "null":
+            return "null"
+    return ", or ".join(_choices(schema)) or "a word"
+
+
+def _limits(schema: Schema, least: str) -> str:
+    words = least.format(schema["minimum"]) if "minimum" in schema else ""
+    words += f" above {schema['exclusiveMinimum']:.0f}" if "exclusiveMinimum" in schema else ""
+    words += f" and at most {schema['maximum']:.0f}" if "maximum" in schema else ""
+    return words + (f" and below {schema['exclusiveMaximum']:.0f}" if "exclusiveMaximum" in schema else "")
+
+
+def _listed(schema: Schema) -> str:
+    items = _choices(schema["items"])
+    text = f"a list of: {', '.join(items)}" if items else f"a list, each item {wanted(schema['items'])}"
+    return text if schema.get("minItems", 1) == 1 else text.replace("a list,", f"a list of {schema['minItems']},")
