@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -25,9 +24,9 @@ def whole(value: object) -> Path:
     return Path(str(value)).expanduser().resolve()
 
 
-def accept_of(configs: Iterable[dict[str, Any]]) -> None:
+def accept_of(wanted: Iterable[str]) -> None:
     """Raises UserError where trials of one command have several output folders, or one that is not accepted."""
-    folders = sorted({config["output_dir"] for config in configs})
+    folders = sorted(set(wanted))
     if len(folders) > 1:
         raise UserError(f"output_dir={','.join(folders)} are {len(folders)} folders; one command writes to one")
     accept(Path(folders[0]))

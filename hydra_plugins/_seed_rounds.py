@@ -83,12 +83,12 @@ class Rounds:
             raise UserError(
                 "seed=auto compares variants, and this is one; give a list, as in pre=none,conv5, or a declared sweep"
             )
-        output_folder.accept_of(trial.config for trial in firsts)
+        output_folder.accept_of(trial.settings.output_dir for trial in firsts)
         asked = dict.fromkeys(row.sweep for row in rows)
         others = dict.fromkeys(one for row in rows for one in row.memberships if one not in asked)
-        config = firsts[0].config
-        outputs, typed = OutputPaths(Path(config["output_dir"])), sweep.rules_typed(arguments)
-        self.agreed = rules.agreed(outputs, asked, others, config["seeds"], typed)
+        settings = firsts[0].settings
+        outputs, typed = OutputPaths(Path(settings.output_dir)), sweep.rules_typed(arguments)
+        self.agreed = rules.agreed(outputs, asked, others, settings.seeds, typed)
         self.rules: Rules = self.agreed[rows[0].sweep].rules
         overrides.check_trials(len(rows) * self.rules.most)
         made = plan.make([row.seeded(seed) for row in rows for seed in range(self.rules.most)], compose)

@@ -12,13 +12,9 @@ from experiments.data.annotations import Checked
 from experiments.data.shapes_cache import ShapesSpec, ensure_shapes
 from experiments.errors import UserError
 from experiments.paths import OutputPaths
-from experiments.settings import Settings
+from experiments.settings import Coco, Settings, Shapes
 
 SPLITS = ("train", "val")
-KINDS = {  # and what an option of each kind has
-    "shapes": ("seed", "train_images", "val_images", "image_size"),
-    "coco": ("root", "train", "val"),
-}
 SHOWN = 10  # classes that a sentence names
 COCO_TRAINABLE = 117_266  # images of COCO 2017's train set that MMDetection trains on
 COCO_VALIDATION = 5_000
@@ -44,7 +40,7 @@ class Passed:
 
 
 @dataclass(frozen=True)
-class Place:
+class SplitPlace:
     """Where the parts of a split lie that the user has."""
 
     annotations: Path
@@ -68,7 +64,7 @@ def locate(settings: Settings) -> dict[str, Split]:
 def require(settings: Settings) -> None:
     """Raises UserError where data that the user has to bring are not there; drawn ones need not be there yet."""
     dataset = settings.dataset
-    if dataset.kind == "shapes":
+    if isinstance(dataset, Shapes):
         return
     if not dataset.root:
         raise UserError("dataset.root is not set; give the folder that holds annotations and images")
@@ -89,16 +85,11 @@ def keep(settings: Settings) -> None:
     _keep(settings, _passed(settings, _present(settings.dataset)))
 
 
-def shapes_of(dataset: dict[str, Any]) -> ShapesSpec:
-    """Returns which shapes are to be drawn; UserError for a value out of range."""
-    return ShapesSpec(**{key: dataset[key] for key in KINDS["shapes"]})
-
-
 def training_images(settings: Settings) -> int | None:
     """Returns how many images an epoch has; None where the annotations are not there to tell, but for COCO's own."""
     dataset = settings.dataset
-    if dataset.kind == "shapes":
-        return int(dataset.train_images)
+    if isinstance(dataset, Shapes):
+        return dataset.train_images
     found = _passed(settings, _present(dataset)).splits
     if "train" in found:
         return found["train"].contents.trainable
@@ -108,8 +99,8 @@ def training_images(settings: Settings) -> int | None:
 def validation_images(settings: Settings) -> int | None:
     """Returns how many images are evaluated; None where the annotations are not there to tell, but for COCO's own."""
     dataset = settings.dataset
-    if dataset.kind == "shapes":
-        return int(dataset.val_images)
+    if isinstance(dataset, Shapes):
+        return dataset.val_images
     found = _passed(settings, _present(dataset)).splits
     if "val" in found:
         return len(found["val"].contents.file_names)
@@ -133,29 +124,29 @@ def _facts(found: Checked) -> dict[str, Any]:
     return {"annotations": str(found.file), "sha256": found.sha256, **counts}
 
 
-def _places(settings: Settings) -> dict[str, Place]:
+def _places(settings: Settings) -> dict[str, SplitPlace]:
     """Returns where the splits lie, drawn first where they are drawn; UserError where they are missing."""
     dataset, outputs = settings.dataset, OutputPaths(Path(settings.output_dir))
-    if dataset.kind == "shapes":
+    if isinstance(dataset, Shapes):
         output_folder.mark(outputs.root)
-        root = ensure_shapes(shapes_of(dataset), outputs.data)
-        return {split: Place(root / "annotations" / f"{split}.json", root / "images") for split in SPLITS}
+        root = ensure_shapes(ShapesSpec.of(dataset), outputs.data)
+        return {split: SplitPlace(root / "annotations" / f"{split}.json", root / "images") for split in SPLITS}
     require(settings)
     return _given(dataset)
 
 
-def _given(dataset: dict[str, Any]) -> dict[str, Place]:
-    root = Path(dataset.root)
-    return {split: Place(root / dataset[split]["annotations"], root / dataset[split]["images"]) for split in SPLITS}
+def _given(dataset: Coco) -> dict[str, SplitPlace]:
+    root, splits = Path(str(dataset.root)), {"train": dataset.train, "val": dataset.val}
+    return {split: SplitPlace(root / files.annotations, root / files.images) for split, files in splits.items()}
 
 
-def _present(dataset: dict[str, Any]) -> dict[str, Place]:
+def _present(dataset: Shapes | Coco) -> dict[str, SplitPlace]:
     """Returns the splits whose annotations the user has, by now."""
-    places = _given(dataset) if dataset.kind == "coco" and dataset.root else {}
+    places = _given(dataset) if isinstance(dataset, Coco) and dataset.root else {}
     return {split: place for split, place in places.items() if place.annotations.exists()}
 
 
-def _passed(settings: Settings, places: dict[str, Place]) -> Passed:
+def _passed(settings: Settings, places: dict[str, SplitPlace]) -> Passed:
     """Returns the splits, which pass, and writes nothing; UserError where one does not."""
     masks = "segm" in settings.architecture.iou_types
     return _pass(settings.dataset.name, masks, OutputPaths(Path(settings.output_dir)), tuple(places.items()))
@@ -171,7 +162,7 @@ def _keep(settings: Settings, passed: Passed) -> None:
 
 
 @cache  # a sweep asks for it once per trial
-def _pass(name: str, masks: bool, outputs: OutputPaths, places: tuple[tuple[str, Place], ...]) -> Passed:
+def _pass(name: str, masks: bool, outputs: OutputPaths, places: tuple[tuple[str, SplitPlace], ...]) -> Passed:
     found = {split: _checked(place.annotations, split, masks, outputs.checked) for split, place in places}
     for split, place in places:
         if place.images.exists():  # else only a plan is asked for
@@ -182,7 +173,7 @@ def _pass(name: str, masks: bool, outputs: OutputPaths, places: tuple[tuple[str,
 
 
 def _stated(
-    found: dict[str, Checked], places: tuple[tuple[str, Place], ...]
+    found: dict[str, Checked], places: tuple[tuple[str, SplitPlace], ...]
 ) -> list[tuple[Path, list[image_sample.Stated]]]:
     """Returns what the annotation files say of the images that are there, by their folder."""
     return [
@@ -212,20 +203,20 @@ def _require_same_classes(name: str, found: dict[str, Checked]) -> None:
         )
 
 
-def _require(dataset: dict[str, Any], paths: list[Path]) -> None:
-    root = Path(dataset.root)
+def _require(dataset: Coco, paths: list[Path]) -> None:
+    root = Path(str(dataset.root))
     missing = [
         str(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths if not path.exists()
     ]
     if missing:
         kind = "" if root.is_dir() else ", which is no folder" if root.exists() else ", which is not there"
         raise UserError(
-            f"dataset={dataset['name']} is incomplete: {', '.join(missing)} not found in dataset.root={root}{kind}; "
+            f"dataset={dataset.name} is incomplete: {', '.join(missing)} not found in dataset.root={root}{kind}; "
             "set dataset.root to a folder in COCO's format, or use profile=demo, which draws its own images"
         )
 
 
-def _require_images(name: str, file_names: tuple[str, ...], place: Place) -> None:
+def _require_images(name: str, file_names: tuple[str, ...], place: SplitPlace) -> None:
     """Raises UserError where image files are missing: folders are listed, which is quick, and no file is opened."""
     by_folder: dict[str, set[str]] = {}
     for path in file_names:

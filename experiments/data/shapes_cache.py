@@ -14,10 +14,9 @@ from rich.progress import Progress
 from experiments import files
 from experiments.data import shapes
 from experiments.errors import UserError
+from experiments.settings import Shapes
 
 VERSION = 1  # raise it whenever the same spec gives other pixels or annotations: old folders are then left alone
-
-_LIMITS = {"seed": (0, 2**63 - 1), "train_images": (1, 10**6), "val_images": (1, 10**6), "image_size": (96, 1024)}
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,10 @@ class ShapesSpec:
     val_images: int
     image_size: int
 
-    def __post_init__(self) -> None:
-        for name, (least, most) in _LIMITS.items():
-            value = getattr(self, name)
-            if type(value) is not int or not least <= value <= most:
-                raise UserError(f"dataset.{name}={value!r} is unusable; choose a whole number from {least} to {most}")
+    @classmethod
+    def of(cls, dataset: Shapes) -> "ShapesSpec":
+        """Returns what the settings of a trial ask for."""
+        return cls(dataset.seed, dataset.train_images, dataset.val_images, dataset.image_size)
 
     @property
     def folder(self) -> str:

@@ -42,7 +42,7 @@ def epoch_seconds(trial: Trial) -> float | None:
         files.write(paths.config, yaml.safe_dump(trial.config))
         claim = attempts.claim(paths.root, "1 x calibration")
         with paths.log.open("wb") as log:
-            process = ranks.start(paths, trial.config, claim.attempt, log)
+            process = ranks.start(paths, trial.settings, claim.attempt, log)
             try:
                 return _watch(process, claim, Reader(paths.journal))
             finally:

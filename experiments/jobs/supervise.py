@@ -31,7 +31,7 @@ def run_trial(folder: Path, launch: Path) -> str:
     """
     paths = TrialPaths(folder)
     try:
-        config = described.configuration(paths)
+        settings = described.settings(paths)
         with nodes.ended_by_cluster():
             if nodes.is_helper(settings):
                 return extra_nodes.run(paths, settings)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from experiments import output_folder, sqlite_uri
@@ -28,9 +28,9 @@ class UnusableError(UserError):
         self.what = what  # the reason alone
 
 
-def accept_of(configs: Iterable[dict[str, Any]]) -> None:
+def accept_of(places: Iterable[Place]) -> None:
     """Raises UserError where trials of one command have several stores, or one that is not accepted."""
-    stores = sorted({(config["tracking"]["uri"], config["tracking"]["experiment"]) for config in configs})
+    stores = sorted({(str(place.uri), str(place.experiment)) for place in places})
     if len(stores) > 1:
         raise UserError(f"{' and '.join(map(' '.join, stores))} are {len(stores)} places; one command writes to one")
     (uri, experiment), *_ = stores

@@ -17,6 +17,7 @@ from experiments.errors import UserError
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning.identity import Trial, identity, unseeded, variant_of
 from experiments.reading import DamagedError
+from experiments.settings import Settings, Shapes
 from experiments.trial import attempts, described, journal, provenance
 from experiments.trial.attempts import Attempt
 
@@ -94,7 +95,7 @@ def _measured(paths: TrialPaths) -> Measured | None:
     records, now = found.complete, found.newest
     if not records or not paths.config.exists():
         return None
-    config = described.configuration(paths)
+    config, settings = described.configuration(paths), described.settings(paths)
     attempt = attempts.last(paths.root)
     ranks, _, device = (attempt.device if attempt else "1 x cpu").partition(" x ")
     last = max(records)
@@ -105,8 +106,8 @@ def _measured(paths: TrialPaths) -> Measured | None:
         _data(config),
         tuple(map(_epoch, records.values())),
         now["iterations"] if now else samples[-1]["step"] and samples[-1]["step"] // last,
-        config["schedule"]["batch_size"],
-        _validated(config, paths, attempt),
+        settings.schedule.batch_size,
+        _validated(settings, paths, attempt),
         int(ranks),
         device,
         records[last]["time"],
@@ -121,10 +122,10 @@ def _epoch(record: journal.Record) -> Epoch:
     return Epoch(metrics.get(names.EPOCH_SECONDS, 0.0), step, metrics.get(names.VALIDATION_SECONDS, 0.0))
 
 
-def _validated(config: dict[str, Any], paths: TrialPaths, attempt: Attempt | None) -> int | None:
+def _validated(settings: Settings, paths: TrialPaths, attempt: Attempt | None) -> int | None:
     """Returns how many images a trial was evaluated on, from what it noted itself: its data may be gone."""
-    if config["dataset"]["kind"] == "shapes":
-        return datasets.validation_images(config)
+    if isinstance(settings.dataset, Shapes):
+        return settings.dataset.val_images
     if attempt is None or not paths.provenance(attempt.number).exists():
         return None
     images: int | None = provenance.read(paths, attempt.number).get("data", {}).get("val", {}).get("images")
@@ -192,10 +193,10 @@ def _from(trial: Trial, alike: Sequence[Measured]) -> tuple[float, str] | None:
     return median(seconds for _, seconds in found), f"{len(found)} measured{on}: {{}}{scaled}"
 
 
-def _images(config: dict[str, Any]) -> tuple[int, int] | None:
+def _images(settings: Settings) -> tuple[int, int] | None:
     """Returns how many images of a trial's data are trained on and evaluated; None where nothing tells."""
     try:
-        train, val = datasets.training_images(config), datasets.validation_images(config)
+        train, val = datasets.training_images(settings), datasets.validation_images(settings)
     except UserError:  # which the check of the data reports
         return None
     return (train, val) if train and val else None

@@ -94,12 +94,12 @@ def make(requests: Sequence[Request], compose: Compose) -> Plan:
             entry.places[sweep] = variants.setdefault(trial.variant_id, len(variants))
             if row is not None and row not in served:
                 served.append(row)
-    configs = [entry.trial.config for entry in entries.values()]
-    output_folder.accept_of(configs)
-    accepted.accept_of(configs)
+    configs, settings = zip(*((one.trial.config, one.trial.settings) for one in entries.values()), strict=True)
+    output_folder.accept_of(one.output_dir for one in settings)
+    accepted.accept_of(one.place for one in settings)
     known_types.require(configs)
-    rehearsal.detectors(configs)
-    rehearsal.optimizers(configs)
+    rehearsal.detectors(settings)
+    rehearsal.optimizers(settings)
     plan = Plan(tuple(entries.values()), tuple(dict.fromkeys(request.sweep for request in requests)), len(rows))
     _look(plan)
     return plan
@@ -125,8 +125,9 @@ def _trial(request: Request, composer: Composer, labels: Labels) -> Trial:
     """Composes a trial and checks its values; UserError, which names the row of a declared sweep."""
     try:
         config = composer(request.overrides)
-        resources.check(config)
-        return Trial(config, request.overrides, labels(config))
+        trial = Trial(config, request.overrides, labels(config))
+        resources.check(trial.settings)
+        return trial
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if request.row is None:
             raise

@@ -15,25 +15,26 @@ from experiments.paths import TrialPaths
 from experiments.planning.trial_builds import build, needs_memory, place, told
 from experiments.settings import Settings
 
+Config = dict[str, Any]  # of a module, as MMEngine builds it
 NOWHERE = Path("nowhere")  # nothing is read or written there
 WHOLE = ("architecture", "recipe", "profile")  # the groups that make a detector less its extractors
 PARTS = ("aggregation", "pre", "post")  # and those that make an extractor
 CLASSES = 3  # a number that no head has by itself
 
 
-def detectors(configs: Sequence[Settings]) -> None:
+def detectors(trials: Sequence[Settings]) -> None:
     """Builds and runs what is distinct among the trials' detectors; UserError with what their parts say."""
     from experiments.training.extractor import extractor
 
     wholes: dict[str, Settings] = {}
-    extractors: dict[str, tuple[Settings, Settings]] = {}
-    for config in configs:
-        wholes.setdefault(_key({group: config[group] for group in WHOLE}), settings)
-        for settings in settings.architecture.extractors.values():
-            wanted = extractor({**settings, "seed": 0}, settings)  # another seed builds nothing else
+    extractors: dict[str, tuple[Settings, Config]] = {}
+    for settings in trials:
+        wholes.setdefault(settings.model_dump_json(include=set(WHOLE)), settings)
+        for pooling in settings.architecture.extractors.values():
+            wanted = extractor(settings.model_copy(update={"seed": 0}), pooling)  # another seed builds nothing else
             extractors.setdefault(_key(wanted), (settings, wanted))
     skeletons: dict[str, tuple[Settings, Any]] = {}
-    for config in wholes.values():
+    for settings in wholes.values():
         model = _skeleton(settings)
         skeletons.setdefault(_key(model.to_dict()), (settings, model))
     for settings, model in skeletons.values():
@@ -49,27 +50,27 @@ def detectors(configs: Sequence[Settings]) -> None:
 
 
 def unplaced(settings: Settings, classes: int = 1) -> Any:
-    """Returns the trial's MMEngine settings, for data that lie nowhere."""
+    """Returns the trial's MMEngine config, for data that lie nowhere."""
     from experiments.training.build import detector_config
 
     nothing = Split(NOWHERE, NOWHERE, tuple(f"class {number}" for number in range(classes)))
     return detector_config(settings, {"train": nothing, "val": nothing}, TrialPaths(NOWHERE), 1)
 
 
-def optimizers(configs: Sequence[Settings]) -> None:
+def optimizers(trials: Sequence[Settings]) -> None:
     """Makes one step with every distinct optimizer; UserError with what it says."""
     import torch
     from mmengine.optim import OPTIMIZERS
 
-    for text in dict.fromkeys(_key(settings.schedule.optimizer) for config in configs):
-        settings = json.loads(text)
+    for text in dict.fromkeys(_key(settings.schedule.optimizer) for settings in trials):
+        optimizer = json.loads(text)
         weights = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((1,), (1, 1, 1, 1))]  # a bias, a convolution's
         for weight in weights:
             weight.grad = torch.zeros_like(weight)
         try:
-            OPTIMIZERS.build({**settings, "params": weights}).step()
+            OPTIMIZERS.build({**optimizer, "params": weights}).step()
         except Exception as error:
-            choice = " ".join(f"{key}={value}" for key, value in settings.items())
+            choice = " ".join(f"{key}={value}" for key, value in optimizer.items())
             raise UserError(f"schedule.optimizer with {choice} cannot be used: {told(error)}") from error
 
 
@@ -85,8 +86,8 @@ def _skeleton(settings: Settings) -> Any:
             f"{_choice(settings, WHOLE)} cannot be made of architecture.base={base}; give one of MMDetection's configs "
             f"of a two-stage detector with an FPN, as in conf/architecture/ ({told(error)})"
         ) from error
-    for name, wanted_place in settings.architecture.extractors.items():
-        layer = dict(type="RoIAlign", output_size=settings["output_size"], sampling_ratio=2)
+    for name, pooling in settings.architecture.extractors.items():
+        layer = dict(type="RoIAlign", output_size=pooling.output_size, sampling_ratio=2)
         shape = {key: model.roi_head[name][key] for key in ("out_channels", "featmap_strides")}
         model.roi_head[name] = dict(type="SingleRoIExtractor", roi_layer=layer, **shape)
     return model
@@ -106,7 +107,7 @@ def _try_detector(settings: Settings, wanted: Any) -> None:
     shipped = _failure(build(base_config(settings).model, choice), settings)
     if shipped is None or place(shipped) != place(error):  # else no prediction can be made of it here
         raise UserError(
-            f"{choice} cannot be run: {told(error)}; what MMDetection's settings, profile.model and "
+            f"{choice} cannot be run: {told(error)}; what MMDetection's config, profile.model and "
             f"profile.by_architecture say of widths must fit profile.channels={settings.profile.channels}"
         ) from error
 
@@ -126,12 +127,12 @@ def _require_fit(settings: Settings, model: Any, choice: str) -> None:
     """Raises UserError where heads would not take what extractors give, or there are no masks to judge."""
     from torch.nn import ModuleList
 
-    for name, wanted_place in settings.architecture.extractors.items():
+    for name, pooling in settings.architecture.extractors.items():
         head = getattr(model.roi_head, name.replace("roi_extractor", "head"), None)
         stages: Any = head if isinstance(head, ModuleList) else [head]
         for stage in stages:
-            taken = getattr(stage, "roi_feat_size", settings["output_size"])
-            given = settings["output_size"]
+            taken = getattr(stage, "roi_feat_size", pooling.output_size)
+            given = pooling.output_size
             if taken not in (given, (given, given)):
                 size = taken if isinstance(taken, int) else taken[0]
                 raise UserError(
@@ -162,7 +163,7 @@ def _require_modules(settings: Settings, made: Any) -> None:
     # isort: split
     from mmdet.registry import MODELS
 
-    wanted = [config[group]["type"] for group in ("pre", "post") if config[group]["type"] is not None]
+    wanted = [module.type for module in (settings.pre, settings.post) if module.type is not None]
     for name in dict.fromkeys(wanted):
         kind = MODELS.get(name)
         if isinstance(kind, type) and sum(isinstance(part, kind) for part in made.modules()) < wanted.count(name):
@@ -172,7 +173,7 @@ def _require_modules(settings: Settings, made: Any) -> None:
             )
 
 
-def _try_extractor(settings: Settings, wanted: Settings, made: Any) -> None:
+def _try_extractor(settings: Settings, wanted: Config, made: Any) -> None:
     """Has an extractor pool two RoIs without values; UserError where the features have another shape."""
     import torch
 
@@ -193,7 +194,7 @@ def _try_extractor(settings: Settings, wanted: Settings, made: Any) -> None:
 
 
 def _choice(settings: Settings, groups: Sequence[str]) -> str:
-    return " ".join(f"{group}={config[group]['name']}" for group in groups)
+    return " ".join(f"{group}={getattr(settings, group).name}" for group in groups)
 
 
 def _key(content: Any) -> str:

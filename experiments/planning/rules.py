@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from experiments import names, seeds
 from experiments.errors import UserError
@@ -11,11 +10,12 @@ from experiments.paths import OutputPaths
 from experiments.planning.plan import Plan
 from experiments.reading import DamagedError
 from experiments.seeds import FIXED, Recorded, Rules
+from experiments.settings import Seeds
 from experiments.trial import attempts, described
 
 
 def agreed(
-    outputs: OutputPaths, asked: Iterable[str], others: Iterable[str], given: dict[str, Any], typed: Iterable[str]
+    outputs: OutputPaths, asked: Iterable[str], others: Iterable[str], given: Seeds, typed: Iterable[str]
 ) -> dict[str, Recorded]:
     """Returns the rules of each sweep, all with the same values; UserError where they would be changed.
 
@@ -40,20 +40,20 @@ def agreed(
                 )
     for name in FIXED:
         old = getattr(first, name)
-        if name in typed and given[name] != old:
+        if name in typed and getattr(given, name) != old:
             raise UserError(
-                f"seeds.{name}={given[name]} is refused: since {first.when:%Y-%m-%d %H:%M} UTC this study has "
+                f"seeds.{name}={getattr(given, name)} is refused: since {first.when:%Y-%m-%d %H:%M} UTC this study has "
                 f"seeds.{name}={old}, and rules do not change once seeds are chosen by them; leave it out, or give "
                 "another output_dir"
             )
-    hours = given["budget"] if "budget" in typed else first.rules.budget
+    hours = given.budget if "budget" in typed else first.rules.budget
     found = {sweep: known.get(sweep, Recorded.of(first.rules, now)) for sweep in (*asked, *others)}
     return {sweep: one.with_budget(hours, now) if sweep in asked else one for sweep, one in found.items()}
 
 
-def _new(given: dict[str, Any], now: str) -> Recorded:
+def _new(given: Seeds, now: str) -> Recorded:
     try:
-        return Recorded.of(Rules(**given), now)
+        return Recorded.of(Rules(**given.model_dump()), now)
     except ValueError as error:
         raise UserError(str(error)) from error
 

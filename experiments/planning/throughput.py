@@ -24,5 +24,6 @@ def _estimate(trial: Trial) -> Estimate:
         return Estimate(None, "an operator's multiply-adds cannot be counted")
     total = per_image * images * trial.settings.schedule.epochs
     stated = trial.settings.resources.gmacs_per_second
+    assert stated is not None
     source = f"multiply-adds of {images:,} images an epoch, at resources.gmacs_per_second={stated:g}"
     return Estimate(total / stated / 3600, f"{source}; loading and evaluation not counted", total)

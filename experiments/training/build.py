@@ -8,14 +8,14 @@ from mmengine.config import Config
 from experiments.data.datasets import Split
 from experiments.paths import TrialPaths
 from experiments.settings import Settings
-from experiments.training.detector import Settings, customize
+from experiments.training.detector import customize
 
 
 def detector_config(settings: Settings, splits: dict[str, Split], paths: TrialPaths, processes: int) -> Config:
     """Returns the complete MMEngine config of a trial on `processes` ranks.
 
     Args:
-        settings: the trial's resolved configuration.
+        settings: of the trial.
         splits: train and val, as `datasets.locate` gives them.
         paths: where checkpoints, logs and the journal go.
         processes: ranks that share the batch; divides `schedule.batch_size`.

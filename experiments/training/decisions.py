@@ -29,7 +29,7 @@ SIGN_SECONDS = 10.0  # between two signs of life
 
 def make(paths: TrialPaths) -> None:
     """Writes `matches.npz` and `errors.json` of a trial whose last epoch is recorded."""
-    annotations = datasets.locate(described.configuration(paths))["val"].annotations
+    annotations = datasets.locate(described.settings(paths))["val"].annotations
     complete = journal.complete_epochs(paths.journal)
     last = max(complete)
     errors = keep(paths, str(annotations), complete[last]["metrics"])

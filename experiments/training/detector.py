@@ -13,7 +13,7 @@ from typing import Any
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
-from experiments.settings import Settings
+from experiments.settings import Recipe, Settings
 from experiments.training.extractor import arguments, extractor
 
 HEADS = ("bbox_head", "mask_head", "grid_head")
@@ -25,7 +25,7 @@ def customize(model: ConfigDict, settings: Settings, classes: int) -> None:
 
     Args:
         model: the `model` of an MMDetection two-stage config.
-        settings: the trial's resolved configuration.
+        settings: of the trial.
         classes: number of classes that the heads tell apart.
     """
     profile = settings.profile
@@ -38,11 +38,11 @@ def customize(model: ConfigDict, settings: Settings, classes: int) -> None:
     for name, part in model.roi_head.items():
         if name not in COUNTS_OTHERWISE:
             _set_classes(part, classes)
-    for place, settings in settings.architecture.extractors.items():
-        model.roi_head[place] = extractor(settings, settings)
+    for place, pooling in settings.architecture.extractors.items():
+        model.roi_head[place] = extractor(settings, pooling)
 
 
-def follow_recipe(model: ConfigDict, recipe: Settings) -> None:
+def follow_recipe(model: ConfigDict, recipe: Recipe) -> None:
     """Sets what a recipe says of anchors, boxes, losses, proposals and matching; null leaves MMDetection's own."""
     box_heads = list(_each(model.roi_head.bbox_head))
     if recipe.boxes == "legacy":
@@ -94,7 +94,7 @@ def _set_widths(model: ConfigDict, shipped: int, channels: int) -> None:
 
 
 def _set_classes(node: Any, classes: int) -> None:
-    """Tells every module of a settings, and the modules in it, how many classes the data have, where it asks for that."""
+    """Tells every module of a config, and the modules in it, how many classes the data have, where it asks for that."""
     if isinstance(node, list):
         for item in node:
             _set_classes(item, classes)

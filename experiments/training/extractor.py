@@ -13,47 +13,49 @@ from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtr
 from mmdet.registry import MODELS
 
 from experiments.errors import UserError, unknown
-from experiments.settings import Settings
+from experiments.settings import Module, RoIPooling, Settings
 
+Config = dict[str, Any]  # of a module, as MMEngine builds it
 STRIDES = (4, 8, 16, 32)  # pixels per cell of the FPN levels that RoIs are pooled from
 SET_HERE = ("roi_layer", "out_channels", "featmap_strides", "pre", "post", "checkpoint")
-ROI_ALIGN: dict[str, Settings] = {  # by recipe.roi_align
+ROI_ALIGN: dict[str, Config] = {  # by recipe.roi_align
     "v1": {"type": "RoIAlignV1"},
     "legacy": {"type": "RoIAlign", "aligned": False},
     "aligned": {"type": "RoIAlign", "aligned": True},
 }
 
 
-def extractor(settings: Settings, settings: Settings) -> Settings:
+def extractor(settings: Settings, pooling: RoIPooling) -> Config:
     """Returns the config of a RoI extractor.
 
     What the aggregation's YAML does not set and its class takes is the recipe's (level_activation, pre_shared), the
     profile's (finest_scale) or the trial's (seed). RoIAlign's samples are the recipe's (sampling_ratio), likewise.
 
     Args:
-        settings: the trial's resolved configuration.
-        settings: output_size, cells per side of a pooled RoI, and perhaps attention_heads, which then replaces the
-            modules' own number of heads in this extractor.
+        settings: of the trial.
+        pooling: of this extractor; its attention_heads, where given, replace the modules' own number of heads.
 
     Raises:
         UserError: the aggregation's class does not exist, or does not take what is chosen.
     """
-    recipe, aggregation = settings.recipe, dict(settings.aggregation)
-    choice = f"aggregation={aggregation.pop('name')}"
+    recipe, aggregation = settings.recipe, settings.aggregation.arguments
+    choice = f"aggregation={settings.aggregation.name}"
     ratio = aggregation.pop("sampling_ratio", recipe.sampling_ratio)
-    made = class_of("aggregation.type", aggregation["type"])
+    made = class_of("aggregation.type", settings.aggregation.type)
     takes = arguments(made)
-    _require_arguments(choice, made, aggregation.keys() - {"type"}, takes)
+    _require_arguments(choice, made, aggregation, takes)
     _require_pooling(choice, made, recipe.roi_align)
-    modules = {place: _module(config[place], settings) for place in ("pre", "post")}
-    chosen = {f"{place}={config[place]['name']}": place for place, module in modules.items() if module}
+    options = {"pre": settings.pre, "post": settings.post}
+    modules = {place: _module(option, pooling) for place, option in options.items()}
+    chosen = {f"{place}={options[place].name}": place for place, module in modules.items() if module}
     if settings.extractor.checkpoint:
         chosen["extractor.checkpoint=true"] = "checkpoint"
     for word, key in chosen.items():
         if key not in takes:
             raise UserError(f"{word} does not fit {choice}: {made.__name__} takes no argument {key}; leave it out")
     offered = {
-        **{key: recipe[key] for key in ("level_activation", "pre_shared")},
+        "level_activation": recipe.level_activation,
+        "pre_shared": recipe.pre_shared,
         "finest_scale": settings.profile.finest_scale,
         "seed": settings.seed,
         **modules,
@@ -61,10 +63,11 @@ def extractor(settings: Settings, settings: Settings) -> Settings:
     }
     return {
         **{key: value for key, value in offered.items() if key in takes},
+        "type": settings.aggregation.type,
         **aggregation,
         "roi_layer": {
             **ROI_ALIGN[recipe.roi_align],
-            "output_size": settings["output_size"],
+            "output_size": pooling.output_size,
             "sampling_ratio": ratio,
         },
         "out_channels": settings.profile.channels,
@@ -123,11 +126,11 @@ def _require_pooling(choice: str, made: Any, rule: str) -> None:
         )
 
 
-def _module(choice: Settings, settings: Settings) -> Settings | None:
-    """Returns a menu option as the extractor takes it: arguments without the option's name, None for no module."""
-    if choice["type"] is None:
+def _module(option: Module, pooling: RoIPooling) -> Config | None:
+    """Returns a module's config as the extractor takes it; None for no module."""
+    if option.type is None:
         return None
-    arguments = {key: value for key, value in choice.items() if key != "name"}
-    if "num_heads" in arguments and settings.get("attention_heads"):
-        arguments["num_heads"] = settings["attention_heads"]
+    arguments = {"type": option.type, **option.arguments}
+    if "num_heads" in arguments and pooling.attention_heads:
+        arguments["num_heads"] = pooling.attention_heads
     return arguments

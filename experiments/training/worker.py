@@ -25,7 +25,7 @@ from experiments.trial import attempts, checkpoints, described, journal, sources
 def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     """Trains and evaluates the trial in `paths` from its last complete epoch on; returns how that ended."""
     _format_once()
-    config = described.configuration(paths)
+    settings = described.settings(paths)
     ranks = int(os.environ["WORLD_SIZE"])
     cfg = build.detector_config(settings, datasets.locate(settings), paths, ranks)
     if ranks > 1 and not torch.cuda.is_available():
@@ -45,7 +45,9 @@ def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     gc.freeze()  # MMEngine looks for garbage with every data set: nothing that was imported is any
     runner = Runner.from_cfg(cfg)
     if int(os.environ["RANK"]) == 0:
-        sources.note(paths, attempt, checkpoints.epoch_of(checkpoint) if checkpoint else 0, settings)
+        sources.note(
+            paths, attempt, checkpoints.epoch_of(checkpoint) if checkpoint else 0, described.configuration(paths)
+        )
     runner.train()
     if runner.epoch < runner.max_epochs:
         return {"status": names.KILLED, "reason": f"stopped as asked after epoch {runner.epoch}"}

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from rich.progress import track
 
 from experiments import files, names, output_folder, seeds, sqlite_uri
+from experiments.commands import Place
 from experiments.console import console
 from experiments.errors import UserError
 from experiments.mlflow_store import sync

@@ -14,10 +14,12 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from experiments import files, names, seeds
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.reading import DamagedError, content, first, of_json, of_yaml, reason_of
+from experiments.settings import Settings
 
 LONGEST = 80  # characters of a variant in a title
 RECORD = re.compile("[0-9a-f]{32}")
 ABSENT = "bring it back from a copy, or give the trial's command again; move away a folder that is no trial"
+REWRITTEN = "give the trial's command again, which writes it"
 RECORDLESS = "the trial's command makes another"
 
 
@@ -50,8 +52,8 @@ class Schedule(BaseModel):
     epochs: int
 
 
-class Settings(BaseModel):
-    """What every command reads of `config.yaml`."""
+class Configuration(BaseModel):
+    """What commands read of the `config.yaml` of every version."""
 
     output_dir: str
     tracking: Tracking
@@ -61,7 +63,7 @@ class Settings(BaseModel):
     retry: dict[str, Any]
 
 
-DESCRIPTION, SETTINGS, ROWS = TypeAdapter(Description), TypeAdapter(Settings), TypeAdapter(list[str])
+DESCRIPTION, CONFIGURATION, ROWS = TypeAdapter(Description), TypeAdapter(Configuration), TypeAdapter(list[str])
 
 
 def folders(outputs: OutputPaths) -> list[TrialPaths]:
@@ -115,7 +117,16 @@ def _check(sweeps: dict[str, str]) -> None:
 
 def configuration(paths: TrialPaths) -> dict[str, Any]:
     """Returns the frozen configuration; DamagedError where it lacks what every command reads of it."""
-    return of_yaml(paths.config, SETTINGS)
+    return of_yaml(paths.config, CONFIGURATION)
+
+
+def settings(paths: TrialPaths) -> Settings:
+    """Returns the settings of a trial whose configuration this version has written; DamagedError for another one."""
+    config = configuration(paths)
+    try:
+        return Settings.model_validate(config)
+    except ValidationError as error:
+        raise DamagedError(paths.config, f"is not of this version ({first(error)})", REWRITTEN) from error
 
 
 def record(paths: TrialPaths, lock: Path) -> str:

@@ -19,6 +19,7 @@ from experiments import files, names
 from experiments.console import console
 from experiments.paths import TrialPaths
 from experiments.reading import of_json
+from experiments.settings import Settings
 from experiments.trial import git, programs
 from experiments.trial.git import Source
 
@@ -78,14 +79,14 @@ class Notes:
             return otherwise
 
 
-def note(paths: TrialPaths, config: dict[str, Any], attempt: int) -> dict[str, Any]:
+def note(paths: TrialPaths, settings: Settings, attempt: int) -> dict[str, Any]:
     """Writes the provenance of an attempt into the trial's folder; returns the source, as `git.Source.facts` has it."""
     from experiments.data import datasets  # only here: it imports OpenCV, and commands that only look need it not
 
     notes = Notes()
     source = notes.part("the source is", git.source, Source())
     gathered = gather(source, notes)
-    gathered["data"] = notes.part("the data are", lambda: datasets.facts(config), {})
+    gathered["data"] = notes.part("the data are", lambda: datasets.facts(settings), {})
     gathered["lacking"] = notes.lacking
     try:
         path = paths.provenance(attempt)

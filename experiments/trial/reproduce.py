@@ -11,7 +11,7 @@ from experiments.data import datasets
 from experiments.declared import key_of
 from experiments.errors import UserError
 from experiments.reading import of_json
-from experiments.trial import described, moved, origin, provenance
+from experiments.trial import described, origin, provenance
 from experiments.trial.status import Progress
 
 
@@ -78,9 +78,9 @@ def warnings(trial: Progress) -> list[str]:
 
 
 def _data(trial: Progress) -> list[str]:
-    config = moved.here(described.configuration(trial.paths), trial.paths.root.parents[1])
+    settings = described.settings(trial.paths).model_copy(update={"output_dir": str(trial.paths.root.parents[1])})
     try:
-        now = {split: part.sha256 for split, part in datasets.locate(config).items()}
+        now = {split: part.sha256 for split, part in datasets.locate(settings).items()}
     except UserError as error:
         return [f"its data cannot be read: {error}"]
     return [] if now == trial.description["data"] else ["its annotation files have changed since"]
