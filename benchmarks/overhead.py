@@ -16,7 +16,9 @@ from pathlib import Path
 import yaml
 
 from benchmarks.figure import Figure
-from experiments.data import datasets
+from experiments.data.shapes_cache import ShapesSpec, ensure_shapes
+from experiments.paths import OutputPaths
+from experiments.settings import Shapes
 
 WHAT, PEER = "the harness itself", "bare, or target"
 ROOT = Path(__file__).parents[1]
@@ -52,7 +54,8 @@ def figures(*overrides: str, repeats: int = 3) -> Iterator[Figure]:
         asked = ("run.py", *overrides, f"output_dir={outputs}")
         _seconds(*asked, "dry_run=true")  # files that both read are in memory after it
         composed = subprocess.run([sys.executable, *asked, "--cfg", "job"], cwd=ROOT, capture_output=True, check=True)
-        datasets.locate(yaml.safe_load(composed.stdout))  # and the images are drawn
+        dataset = Shapes.model_validate(yaml.safe_load(composed.stdout)["dataset"])
+        ensure_shapes(ShapesSpec.of(dataset), OutputPaths(outputs).data)
         ours = _seconds(*asked)
         (trial,) = (outputs / "trials").iterdir()
         bare = _seconds("-m", "benchmarks.bare", str(trial / "detector.py"), str(Path(place) / "bare"))

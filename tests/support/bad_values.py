@@ -104,7 +104,7 @@ NUMBERS = {
     "'profile.model.rpn_head.anchor_generator.scales=[nan]'": "scales=nan is refused",
     "+profile.model.test_cfg.rcnn.score_thr=nan": "score_thr=nan is refused",
     "architecture.extractors.bbox_roi_extractor.output_size=100000": "output_size=100000 is refused",
-    "dataset.train_images=1000000000000": "dataset.train_images=1000000000000 is unusable",
+    "dataset.train_images=1000000000000": "dataset.train_images=1000000000000 is refused",
     "dataset.seed=99999999999999999999": "dataset.seed=99999999999999999999 is refused",
     "pre=conv pre.kernel_size=1000001": "1,024,002,048,001,056 weights",
     "pre=conv pre.kernel_size=99999999999999999999999": "pre.kernel_size=99999999999999999999999 is refused",

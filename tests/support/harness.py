@@ -19,6 +19,7 @@ from experiments.data.datasets import Split
 from experiments.planning.compose import Composer, resolve
 from experiments.planning.identity import Trial
 from experiments.planning.labels import Labels
+from experiments.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SHARED_DATA = ROOT.parent / "shared" / "data"  # real COCO images, beside the repository where it is developed
@@ -63,6 +64,16 @@ def of_nobody() -> dict[str, str]:
 def composed(*overrides: str) -> dict[str, Any]:
     """Returns the resolved configuration of one variant; to be read, not changed."""
     return _composed(overrides)
+
+
+def settings(*overrides: str) -> Settings:
+    """Returns the settings of one variant."""
+    return typed(composed(*overrides))
+
+
+def typed(config: dict[str, Any]) -> Settings:
+    """Returns the settings of a resolved configuration."""
+    return Settings.model_validate(config)
 
 
 @cache

@@ -35,7 +35,7 @@ from tests.support import accidents, harness
 def main() -> None:
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (after `tracking`, which says how)
 
-    rehearsal.detectors([harness.composed()])  # torch imports two hundred modules with its first operator
+    rehearsal.detectors([harness.settings()])  # torch imports two hundred modules with its first operator
     Image.init()
     sources.loaded()
     gc.freeze()  # else a fork's first collection copies all that memory

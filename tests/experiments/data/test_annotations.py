@@ -106,7 +106,7 @@ def test_flawed_file_is_refused_with_the_place(tmp_path: Path, flaw: str) -> Non
     file = content()
     FLAWS[flaw][0](file)
     with pytest.raises(UserError) as refused:
-        datasets.locate(harness.composed(*data(tmp_path, file), f"output_dir={tmp_path / 'outputs'}"))
+        datasets.locate(harness.settings(*data(tmp_path, file), f"output_dir={tmp_path / 'outputs'}"))
     sentence = str(refused.value)
     assert sentence.startswith(f"{tmp_path / 'train.json'} is no annotation file in COCO's format")
     assert [part for part in FLAWS[flaw][1] if part not in sentence] == [], sentence
@@ -123,7 +123,7 @@ def test_command_is_refused_with_that_sentence(preloaded: Preloaded, tmp_path: P
     FLAWS["corners for sizes"][0](file)
     arguments = data(tmp_path, **{"train": content(), "val": content(), split: file})
     with pytest.raises(UserError) as wanted:
-        datasets.locate(harness.composed(*arguments))
+        datasets.locate(harness.settings(*arguments))
     assert refused(preloaded, tmp_path / "outputs", *arguments, f"dry_run={dry}") == str(wanted.value)
     assert f"{split}.json" in str(wanted.value)
     assert not (tmp_path / "outputs").exists()

@@ -139,7 +139,7 @@ def test_nothing_is_written_where_one_of_two_files_is_refused(file: Path) -> Non
     outputs = file.parent / "outputs"
     asked = ("dataset=coco", "dataset.name=mine", *arguments, f"output_dir={outputs}")
     with pytest.raises(UserError, match="empty"):
-        datasets.locate(harness.composed(*asked, "dataset.val.annotations=val.json"))
+        datasets.locate(harness.settings(*asked, "dataset.val.annotations=val.json"))
     assert not outputs.exists()
 
 

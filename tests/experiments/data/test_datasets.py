@@ -46,7 +46,7 @@ def write(path: Path, order: tuple[int, ...]) -> Path:
 def built(folder: Path, train: Path, val: Path) -> Any:
     classes = tuple(category["name"] for category in json.loads(train.read_text())["categories"])
     splits = {"train": Split(train, folder, classes), "val": Split(val, folder, classes)}
-    return build.detector_config(harness.composed(), splits, TrialPaths(folder), 1)
+    return build.detector_config(harness.settings(), splits, TrialPaths(folder), 1)
 
 
 @pytest.mark.parametrize("order", [(3, 5, 7), (7, 3, 5)], ids=["by id", "not by id"])
@@ -90,7 +90,7 @@ def test_own_data_is_found_below_its_root(tmp_path: Path) -> None:
     """With the classes in the file's order."""
     file = write(tmp_path / "all.json", (3, 7, 5))
     harness.picture(tmp_path / "1.png", 300, 300)
-    found = datasets.locate({**own_data(tmp_path), "output_dir": str(tmp_path / "outputs")})
+    found = datasets.locate(harness.typed({**own_data(tmp_path), "output_dir": str(tmp_path / "outputs")}))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert [(part.images, part.classes, part.sha256) for part in found.values()] == [
         (tmp_path, ("dog", "cat", "cow"), digest)
@@ -106,10 +106,10 @@ def test_record_has_the_file_that_was_given(tmp_path: Path, kind: str) -> None:
     harness.picture(tmp_path / "1.png", 300, 300)
     config = own_data(tmp_path) if kind == "coco" else harness.composed(*harness.TINY)
     config = {**config, "output_dir": str(tmp_path / "outputs")}
-    for split, facts in datasets.facts(config).items():
+    for split, facts in datasets.facts(harness.typed(config)).items():
         given = Path(facts["annotations"])
         assert facts["sha256"] == hashlib.sha256(given.read_bytes()).hexdigest()
-        assert given != datasets.locate(config)[split].annotations
+        assert given != datasets.locate(harness.typed(config))[split].annotations
         content = json.loads(given.read_text())
         counts = [len(content[part]) for part in ("images", "annotations", "categories")]
         assert [facts[key] for key in ("images", "objects", "classes")] == counts
@@ -117,12 +117,12 @@ def test_record_has_the_file_that_was_given(tmp_path: Path, kind: str) -> None:
 
 def test_missing_data_is_named_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"dataset=mine .*all.json.* not found .*profile=demo"):
-        datasets.locate(own_data(tmp_path))
+        datasets.locate(harness.typed(own_data(tmp_path)))
 
 
 def test_shapes_have_the_classes_and_counts_that_were_asked_for(tmp_path: Path) -> None:
     config = {**harness.composed(*harness.TINY), "output_dir": str(tmp_path)}
-    found = datasets.locate(config)
+    found = datasets.locate(harness.typed(config))
     output_folder.accept(tmp_path)  # also if nothing more is written
     counts = {split: len(json.loads(part.annotations.read_text())["images"]) for split, part in found.items()}
     assert counts == {"train": 16, "val": 8}

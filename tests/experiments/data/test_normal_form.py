@@ -239,7 +239,7 @@ def test_lists_in_lists_in_lists(tmp_path: Path, text: str) -> None:
 
 def test_drawn_data_have_the_same_form(tmp_path: Path) -> None:
     config = {**harness.composed(*harness.TINY), "output_dir": str(tmp_path)}
-    for part in datasets.locate(config).values():
+    for part in datasets.locate(harness.typed(config)).values():
         assert {key: {*one[0]} for key, one in json.loads(part.annotations.read_text()).items()} == {
             key: {*fields} - {"segmentation"} for key, fields in FIELDS.items()
         }

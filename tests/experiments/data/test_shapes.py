@@ -1,6 +1,5 @@
 """The embedded data: what its annotations claim is in its pixels, and no crash or race leaves half of it."""
 
-import dataclasses
 import math
 import multiprocessing
 import os
@@ -14,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import combinations
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,6 +27,8 @@ from experiments.data import shapes, shapes_cache
 from experiments.data.shapes_cache import ShapesSpec, ensure_shapes
 from experiments.data.shapes_sheet import sheet
 from experiments.errors import UserError
+from experiments.planning import refusals
+from tests.support import harness
 
 ROOT = Path(__file__).parents[3]
 SMALL = ShapesSpec(seed=3, train_images=12, val_images=6, image_size=96)
@@ -269,19 +271,20 @@ def test_a_killed_process_leaves_nothing_that_is_taken_for_whole(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("key", "value", "wanted"),
     [
-        ({"seed": -1}, f"dataset.seed=-1 is unusable; choose a whole number from 0 to {2**63 - 1}"),
-        ({"train_images": 0}, "dataset.train_images=0 is unusable; choose a whole number from 1 to 1000000"),
-        ({"val_images": "10"}, "dataset.val_images='10' is unusable; choose a whole number from 1 to 1000000"),
-        ({"image_size": 95}, "dataset.image_size=95 is unusable; choose a whole number from 96 to 1024"),
-        ({"image_size": 160.0}, "dataset.image_size=160.0 is unusable; choose a whole number from 96 to 1024"),
+        ("seed", -1, f"0 or more and at most {2**63 - 1}"),
+        ("train_images", 0, "1 or more and at most 1000000"),
+        ("val_images", "10", "1 or more and at most 1000000"),
+        ("image_size", 95, "96 or more and at most 1024"),
+        ("image_size", 160.0, "96 or more and at most 1024"),
     ],
 )
-def test_an_impossible_spec_is_refused_with_what_is_possible(change: dict, sentence: str) -> None:
+def test_an_impossible_drawing_is_refused_with_what_is_possible(key: str, value: Any, wanted: str) -> None:
+    config = harness.composed()
     with pytest.raises(UserError) as error:
-        dataclasses.replace(SMALL, **change)
-    assert str(error.value) == sentence
+        refusals.validated({**config, "dataset": {**config["dataset"], key: value}})
+    assert str(error.value) == f"dataset.{key}={value} is refused; give a whole number, {wanted}"
 
 
 def test_a_place_that_cannot_be_written_is_named_with_the_remedy(tmp_path: Path) -> None:

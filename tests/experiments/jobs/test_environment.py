@@ -105,10 +105,10 @@ def test_several_nodes_need_a_process_on_each(
     config = harness.composed("resources.nodes=2")
     if answer is None:
         with pytest.raises(UserError, match=r"^resources\.nodes=2 but .* hydra/launcher=submitit_slurm$"):
-            nodes.is_helper(config)
+            nodes.is_helper(harness.typed(config))
     else:
-        assert nodes.is_helper(config) is answer
-    assert nodes.is_helper(harness.composed()) is False
+        assert nodes.is_helper(harness.typed(config)) is answer
+    assert nodes.is_helper(harness.settings()) is False
 
 
 def test_temporary_folders_of_a_trial_are_removed_and_no_others(temporary: Path, tmp_path: Path) -> None:

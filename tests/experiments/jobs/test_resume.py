@@ -148,7 +148,7 @@ def test_kill_after_an_evaluation_leaves_what_the_last_record_is_about(bench: Be
     assert bench.start(paths, ("within the checkpoint", EPOCHS)).wait().code == -signal.SIGKILL
     complete = journal.complete_epochs(paths.journal)
     assert list(complete) == list(range(1, EPOCHS))
-    annotations = datasets.locate(yaml.safe_load(paths.config.read_text()))["val"].annotations
+    annotations = datasets.locate(harness.typed(yaml.safe_load(paths.config.read_text())))["val"].annotations
     decisions.keep(paths, str(annotations), complete[EPOCHS - 1]["metrics"])  # raises where AP is another
 
 

@@ -18,19 +18,19 @@ def test_auto_is_one_rank_without_gpu_and_one_per_gpu_with(monkeypatch: pytest.M
     config = harness.composed("schedule.batch_size=12")
     for gpus, ranks in ((0, 1), (1, 1), (4, 4), (6, 6)):
         monkeypatch.setattr("torch.cuda.device_count", lambda gpus=gpus: gpus)
-        assert resources.ranks_per_node(config) == ranks
+        assert resources.ranks_per_node(harness.typed(config)) == ranks
 
 
 def test_gpus_that_cannot_share_the_batch_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     with pytest.raises(UserError, match=r"8 ranks cannot share schedule\.batch_size=12 .* 1, 2, 3, 4, 6, 12 of them"):
-        resources.ranks_per_node(harness.composed("schedule.batch_size=12"))
+        resources.ranks_per_node(harness.settings("schedule.batch_size=12"))
 
 
 def test_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     with pytest.raises(UserError, match=r"resources\.gpus=4 but 2 GPUs are visible here; choose 0 to 2, or auto"):
-        resources.ranks_per_node(harness.composed("schedule.batch_size=12", "resources.gpus=4"))
+        resources.ranks_per_node(harness.settings("schedule.batch_size=12", "resources.gpus=4"))
 
 
 def test_two_ranks_train_one_trial_on_the_cpu(preloaded: Preloaded, output_folder: Callable[[], Path]) -> None:

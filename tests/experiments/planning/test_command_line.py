@@ -4,10 +4,11 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from experiments.planning import checks
+from experiments.planning import checks, refusals
 from experiments.planning.command_line import GROUPS
 from tests.support import harness
 from tests.support.running import Preloaded
@@ -97,21 +98,24 @@ def test_help_of_the_pages_is_help(preloaded: Preloaded, tmp_path: Path) -> None
 
 def test_every_number_of_the_options_has_limits() -> None:
     """Else one could be endless, or more than any machine can do, and no one would say so."""
-    known = {*checks.WHOLE_NUMBERS, *checks.NUMBERS}
-    elsewhere = (
-        "dataset.",
-        "architecture.extractors.",
-        "profile.image_scale",
-        "schedule.milestones",
-        "profile.by_arch",
-    )
     assert set(harness.options()) == set(GROUPS)
     for group, options in harness.options().items():
         for option in options:
             paths = list(numbers(harness.composed(f"{group}={option}")))
             assert {"seed", "schedule.epochs"} <= set(paths)
-            unknown = {path for path in paths if not path.startswith((*checks.OPEN, *elsewhere))} - known
-            assert unknown == set()
+            schemas = {path: refusals.schema_of(path, harness.composed(f"{group}={option}")) for path in paths}
+            endless = {
+                path for path, schema in schemas.items() if not path.startswith(checks.OPEN) and not limits(schema)
+            }
+            assert endless == set()
+
+
+def limits(schema: dict[str, Any]) -> bool:
+    """Whether each number that a schema takes has a least and a largest value."""
+    parts = [schema.get("items", one) for one in schema.get("anyOf", [schema])]
+    found = [one for one in parts if one.get("type") in ("integer", "number")]
+    least, most = ({"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"})
+    return bool(found) and all(least & one.keys() and most & one.keys() for one in found)
 
 
 def numbers(node: object, path: str = "") -> list[str]:

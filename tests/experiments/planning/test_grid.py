@@ -12,6 +12,7 @@ from mmdet.registry import MODELS
 import groie  # noqa: F401  (registers the modules)
 from experiments.planning.compose import resolve
 from experiments.training import detector
+from tests.support import harness
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -44,8 +45,9 @@ def test_whole_grid_builds_or_is_refused(parts: dict) -> None:
             "pre": parts[recipe, "pre", pre]["pre"],
             "post": parts[recipe, "post", post]["post"],
         }
-        for settings in config["architecture"]["extractors"].values():
-            wanted = detector.extractor(config, settings)
+        settings = harness.typed(config)
+        for pooling in settings.architecture.extractors.values():
+            wanted = detector.extractor(settings, pooling)
             key = json.dumps(wanted, sort_keys=True)
             if key not in built:
                 built[key] = refusal(wanted)

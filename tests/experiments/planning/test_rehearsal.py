@@ -28,7 +28,7 @@ def test_each_part_is_built_once_however_many_trials_share_it(monkeypatch: pytes
         for seed in (0, 1)
         for more in ((), ("schedule.epochs=2",), ("dataset.seed=1",))
     ]
-    rehearsal.detectors(configs)
+    rehearsal.detectors(list(map(harness.typed, configs)))
     assert sorted(built) == [
         *["aggregation=random pre=conv3 post=none"] * 2,
         *["aggregation=random pre=none post=none"] * 2,
@@ -40,7 +40,7 @@ def test_each_part_is_built_once_however_many_trials_share_it(monkeypatch: pytes
 @pytest.mark.parametrize("architecture", harness.options()["architecture"])
 @pytest.mark.parametrize("profile", ["demo", "coco"])
 def test_every_architecture_passes(profile: str, architecture: str) -> None:
-    rehearsal.detectors([harness.composed(f"profile={profile}", f"architecture={architecture}")])
+    rehearsal.detectors([harness.settings(f"profile={profile}", f"architecture={architecture}")])
 
 
 MASK_SCORING = ("architecture=mask_rcnn", "architecture.base=ms_rcnn/ms-rcnn_r50_fpn_1x_coco.py")
@@ -56,18 +56,18 @@ class TestUnknownHeads:
     """Architectures of MMDetection's that conf/ does not have."""
 
     def test_head_that_reads_the_fpn_is_made_as_wide_and_told_the_classes(self) -> None:
-        head = rehearsal.unplaced(harness.composed(*MASK_SCORING), classes=6).model.roi_head.mask_iou_head
+        head = rehearsal.unplaced(harness.settings(*MASK_SCORING), classes=6).model.roi_head.mask_iou_head
         assert (head.in_channels, head.num_classes) == (32, 6)
-        rehearsal.detectors([harness.composed(*MASK_SCORING)])
+        rehearsal.detectors([harness.settings(*MASK_SCORING)])
 
     def test_head_that_counts_what_is_not_the_datas_keeps_its_number(self) -> None:
-        model = rehearsal.unplaced(harness.composed("profile=coco", *SEMANTIC), classes=6).model
+        model = rehearsal.unplaced(harness.settings("profile=coco", *SEMANTIC), classes=6).model
         assert model.roi_head.semantic_head.num_classes == 183
         assert [head.num_classes for head in model.roi_head.bbox_head] == [6, 6, 6]
 
     @pytest.mark.parametrize("shipped", [DEFORMABLE, SHIFTED, POINTS, LIBRA, SEMANTIC, PANOPTIC])
     def test_what_fits_passes_whatever_can_be_run_without_memory(self, shipped: tuple[str, ...]) -> None:
-        rehearsal.detectors([harness.composed("profile=coco", *shipped)])
+        rehearsal.detectors([harness.settings("profile=coco", *shipped)])
 
     @pytest.mark.parametrize(
         ("unfit", "reason"), [(SEMANTIC, r"length 256.*\[100, 32, 7, 7\]"), (PANOPTIC, "Invalid channel dimensions")]
@@ -76,17 +76,17 @@ class TestUnknownHeads:
         """Beside a narrow FPN. As shipped, PanopticFPN fails too where nothing is computed, but at another place."""
         name = unfit[0]
         with pytest.raises(UserError, match=f"{name} recipe=paper profile=demo cannot be run: .*{reason}.*channels=32"):
-            rehearsal.detectors([harness.composed(*unfit)])
+            rehearsal.detectors([harness.settings(*unfit)])
 
     def test_widths_that_are_given_fit(self) -> None:
         places = ("roi_head.semantic_head.conv_out_channels", "roi_head.semantic_roi_extractor.out_channels")
         given = (f"+profile.by_architecture.htc.{place}=32" for place in places)
-        rehearsal.detectors([harness.composed(*SEMANTIC, *given)])
+        rehearsal.detectors([harness.settings(*SEMANTIC, *given)])
 
     def test_head_that_is_made_for_another_number_of_classes(self) -> None:
         config = harness.composed("+profile.model.roi_head.bbox_head.type=OfEightyClasses")
         with pytest.raises(UserError, match=r"OfEightyClasses \(roi_head\.bbox_head\) is made for 80 classes"):
-            rehearsal.detectors([config])
+            rehearsal.detectors([harness.typed(config)])
 
 
 @MODELS.register_module()
@@ -102,7 +102,7 @@ def test_operator_that_needs_memory_is_no_mistake(monkeypatch: pytest.MonkeyPatc
         raise NotImplementedError("deform_conv is not implemented for the device meta")
 
     monkeypatch.setattr(MODELS.get("ResNet"), "forward", forward)
-    rehearsal.detectors([harness.composed()])
+    rehearsal.detectors([harness.settings()])
 
 
 @pytest.mark.parametrize(("name", "reason"), [("LBFGS", "closure"), ("SparseAdam", "dense gradients")])
@@ -110,4 +110,4 @@ def test_optimizer_that_fails_at_its_first_step(name: str, reason: str) -> None:
     config = harness.composed()
     config = {**config, "schedule": {**config["schedule"], "optimizer": {"type": name, "lr": 0.1}}}
     with pytest.raises(UserError, match=reason):
-        rehearsal.optimizers([config])
+        rehearsal.optimizers([harness.typed(config)])

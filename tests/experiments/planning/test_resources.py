@@ -60,16 +60,16 @@ def test_ranks_of_a_node_and_the_device_they_are_told_as(
 ) -> None:
     see(monkeypatch, there)
     config = harness.composed("schedule.batch_size=12", *asked)
-    assert (resources.ranks_per_node(config), resources.device(config)) == (ranks, device)
+    assert (resources.ranks_per_node(harness.typed(config)), resources.device(harness.typed(config))) == (ranks, device)
 
 
 def test_gpus_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     see(monkeypatch, 2)
     with pytest.raises(UserError, match=r"resources\.gpus=4 but 2 GPUs are visible here; choose 0 to 2, or auto"):
-        resources.ranks_per_node(harness.composed("resources.gpus=4"))
+        resources.ranks_per_node(harness.settings("resources.gpus=4"))
     see(monkeypatch, 5)
     with pytest.raises(UserError, match=r"^5 ranks cannot share schedule\.batch_size=12 evenly"):
-        resources.ranks_per_node(harness.composed("schedule.batch_size=12"))
+        resources.ranks_per_node(harness.settings("schedule.batch_size=12"))
 
 
 def test_any_sharing_is_one_trial_at_one_learning_rate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_any_sharing_is_one_trial_at_one_learning_rate(monkeypatch: pytest.Monke
     for there, asked in ((6, ("resources.nodes=1",)), (6, ("resources.nodes=2",)), (8, ("resources.gpus=4",))):
         see(monkeypatch, there)
         config = harness.composed("profile=coco", *asked)
-        ranks = resources.ranks_per_node(config) * config["resources"]["nodes"]
-        cfg = build.detector_config(config, harness.splits(tmp_path), TrialPaths(tmp_path), ranks)
+        ranks = resources.ranks_per_node(harness.typed(config)) * config["resources"]["nodes"]
+        cfg = build.detector_config(harness.typed(config), harness.splits(tmp_path), TrialPaths(tmp_path), ranks)
         trials.add(Trial(config, ()).trial_id)
         built.append((ranks, cfg.train_dataloader.batch_size, cfg.optim_wrapper.optimizer.lr))
     assert len(trials) == 1
@@ -110,11 +110,11 @@ def test_refused_before_anything_is_written(preloaded: Preloaded, tmp_path: Path
 def test_disk_without_room(preloaded: Preloaded, tmp_path: Path) -> None:
     """The nearest folder that exists is asked; both figures are told."""
     config = harness.composed(f"output_dir={tmp_path / 'not' / 'yet'}", "resources.free_gib=1e9")
-    told = resources.lacking_space(config)
+    told = resources.lacking_space(harness.typed(config))
     assert told is not None
     assert told.startswith(f"{tmp_path} has ")
     assert told.endswith("GiB free and resources.free_gib=1000000000.0 are wanted; make room or set it lower")
-    assert resources.lacking_space(harness.composed(f"output_dir={tmp_path}", "resources.free_gib=0.001")) is None
+    assert resources.lacking_space(harness.settings(f"output_dir={tmp_path}", "resources.free_gib=0.001")) is None
     assert "free_gib=1000000000.0" in refused(preloaded, tmp_path / "new", *harness.TINY, "resources.free_gib=1e9")
 
 

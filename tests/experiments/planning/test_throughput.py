@@ -29,7 +29,7 @@ def test_seeds_share_a_count_and_what_was_measured_stays(tmp_path: Path, capsys:
     ]
     throughput.fill(Plan((measured, *replicas), ("x",), 2))
     assert measured.cost == Estimate(1.5, "1 measured")
-    per_image = cost.training_gmacs(unplaced(replicas[0].trial.config).model, 96, 96)
+    per_image = cost.training_gmacs(unplaced(replicas[0].trial.settings).model, 96, 96)
     assert per_image is not None
     for one in replicas:
         assert one.cost.gmacs == pytest.approx(per_image * IMAGES * EPOCHS)
@@ -41,15 +41,15 @@ def test_seeds_share_a_count_and_what_was_measured_stays(tmp_path: Path, capsys:
 def test_images_are_counted_but_for_cocos_own(tmp_path: Path) -> None:
     """Of a file: those with objects, and large enough, as MMDetection trains on them."""
     root = (f"dataset.root={tmp_path}", f"output_dir={tmp_path / 'outputs'}")
-    assert datasets.training_images(harness.composed("dataset=coco", *root)) == 117_266
-    assert datasets.training_images(harness.composed("dataset=coco", "dataset.name=mine", *root)) is None
+    assert datasets.training_images(harness.settings("dataset=coco", *root)) == 117_266
+    assert datasets.training_images(harness.settings("dataset=coco", "dataset.name=mine", *root)) is None
     images = [{"id": n, "file_name": f"{n}.jpg", "width": 90, "height": 90} for n in (1, 2, 3)]
     box = {"category_id": 1, "bbox": [10, 10, 40, 40], "area": 1600, "iscrowd": 0}
     objects = [{**box, "id": n, "image_id": n} for n in (1, 3)]
     file = tmp_path / "annotations" / "instances_train2017.json"
     harness.annotation_file(file, harness.categories("a"), images=images, annotations=objects)
-    assert datasets.training_images(harness.composed("dataset=coco", "dataset.name=mine", *root)) == 2
-    assert datasets.training_images(harness.composed("dataset=coco", *root)) == 2
+    assert datasets.training_images(harness.settings("dataset=coco", "dataset.name=mine", *root)) == 2
+    assert datasets.training_images(harness.settings("dataset=coco", *root)) == 2
 
 
 def test_data_that_nobody_can_count_have_no_estimate(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from tests.support import harness
 
 def built(tmp_path: Path, *overrides: str, processes: int = 1, classes: int = 6) -> Config:
     config = harness.composed(*overrides)
-    return build.detector_config(config, harness.splits(tmp_path, classes), TrialPaths(tmp_path), processes)
+    return build.detector_config(
+        harness.typed(config), harness.splits(tmp_path, classes), TrialPaths(tmp_path), processes
+    )
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def leaves(node: Any, path: str = "") -> dict[str, Any]:
 def differences(tmp_path: Path, *overrides: str) -> dict[str, tuple[Any, Any]]:
     """Returns what differs by path: (ours, MMDetection's), None for what is not there."""
     config = harness.composed("profile=coco", "aggregation=single", *overrides)
-    cfg = build.detector_config(config, harness.splits(tmp_path, 80), TrialPaths(tmp_path), processes=6)
+    cfg = build.detector_config(harness.typed(config), harness.splits(tmp_path, 80), TrialPaths(tmp_path), processes=6)
     ours, theirs = leaves(cfg.to_dict()), leaves(get_config(BASE).to_dict())
     paths = [path for path in ours | theirs if path not in ours or path not in theirs or ours[path] != theirs[path]]
     return {

@@ -32,7 +32,7 @@ def model(*overrides: str) -> ConfigDict:
     """Returns the MMDetection config of a variant for COCO's number of classes."""
     config = harness.composed(*overrides)
     wanted = get_config(f"mmdet::{config['architecture']['base']}").model
-    detector.customize(wanted, config, 80)
+    detector.customize(wanted, harness.typed(config), 80)
     return wanted
 
 

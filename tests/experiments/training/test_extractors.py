@@ -9,11 +9,12 @@ from torch import Tensor
 
 from experiments.errors import UserError
 from experiments.planning import rehearsal
+from experiments.settings import RoIPooling
 from experiments.training.extractor import extractor
 from groie import AllLevels, OneLevel
 from tests.support import harness
 
-BOXES = {"output_size": 7}
+BOXES = RoIPooling(output_size=7)
 RECIPES = harness.options()["recipe"]
 
 
@@ -88,7 +89,7 @@ def config(kind: type, *overrides: str, **arguments: Any) -> dict[str, Any]:
 
 
 def given(kind: type, *overrides: str, **arguments: Any) -> dict[str, Any]:
-    return extractor(config(kind, *overrides, **arguments), BOXES)
+    return extractor(harness.typed(config(kind, *overrides, **arguments)), BOXES)
 
 
 class TestGiven:
@@ -101,14 +102,14 @@ class TestGiven:
         assert {key: found[key] for key in ("level_activation", "pre_shared")} == {
             key: recipes[key] for key in ("level_activation", "pre_shared")
         }
-        rehearsal.detectors([config(kind, f"recipe={recipe}", "pre=conv3")])
+        rehearsal.detectors([harness.typed(config(kind, f"recipe={recipe}", "pre=conv3"))])
 
     def test_our_own_take_what_their_files_said_before(self) -> None:
         """Every aggregation and recipe: the arguments that the YAML files had as interpolations."""
         for recipe in RECIPES:
             for name in harness.options()["aggregation"]:
                 composed = harness.composed(f"recipe={recipe}", f"aggregation={name}", "seed=5")
-                found, said = extractor(composed, BOXES), composed["recipe"]
+                found, said = extractor(harness.typed(composed), BOXES), composed["recipe"]
                 ratio = said["single_sampling_ratio" if name == "single" else "sampling_ratio"]
                 assert found["roi_layer"]["sampling_ratio"] == ratio
                 expected = {"pre_shared": said["pre_shared"]}
@@ -133,13 +134,13 @@ class TestGiven:
 
     def test_what_is_typed_wins(self) -> None:
         typed = ("+aggregation.level_activation=none", "+aggregation.sampling_ratio=3", "+aggregation.pre_shared=false")
-        found = extractor(harness.composed(*typed), BOXES)
+        found = extractor(harness.settings(*typed), BOXES)
         assert (found["level_activation"], found["pre_shared"]) == ("none", False)
         assert found["roi_layer"]["sampling_ratio"] == 3
 
     def test_a_class_that_names_fewer_arguments_decides_the_rest(self) -> None:
         assert given(Deciding).keys() == {"type", "roi_layer", "out_channels", "featmap_strides", "pre", "post"}
-        rehearsal.detectors([config(Deciding, "pre=conv3", "post=attention")])
+        rehearsal.detectors([harness.typed(config(Deciding, "pre=conv3", "post=attention"))])
 
     def test_checkpointing_where_it_is_taken(self) -> None:
         assert given(Largest, "extractor.checkpoint=true")["checkpoint"] is True
@@ -181,19 +182,24 @@ REFUSED = {
 class TestUsersOwnClass:
     @pytest.mark.parametrize("kind", [Largest, Handing, Deciding, Coarsest, Seeded, OfValues])
     def test_that_extends_ours_passes(self, kind: type) -> None:
-        rehearsal.detectors([config(kind, "pre=conv3", "post=attention")])
+        rehearsal.detectors([harness.typed(config(kind, "pre=conv3", "post=attention"))])
 
     @pytest.mark.parametrize("rule", ["legacy", "aligned"])
     def test_that_is_foreign_passes_with_mmcvs_pooling(self, rule: str) -> None:
         wanted = config(Foreign, f"recipe.roi_align={rule}")
-        assert extractor(wanted, BOXES).keys() == {"type", "roi_layer", "out_channels", "featmap_strides"}
-        rehearsal.detectors([wanted])
+        assert extractor(harness.typed(wanted), BOXES).keys() == {
+            "type",
+            "roi_layer",
+            "out_channels",
+            "featmap_strides",
+        }
+        rehearsal.detectors([harness.typed(wanted)])
 
     @pytest.mark.parametrize("case", REFUSED)
     def test_that_does_not_fit_is_refused_in_a_sentence(self, case: str) -> None:
         wanted, reason = REFUSED[case]
         with pytest.raises(UserError, match=reason) as refusal:
-            rehearsal.detectors([wanted])
+            rehearsal.detectors([harness.typed(wanted)])
         assert "\n" not in str(refusal.value)
 
     def test_whose_module_cannot_be_imported(self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,4 +208,4 @@ class TestUsersOwnClass:
         wanted = config(Largest)
         wanted["aggregation"]["type"] = "module_with_a_slip.Mine"
         with pytest.raises(UserError, match=r"type=module_with_a_slip\.Mine cannot be imported: SyntaxError"):
-            rehearsal.detectors([wanted])
+            rehearsal.detectors([harness.typed(wanted)])

@@ -40,7 +40,7 @@ def one_bad_image(root: Path, write: Callable[[Path], Any]) -> list[str]:
 def dataset(split: str, folder: Path, *overrides: str) -> Any:
     """Builds what MMDetection loads from, by a trial's own config."""
     config = harness.composed(*overrides, f"output_dir={folder / 'outputs'}")
-    cfg = build.detector_config(config, datasets.locate(config), TrialPaths(folder), 1)
+    cfg = build.detector_config(harness.typed(config), datasets.locate(harness.typed(config)), TrialPaths(folder), 1)
     with DefaultScope.overwrite_default_scope("mmdet"):
         return DATASETS.build(cfg[f"{split}_dataloader"].dataset)
 
@@ -90,7 +90,7 @@ def test_planning_says_the_same(tmp_path: Path) -> None:
         found[PLACE]
     arguments = described(tmp_path, [("good.png", 96, 64), ("bad.png", 96, 64)], [("good.png", 96, 64)])
     with pytest.raises(UserError) as planned:
-        datasets.locate(harness.composed(*arguments, f"output_dir={tmp_path / 'others'}"))
+        datasets.locate(harness.settings(*arguments, f"output_dir={tmp_path / 'others'}"))
     assert str(planned.value) == str(here.value)
 
 
@@ -112,7 +112,7 @@ def test_images_that_turn_as_others_show_are_loaded(tmp_path: Path, split: str) 
 @pytest.mark.parametrize("architecture", harness.options()["architecture"])
 def test_each_architecture_loads_by_the_step_that_compares(tmp_path: Path, architecture: str) -> None:
     config = harness.composed(f"architecture={architecture}")
-    cfg = build.detector_config(config, harness.splits(tmp_path), TrialPaths(tmp_path), 1)
+    cfg = build.detector_config(harness.typed(config), harness.splits(tmp_path), TrialPaths(tmp_path), 1)
     for split in SPLITS:
         steps = [one["type"] for one in cfg[f"{split}_dataloader"].dataset.pipeline]
         assert steps[0] == step.LoadImageAsStated.__name__

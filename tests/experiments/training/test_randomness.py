@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def training_data(folder: Path, seed: int = 0) -> Any:
     """Returns the training data of a trial, each image flipped or not, and then changed in brightness by a draw."""
     config = harness.composed(*harness.TINY, f"seed={seed}", f"output_dir={folder}")
-    cfg = build.detector_config(config, datasets.locate(config), TrialPaths(folder), 1)
+    cfg = build.detector_config(harness.typed(config), datasets.locate(harness.typed(config)), TrialPaths(folder), 1)
     settings = cfg.train_dataloader.dataset.to_dict()
     settings["pipeline"].insert(-1, dict(type="PhotoMetricDistortion"))
     with DefaultScope.overwrite_default_scope("mmdet"):

@@ -25,7 +25,7 @@ def built(tmp_path: Path, *overrides: str) -> Config:
     """The MMEngine config of a trial at profile=coco with 80 classes."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = resolve(compose("config", ["profile=coco", *overrides]))
-    return build.detector_config(config, harness.splits(tmp_path, 80), TrialPaths(tmp_path), processes=6)
+    return build.detector_config(harness.typed(config), harness.splits(tmp_path, 80), TrialPaths(tmp_path), processes=6)
 
 
 def flat(node: Any, prefix: str = "") -> dict[str, Any]:

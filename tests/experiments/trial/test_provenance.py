@@ -33,7 +33,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrialPaths:
 
 def noted(trial: TrialPaths) -> dict[str, Any]:
     """Has an attempt note its provenance and returns that, which an import would take."""
-    provenance.note(trial, harness.composed(), 1)
+    provenance.note(trial, harness.settings(), 1)
     content = trial.provenance(1).read_bytes()
     forms.Provenance.model_validate_json(content, strict=True)
     return json.loads(content)
@@ -138,7 +138,7 @@ def test_words_that_are_no_text_are_noted(trial: TrialPaths, monkeypatch: pytest
 
 def test_provenance_that_cannot_be_written_is_said(trial: TrialPaths, capsys: pytest.CaptureFixture[str]) -> None:
     trial.provenance(1).parent.write_text("in the way")
-    provenance.note(trial, harness.composed(), 1)
+    provenance.note(trial, harness.settings(), 1)
     assert f"{trial.root.name}: its provenance is not recorded: " in capsys.readouterr().out
 
 
@@ -151,7 +151,7 @@ def test_tag_of_the_run(trial: TrialPaths, empty_store: Path, monkeypatch: pytes
     for number, source in enumerate((unknown, git.Source("c" * 40)), 1):
         attempts.claim(trial.root, "1 x cpu").update(status=names.KILLED, ended=1.0)
         monkeypatch.setattr(git, "source", lambda source=source: source)
-        provenance.note(trial, config, number)
+        provenance.note(trial, harness.typed(config), number)
         deliver(Store(Place.of(config)), trial)
         (run,) = harness.runs(outputs)
         assert run.data.tags[names.COMMIT] == (source.commit or "none")[:12]
