@@ -1,5 +1,6 @@
 """The embedded data: what its annotations claim is in its pixels, and no crash or race leaves half of it."""
 
+import dataclasses
 import math
 import multiprocessing
 import os
