@@ -14,7 +14,12 @@ from experiments import files, names
 from experiments.paths import TrialPaths
 from experiments.training import randomness
 from experiments.training.samples import Samples
-from experiments.trial import checkpoints, journal, stop_requests
+from experiments.trial import (
+    checkpoints,
+    journal,
+    safe_loading,  # noqa: F401 (for every load of MMEngine's)
+    stop_requests,
+)
 
 PROGRESS_SECONDS = 1.0  # at most one progress record in this time
 KEPT = 2  # checkpoints while training: the newest, and one to fall back to should it be torn
