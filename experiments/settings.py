@@ -113,6 +113,13 @@ class Coco(Group):
     val: Files
 
 
+class Optimizer(Group, extra="allow"):
+    """An optimizer's class and its arguments."""
+
+    type: str
+    lr: float = Field(gt=0, le=1e6)  # for `lr_batch_size` images a step
+
+
 class Schedule(Group):
     """How long is trained, with which steps."""
 
@@ -120,7 +127,7 @@ class Schedule(Group):
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=1, le=1_000_000)  # images a step, over all ranks
     lr_batch_size: int = Field(ge=1, le=1_000_000)  # that the learning rate is for; it is scaled linearly
-    optimizer: dict[str, Any]  # `type` and the arguments of that class
+    optimizer: Optimizer
     warmup_iters: int = Field(ge=0, le=100_000_000)
     milestones: list[Annotated[int, Field(ge=1, le=100_000)]]  # epochs after which the rate falls to a tenth
 
@@ -129,7 +136,11 @@ class Profile(Group):
     """How big the images and the detector are."""
 
     name: Name
-    image_scale: list[Side] = Field(min_length=2, max_length=2)  # width, height
+    image_scale: list[Side] = Field(
+        min_length=2,
+        max_length=2,
+        json_schema_extra={"words": "width and height, whole numbers of 32 or more and at most 20000"},
+    )
     finest_scale: float = Field(gt=0, le=1e5)  # pixels
     channels: int = Field(ge=1, le=65_536)  # of every FPN level
     proposals: float = Field(gt=0, le=1000)  # share of the recipe's and MMDetection's numbers
@@ -186,8 +197,8 @@ class Settings(Group):
     aggregation: Aggregation
     pre: Module
     post: Module
-    architecture: Architecture
     recipe: Recipe
+    architecture: Architecture
     dataset: Annotated[Shapes | Coco, Field(discriminator="kind")]
     schedule: Schedule
     profile: Profile

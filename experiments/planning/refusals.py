@@ -68,14 +68,20 @@ def _whole() -> Schema:
 def _below(schema: Schema, key: str, node: Any) -> Schema:
     """Returns the schema of a key of a mapping."""
     for one in _alternatives(schema):
-        if "discriminator" in one:  # another model for each kind
-            kind = node.get("kind") if isinstance(node, dict) else None
-            one = _resolved({"$ref": one["discriminator"]["mapping"].get(kind, "")})
+        one = _of_kind(one, node)
         if key in one.get("properties", ()):
             return _resolved(one["properties"][key])
         if isinstance(one.get("additionalProperties"), dict):
             return _resolved(one["additionalProperties"])
     return NOTHING
+
+
+def _of_kind(schema: Schema, node: Any) -> Schema:
+    """Returns the schema for a value's `kind`, where each kind has its own."""
+    if "discriminator" not in schema:
+        return schema
+    kind = node.get("kind") if isinstance(node, dict) else None
+    return _resolved({"$ref": schema["discriminator"]["mapping"].get(kind, "")})
 
 
 def _resolved(schema: Schema) -> Schema:
@@ -97,8 +103,9 @@ def _refusal(config: dict[str, Any], place: tuple[int | str, ...]) -> UserError:
             value = value.get(str(key), NOTHING)
     path = ".".join(keys)
     if value is NOTHING and keys[0] == "dataset":
-        kind = config["dataset"]["kind"]
-        lacks = [key for key in schema_of("dataset", config)["required"] if key not in config["dataset"]]
+        dataset = config["dataset"]
+        kind = dataset["kind"]
+        lacks = [key for key in _of_kind(schema_of("dataset", config), dataset)["required"] if key not in dataset]
         listed = ", ".join(f"dataset.{key}" for key in lacks)
         return UserError(f"dataset.kind={kind} needs {listed}; choose dataset={kind}")
     if value is NOTHING:
@@ -152,5 +159,4 @@ def _limits(schema: Schema, least: str) -> str:
 
 def _listed(schema: Schema) -> str:
     items = _choices(schema["items"])
-    text = f"a list of: {', '.join(items)}" if items else f"a list, each item {wanted(schema['items'])}"
-    return text if schema.get("minItems", 1) == 1 else text.replace("a list,", f"a list of {schema['minItems']},")
+    return f"a list such as [{','.join(items)}]" if items else f"a list, each item {wanted(schema['items'])}"

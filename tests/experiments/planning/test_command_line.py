@@ -88,7 +88,9 @@ def test_links_that_were_not_unpacked_are_told_with_the_remedy(tmp_path: Path) -
 def test_help_of_the_pages_is_help(preloaded: Preloaded, tmp_path: Path) -> None:
     """It makes no store."""
     lines, results = tmp_path / "lines.json", tmp_path / "results.json"
-    lines.write_text(json.dumps([str(harness.ROOT / "experiments" / "record" / "serving.py"), [[["--help"], {}]]]))
+    lines.write_text(
+        json.dumps([str(harness.ROOT / "experiments" / "mlflow_store" / "serving.py"), [[["--help"], {}]]])
+    )
     assert preloaded.several(lines, results, cwd=tmp_path).code == 0
     ((code, out, err),) = json.loads(results.read_text())
     assert (code, err) == (0, "")
