@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from experiments.planning import plan, sweep
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "results/README.md")
+PAGES = [*(ROOT / page for page in TOP), *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
 ELSEWHERE = (
     *("squeeze", "<name>", "sum,max"),  # docs/add_a_module.md's own, which its own test follows
@@ -65,7 +66,7 @@ def test_commands_asked_for_are_shown() -> None:
     assert "--cfg job" in commands()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if not target.startswith("http"):
