@@ -51,6 +51,13 @@ def test_analysis_commands_are_understood() -> None:
     assert {"table", "figure"} <= {parser().parse_args(shlex.split(line)).command for line in found}
 
 
+def test_commands_of_experiments_are_understood() -> None:
+    from experiments.__main__ import COMMANDS, parser
+
+    found = [line for page in PAGES for line in re.findall(r"python -m experiments ([^`#\n]+)", page.read_text())]
+    assert {parser().parse_args(shlex.split(line)).command for line in found} == set(COMMANDS)
+
+
 def test_whole_configuration_is_printed_and_nothing_run(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "run.py", "--cfg", "job"], cwd=tmp_path, capture_output=True, text=True, check=True
