@@ -64,6 +64,13 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     assert missing(page.read_text()) == ABSENT.get(page.name, set())
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_inline_code_stays_on_its_line(page: Path) -> None:
+    """So that a command can be found, copied and tested."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert [line for line in prose.splitlines() if line.count("`") % 2] == []
+
+
 def test_pages_that_lead_to_files_name_some() -> None:
     for page in (CONTRIBUTING, JOURNEYS, (ROOT / "docs" / "design.md").read_text()):
         assert len(named(page)) > QUESTIONS
