@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from experiments.planning import plan, sweep
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "results/README.md")
+PAGES = [*(ROOT / page for page in TOP), *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
 ELSEWHERE = (
     *("squeeze", "<name>", "sum,max"),  # docs/add_a_module.md's own, which its own test follows
@@ -50,6 +51,13 @@ def test_analysis_commands_are_understood() -> None:
     assert {"table", "figure"} <= {parser().parse_args(shlex.split(line)).command for line in found}
 
 
+def test_commands_of_experiments_are_understood() -> None:
+    from experiments.__main__ import COMMANDS, parser
+
+    found = [line for page in PAGES for line in re.findall(r"python -m experiments ([^`#\n]+)", page.read_text())]
+    assert {parser().parse_args(shlex.split(line)).command for line in found} == set(COMMANDS)
+
+
 def test_whole_configuration_is_printed_and_nothing_run(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "run.py", "--cfg", "job"], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -65,7 +73,7 @@ def test_commands_asked_for_are_shown() -> None:
     assert "--cfg job" in commands()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if not target.startswith("http"):
