@@ -15,7 +15,7 @@ from tests.support import harness
 RANK = """
 import sys, time
 from pathlib import Path
-from experiments.jobs import attempts
+from experiments.trial import attempts
 attempts.BEAT_SECONDS, attempts.LAPSE_SECONDS = 0.1, 1.5
 attempts.end_with(Path(sys.argv[1]), 1)
 (Path(sys.argv[1]) / "began").touch()
