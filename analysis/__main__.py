@@ -302,7 +302,8 @@ def _study(arguments: argparse.Namespace, sweep: str) -> "Study":
         recorded = borrowed.of_other_sweeps(found.runs, sweep)
         return replace(found, runs=recorded, sweep=frames.find_sweep(recorded, sweep, str(arguments.source)))
     with store.reading(arguments.tracking_uri) as client:
-        return study.read(client, arguments.experiment, arguments.tracking_uri, sweep, terminal.progress)
+        of = (client, arguments.experiment, arguments.tracking_uri, sweep)
+        return study.read(*of, terminal.progress, terminal.note)
 
 
 if __name__ == "__main__":

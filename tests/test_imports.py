@@ -114,7 +114,6 @@ def test_each_room_keeps_to_its_task() -> None:
     assert {file for file in prints if file.startswith("analysis/")} <= {
         "analysis/terminal.py",
         "analysis/__main__.py",
-        "analysis/read/study.py",
     }
     top = re.compile("^(import|from) (torch|mmengine|mmdet|mmcv|mlflow|groie)\\b", re.M)
     early = {file for file, source in sources.items() if file.startswith("experiments/trial/") and top.search(source)}

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.figures import styles
 from analysis.figures.styles import Look
-from analysis.read import captions, rows, source_versions
+from analysis.read import captions, declarations, rows, source_versions
 from analysis.read.metrics import METRICS, Metric, coco_block
 from analysis.read.study import Part
 from experiments import names
@@ -178,14 +178,11 @@ def _figures(declaration: Declaration | None) -> list[tuple[str, str]]:
 def _published(name: str, declaration: Declaration | None) -> dict[str, float]:
     """Returns the published number of a COCO metric, by row."""
     iou_type, _, short = name.partition("/")
-    if declaration is None or short not in names.COCO_METRICS:
+    if short not in names.COCO_METRICS:
         return {}
     place = names.COCO_METRICS.index(short)
-    return {
-        row.name_in(declaration.name): row.published[iou_type][place]
-        for row in declaration.rows
-        if iou_type in row.published
-    }
+    declared = declarations.rows_of(declaration)
+    return {row: one.published[iou_type][place] for row, one in declared.items() if iou_type in one.published}
 
 
 def _curve(

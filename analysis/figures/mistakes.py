@@ -7,7 +7,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.figures import curves
 from analysis.figures.curves import Heading
-from analysis.read.metrics import KINDS
+from analysis.read.metrics import KINDS, POINTS
 from analysis.read.runs import Run
 from experiments import names
 from experiments.declared import Declaration
@@ -99,5 +99,5 @@ def mistakes(
 
 
 def _bar(values: pd.Series) -> Bar:
-    seeds = tuple(100 * float(value) for value in values)
+    seeds = tuple(POINTS * float(value) for value in values)
     return Bar(sum(seeds) / len(seeds), seeds)

@@ -9,6 +9,7 @@ from analysis.errors import AnalysisError
 from analysis.figures import curves, styles
 from analysis.figures.curves import BAND_FROM, Heading
 from analysis.figures.styles import Look
+from analysis.read import frames
 from analysis.read.metrics import COSTS, METRICS, Metric
 from analysis.read.study import Part, Study
 from analysis.statistics import means
@@ -218,8 +219,7 @@ def _interval(values: Sequence[float]) -> Interval:
 
 def _last(study: Study, part: Part, name: str) -> dict[str, dict[str, float]]:
     """Returns the last value of each finished trial that has one, by variant and trial."""
-    known = study.metrics.loc[lambda all_: all_[name].notna()].sort_values("epoch")
-    of_trial = dict(zip(known[names.TRIAL_ID], known[name], strict=True))  # the last stays
+    of_trial = frames.last_values(study.metrics)[name].dropna().to_dict()
     found: dict[str, dict[str, float]] = {}
     for line in part.lines.loc[part.lines["status"] == names.FINISHED].itertuples():
         if line.trial_id in of_trial:

@@ -48,7 +48,6 @@ class Strips:
 
 def strips(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Strips:
     """Returns each row that was looked at; AnalysisError where the seeds of none were added after looking."""
-    scale = found.metric.scale
     called = styles.labels(part.lines, part.declaration)
     matters = part.declaration.matters if part.declaration else None
     rows = tuple(
@@ -56,10 +55,7 @@ def strips(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Strips:
             called[line.variant_id],
             called[line.baseline_id],
             look_of[line.variant_id],
-            tuple(
-                Interval(scale * one.estimate, scale * one.low, scale * one.high, one.n)
-                for one in line.repeated.intervals
-            ),
+            tuple(one.times(found.metric.scale) for one in line.repeated.intervals),
             _outcome(line, matters),
         )
         for line in found.lines

@@ -1,11 +1,12 @@
 """How each variant looks and what it is called in every figure of a study: decided once, over all its tables."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.read import baselines, declarations
 from analysis.read.study import Part
 from experiments import names
 from experiments.declared import Declaration
@@ -84,10 +85,7 @@ def _recorded(parts: Sequence[Part]) -> dict[Hashable, str]:
 
 
 def _declared(part: Part) -> dict[str, Hashable]:
-    declaration = part.declaration
-    if declaration is None:
-        return {}
-    return {row.name_in(declaration.name): frozenset(row.overrides) for row in declaration.rows}
+    return {name: frozenset(row.overrides) for name, row in declarations.rows_of(part.declaration).items()}
 
 
 def _rows(part: Part, recorded: dict[Hashable, str]) -> list[_Row]:
@@ -98,7 +96,7 @@ def _rows(part: Part, recorded: dict[Hashable, str]) -> list[_Row]:
         absent = overrides.get(line["row"], line["row"])
         key = line[names.VARIANT_ID] or recorded.get(absent) or (absent,)
         keys.setdefault(key, line["row"])
-    baseline_of = dict(_baselines(part, keys.values()))
+    baseline_of = baselines.of_rows(part)
     uses = Counter(baseline_of.values())
     first = {name: key for key, name in reversed(list(keys.items()))}
     rows = []
@@ -107,18 +105,6 @@ def _rows(part: Part, recorded: dict[Hashable, str]) -> list[_Row]:
         paired = other in first and len(uses) > 1 and uses[other] == 1
         rows.append(_Row(key, name in uses, first[other] if other and paired else None))
     return rows
-
-
-def _baselines(part: Part, rows: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yields each row with what it is compared with."""
-    if part.declaration is None:
-        first, *others = rows
-        yield from ((other, first) for other in others)
-        return
-    name_of = {(row.sweep, row.name): row.name_in(part.declaration.name) for row in part.declaration.rows}
-    for row in part.declaration.rows:
-        if row.baseline is not None:
-            yield row.name_in(part.declaration.name), name_of[row.sweep, row.baseline]
 
 
 def _next(row: _Row, beside: Sequence[Look], found: dict[Hashable, Look]) -> Look:

@@ -24,7 +24,7 @@ def of_other_sweeps(runs: list[Run], sweep: str) -> list[Run]:
     found = []
     for run in runs:
         served = _served(run, sweep.partition(" ")[2])
-        rows = [row.name_in(declaration.name) for row in declaration.rows if frozenset(row.overrides) in served]
+        rows = [name for name, row in declarations.rows_of(declaration).items() if frozenset(row.overrides) in served]
         tags = {names.SWEEP + key: sweep, names.ROWS + key: json.dumps(rows)} if rows else {}
         found.append(replace(run, tags={**run.tags, **tags}))
     return found
@@ -41,8 +41,5 @@ def _served(run: Run, typed: str) -> set[Overrides]:
 
 
 def _overrides(sweep: str, rows: Iterable[str]) -> Iterable[Overrides]:
-    declaration = declarations.of_sweep(sweep)
-    declared = (
-        {row.name_in(declaration.name): frozenset(row.overrides) for row in declaration.rows} if declaration else {}
-    )
-    return (declared[row] for row in rows if row in declared)
+    declared = declarations.rows_of(declarations.of_sweep(sweep))
+    return (frozenset(declared[row].overrides) for row in rows if row in declared)

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 
 from analysis.errors import AnalysisError
 from experiments import declared
-from experiments.declared import key_of
+from experiments.declared import Declaration, Row, key_of
 
 ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
 
-def of_sweep(sweep: str) -> declared.Declaration | None:
+def of_sweep(sweep: str) -> Declaration | None:
     """Returns the declaration of a recorded sweep; None for a typed one and where the file is gone.
 
     What was typed beside a declared sweep stands behind its name: "table1 recipe=paper,upstream". Raises AnalysisError
@@ -21,6 +21,11 @@ def of_sweep(sweep: str) -> declared.Declaration | None:
         return declared.read(name) if name in declared.known() else None
     except declared.DeclarationError as error:
         raise AnalysisError(str(error)) from error
+
+
+def rows_of(declaration: Declaration | None) -> dict[str, Row]:
+    """Returns the declared rows by the names that tables show, in the file's order; none of a typed sweep."""
+    return {row.name_in(declaration.name): row for row in declaration.rows} if declaration else {}
 
 
 def numbered(number: str) -> str:

@@ -151,6 +151,14 @@ def metrics_frame(trials: pd.DataFrame, histories: Histories, wanted: tuple[str,
     return wide.reindex(columns=list(wanted)).reset_index().rename_axis(columns=None)
 
 
+def last_values(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Returns the results of trials: what `metrics_frame` has at each trial's last epoch, one row per trial id.
+
+    A metric that is NaN at that epoch stays NaN: an earlier epoch does not stand in for it.
+    """
+    return metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last").set_index(names.TRIAL_ID)
+
+
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from experiments import names
 
+POINTS = 100.0  # AP is stored as a fraction and shown times this
 KINDS = {"bbox": "box", "segm": "mask"}  # the IoU types as the paper says them
 
 
@@ -28,7 +29,7 @@ METRICS = {
     metric.name: metric
     for metric in (
         *(
-            Metric(names.coco_metric(iou_type, short), f"{KINDS[iou_type]} {short}", "x100", 100.0, "higher")
+            Metric(names.coco_metric(iou_type, short), f"{KINDS[iou_type]} {short}", "x100", POINTS, "higher")
             for iou_type in names.IOU_TYPES
             for short in names.COCO_METRICS
         ),

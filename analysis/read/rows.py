@@ -29,7 +29,7 @@ def rows_frame(sweep: str, trials: pd.DataFrame, declaration: Declaration | None
             other.groupby(served[names.VARIANT_ID]).transform("any").map({True: f" {source_versions.SIGN}", False: ""})
         )
         served["label"] = _labels(served) + sign
-    asked = [row.name_in(declaration.name) for row in declaration.rows] if declaration else []
+    asked = [*declarations.rows_of(declaration)]
     seeds = _seeds(trials)
     # Where more was typed beside the name, each row has a variant for each combination of what was typed.
     typed_more = declaration is not None and sweep != declaration.name

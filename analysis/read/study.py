@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -151,13 +150,17 @@ class Study:
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]  # of a text and a number of steps
 
 
-def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress: Progress) -> Study:
+Note = Callable[[str], None]  # is told what was left out
+
+
+def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress: Progress, note: Note) -> Study:
     """Returns the study of the sweep that is asked for; AnalysisError where MLflow has none or lacks what it should.
 
     Args:
         uri: of the store, for messages.
         asked: a sweep's name, or "last".
         progress: told of each long step.
+        note: told of matches that cannot be read; their trial then counts as one without matches.
     """
     recorded = borrowed.of_other_sweeps(of_experiment(client, experiment, uri), asked)
     sweep = frames.find_sweep(recorded, asked, uri)
@@ -169,7 +172,7 @@ def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress
     trials = frames.trials_frame(frames.runs_frame(recorded, sweep))
     finished = set(trials.loc[trials["status"] == names.FINISHED, "run_id"])
     done = [run for run in runs if run.run_id in finished]
-    return Study(sweep, runs, found, _matches(done, uri, progress), environments.read(done, uri))
+    return Study(sweep, runs, found, _matches(done, uri, progress, note), environments.read(done, uri))
 
 
 def wanted_histories(recorded: list[Run], sweep: str, metrics: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -182,7 +185,7 @@ def _with_whole(sweep: str) -> list[str]:
     return [*dict.fromkeys((sweep, declarations.whole(sweep)))]
 
 
-def _matches(runs: Sequence[Run], uri: str, progress: Progress) -> dict[str, dict[str, Matches]]:
+def _matches(runs: Sequence[Run], uri: str, progress: Progress, note: Note) -> dict[str, dict[str, Matches]]:
     from mlflow import artifacts
 
     decided: dict[str, dict[str, Matches]] = {}
@@ -193,8 +196,8 @@ def _matches(runs: Sequence[Run], uri: str, progress: Progress) -> dict[str, dic
                 file = artifacts.download_artifacts(f"{run.artifacts}/{MATCHES}", dst_path=folder, tracking_uri=uri)
                 try:
                     decided[run.tags[names.TRIAL_ID]] = _load(Path(file))
-                except AnalysisError as error:  # a trial without matches, as tables then say
-                    print(f"note: {run.tags[names.TRIAL_ID]} is taken as without matches: {error}", file=sys.stderr)
+                except AnalysisError as error:
+                    note(f"{run.tags[names.TRIAL_ID]} counts as a trial without matches: {error}")
             on_read()
     return decided
 

@@ -4,6 +4,7 @@ import shlex
 
 import pandas as pd
 
+from analysis.read import declarations
 from analysis.read.study import Study
 from experiments import names
 from experiments.declared import key_of
@@ -20,9 +21,7 @@ def plan(study: Study) -> pd.DataFrame:
     runs = {run.run_id: run for run in study.runs}
     lines = []
     for part in study.parts:
-        declared = (
-            {row.name_in(part.declaration.name): row for row in part.declaration.rows} if part.declaration else {}
-        )
+        declared = declarations.rows_of(part.declaration)
         beside = [*part.sweep.split()[1:], *filter(None, [study.data_root])]
         of_variant = {
             line.variant_id: [word for word in runs[line.run_id].overrides if key_of(word) != names.SEED]

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.read import source_versions
-from analysis.read.metrics import METRICS, Metric, coco_block
+from analysis.read import declarations, frames, source_versions
+from analysis.read.metrics import METRICS, POINTS, Metric, coco_block
 from analysis.read.study import Part, Progress, Study
 from analysis.statistics import images, means, noise_groups
 from analysis.statistics.evidence import DRAWS
@@ -167,21 +167,19 @@ def with_published(part: Part, wanted: str, study: Study) -> list[Comparison]:
     Intervals are `means.one_more`'s; p is corrected for all metrics together (Holm). Raises AnalysisError where the
     data are not those of the published numbers, or none is published.
     """
-    declaration = part.declaration
-    declared = {row.name_in(declaration.name): row for row in declaration.rows} if declaration else {}
-    row = declared.get(wanted)
+    row = declarations.rows_of(part.declaration).get(wanted)
     if row is None or not row.published:
         raise AnalysisError(f"no numbers are published for {wanted!r} of sweep {part.sweep}")
     lines = part.lines.loc[(part.lines["row"] == wanted) & (part.lines["status"] == names.FINISHED)]
     settings = set(lines["profile"]) | set(lines["dataset"])
     if settings - {"coco"}:
         raise AnalysisError(f"{wanted!r} ran on {', '.join(sorted(settings))}; the published numbers are COCO's")
-    last = study.metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last").set_index(names.TRIAL_ID)
+    last = frames.last_values(study.metrics)
     found = []
     for kind, numbers in row.published.items():
         for name, number in zip(coco_block(kind), numbers, strict=True):
             ours = [float(last.at[trial, name]) for trial in lines[names.TRIAL_ID]]
-            apart, p = means.one_more(ours, number / 100, rounded=0.1 / 100)
-            found.append(Comparison(wanted, METRICS[name], number / 100, means.mean(ours), apart, p))
+            apart, p = means.one_more(ours, number / POINTS, rounded=0.1 / POINTS)
+            found.append(Comparison(wanted, METRICS[name], number / POINTS, means.mean(ours), apart, p))
     together = means.holm({one.metric.name: one.p for one in found})
     return [replace(one, p=together[one.metric.name]) for one in found]

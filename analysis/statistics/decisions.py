@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from analysis.read.metrics import POINTS
 from analysis.read.study import Progress, Study
 from analysis.statistics.evidence import evidence
 from analysis.statistics.means import Interval
@@ -88,4 +89,4 @@ def limited_by_images(line: RowEvidence, matters: float | None) -> bool:
     distance = abs(line.difference.estimate)
     if of_images <= distance + of_seeds:
         return False
-    return matters is None or of_images + max(0.0, distance - of_seeds) >= matters / 100
+    return matters is None or of_images + max(0.0, distance - of_seeds) >= matters / POINTS

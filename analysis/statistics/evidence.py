@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.read import baselines
-from analysis.read.metrics import METRICS, Metric, coco_block
+from analysis.read.metrics import METRICS, POINTS, Metric, coco_block
 from analysis.read.study import Part, Progress, Study
 from analysis.statistics import caveats, images, means, noise_groups, numbers, power, rounds
 from analysis.statistics.contrasts import Contrasts
@@ -167,7 +167,7 @@ def _looked_at(line: RowEvidence, repeated: Repeated | None) -> RowEvidence:
 
 
 def _judged(line: RowEvidence, matters: float | None) -> RowEvidence:
-    within = matters is not None and line.difference is not None and line.difference.within(matters / 100)
+    within = matters is not None and line.difference is not None and line.difference.within(matters / POINTS)
     return replace(line, equivalent=within)
 
 
@@ -229,4 +229,4 @@ def _detectable(lines: list[RowEvidence]) -> float | None:
         for line in tested
         if line.spread is not None and line.common == most
     ]
-    return 100 * float(np.median(told))
+    return POINTS * float(np.median(told))

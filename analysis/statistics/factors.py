@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.read import frames
 from analysis.statistics.means import LEVEL, Interval, Noise, holm, p_value
 from experiments import names
 from experiments.declared import key_of, words
@@ -86,8 +87,7 @@ def of_modules(trials: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> Effe
         metric: a column of it.
     """
     finished = trials.loc[trials["status"] == names.FINISHED]
-    last = metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last")
-    values = finished.merge(last[[names.TRIAL_ID, metric]], on=names.TRIAL_ID)
+    values = finished.merge(frames.last_values(metrics)[metric], on=names.TRIAL_ID)
     of_trial = [_levels(trial) for _, trial in values.iterrows()]
     levels = pd.DataFrame(of_trial, index=values.index).fillna("")
     varied = [factor for factor in levels if levels[factor].nunique() > 1]

@@ -20,6 +20,10 @@ class Interval:
     high: float
     n: int
 
+    def times(self, scale: float) -> "Interval":
+        """Returns the interval in another unit."""
+        return Interval(scale * self.estimate, scale * self.low, scale * self.high, self.n)
+
     def within(self, margin: float) -> bool:
         """Returns whether all of it is nearer to 0 than a margin: no difference that matters."""
         return bool(-margin < self.low and self.high < margin)

@@ -21,12 +21,11 @@ Values = dict[str, dict[str, float]]  # by variant, then seed
 def values(study: Study, name: str) -> Values:
     """Returns the last value of a metric of each finished trial of the whole study, whatever sweep asked for it."""
     trials = finished(study.runs)
-    metrics = frames.metrics_frame(trials, study.histories, (name,)).dropna(subset=name)
-    last = metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last").set_index(names.TRIAL_ID)
+    last = frames.last_values(frames.metrics_frame(trials, study.histories, (name,)))[name].dropna()
     found: Values = {}
     for trial in trials.itertuples():
         if trial.trial_id in last.index:
-            found.setdefault(trial.variant_id, {})[trial.seed] = float(last.at[trial.trial_id, name])
+            found.setdefault(trial.variant_id, {})[trial.seed] = float(last[trial.trial_id])
     return found
 
 

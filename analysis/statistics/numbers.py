@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from analysis.read.metrics import POINTS
 from analysis.statistics.means import Interval
 
 
 def points(fraction: float, sign: str = "") -> str:
     """Returns AP x 100 with one decimal, "-" for NaN."""
-    return "-" if pd.isna(fraction) else f"{100 * fraction:{sign}.1f}"
+    return "-" if pd.isna(fraction) else f"{POINTS * fraction:{sign}.1f}"
 
 
 def interval(found: Interval, sign: str = "") -> str:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis.read import captions, source_versions
-from analysis.read.metrics import COCO_NAMES, METRICS, coco_block
-from analysis.statistics import means
+from analysis.read import captions, declarations, frames, source_versions
+from analysis.read.metrics import COCO_NAMES, coco_block
+from analysis.statistics import means, numbers
 from analysis.statistics.means import RowNoise
 from experiments import names
 from experiments.declared import Declaration
@@ -44,7 +44,7 @@ class Row:
         """Returns a value as the paper prints it, "41.3"; "" where there is no result, "-" and "N/A" as in NOTE."""
         if not self.finished:
             return ""
-        return shown(name, self.values[name]) if self._measured(name) else "N/A"
+        return numbers.points(self.values[name]) if self._measured(name) else "N/A"
 
     def _measured(self, name: str) -> bool:
         block = coco_block(name.partition("/")[0])
@@ -94,11 +94,6 @@ def note(table: Table) -> str:
     return f"{NOTE} {OF_PUBLISHED}" if len(table.lines) > len(table.rows) else NOTE
 
 
-def shown(name: str, value: float) -> str:
-    """Returns a metric as the paper prints it, AP x 100 with one decimal, and "-" for NaN."""
-    return "-" if pd.isna(value) else f"{METRICS[name].scale * value:.1f}"
-
-
 def ablation_table(
     sweep: str,
     lines: pd.DataFrame,
@@ -115,7 +110,7 @@ def ablation_table(
         noises_of: the noise of a metric by variant, as `alike.noises` has it of a whole study; without it, the rows of
             this table are taken to be alike.
     """
-    last = metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last").set_index(names.TRIAL_ID)
+    last = frames.last_values(metrics)
     found = tuple(_row(line, last) for _, line in lines.groupby("line"))
     measured = names.IOU_TYPES if metrics[list(coco_block("segm"))].notna().any(axis=None) else ("bbox",)
     shown_types = declaration.columns if declaration and declaration.columns else measured
@@ -149,15 +144,9 @@ def _as_good(row: Row, best: Row, name: str, noises: Mapping[str, RowNoise]) -> 
 
 def with_published(table: Table, declaration: Declaration | None) -> Table:
     """Returns the table with the published numbers of each declared row in a line below it."""
-    if declaration is None:
-        return table
     published = {
-        row.name_in(declaration.name): {
-            name: value
-            for iou_type, values in row.published.items()
-            for name, value in zip(coco_block(iou_type), values, strict=True)
-        }
-        for row in declaration.rows
+        row: dict(number for kind, own in one.published.items() for number in zip(coco_block(kind), own, strict=True))
+        for row, one in declarations.rows_of(declaration).items()
     }
     lines: list[Row | Published] = []
     for row, following in zip(table.rows, [*table.rows[1:], None], strict=True):

@@ -5,7 +5,7 @@ import io
 import math
 from collections.abc import Callable
 
-from analysis.read.metrics import KINDS, METRICS
+from analysis.read.metrics import KINDS, POINTS
 from analysis.tables.ablation import Published, Row, Table, note
 from analysis.tables.html import table_page
 from analysis.tables.latex import latex
@@ -48,8 +48,8 @@ def comma_separated(table: Table) -> str:
                 [line.name, "", line.label, *cells, "", "", "", "", "", table.sweep, *("" for _ in table.context)]
             )
             continue
-        numbers = [(METRICS[name].scale, line.values[name]) for name in metrics]
-        cells = ["" if math.isnan(value) else f"{scale * value:.4f}" for scale, value in numbers]
+        values = [POINTS * line.values[name] for name in metrics]
+        cells = ["" if math.isnan(value) else f"{value:.4f}" for value in values]
         counts = [line.finished, line.trials, line.epoch, line.state, " ".join(line.trial_ids)]
         writer.writerow([line.name, line.label, MEASURED, *cells, *counts, table.sweep, *table.context.values()])
     return text.getvalue()
