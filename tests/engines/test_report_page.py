@@ -2,8 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +17,11 @@ from experiments.trial import matches
 from experiments.trial.matches import Matches
 from tests.support import harness
 from tests.support.engines.browser import Pages, browser
+from tests.support.recorded import silent
 
 IMAGES = 60
 ROWS = {"table1": {"baseline": "single", "random": "random", "sum": "sum"}, "table5": {"Mask R-CNN": "mask"}}
 FOUND = {"single": 0.5, "random": 0.3, "sum": 0.8, "mask": 0.6}
-
-
-@contextmanager
-def silent(_: str, __: int) -> Iterator[Callable[[], None]]:
-    yield lambda: None
 
 
 def detector(share: float, seed: int) -> Matches:
@@ -58,7 +53,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for row, variant in rows.items():
             for seed in range(3):
                 _record(client, experiment, folder, table, row, variant, seed)
-    found = study.read(client, names.EXPERIMENT, "store", "paper", silent)
+    found = study.read(client, names.EXPERIMENT, "store", "paper", silent, print)
     paper.write(found, folder / "results", silent)
     return folder / "results" / "report.html"
 

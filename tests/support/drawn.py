@@ -17,9 +17,11 @@ from matplotlib.transforms import Bbox
 from analysis.drawing import sheet
 from analysis.read import declarations
 from analysis.read.runs import Histories, Point, Run
-from analysis.read.study import Study
+from analysis.read.study import Part, Study
+from analysis.statistics.evidence import Evidence, evidence
 from experiments import names
 from experiments.seeds import Recorded
+from tests.support.recorded import silent
 
 GPU = "Some GPU"
 
@@ -106,6 +108,13 @@ def typed(
             runs.append(Run(trial, names.FINISHED, len(runs), tags, params, {"bbox/AP": ap}))
             histories[trial, "bbox/AP"] = [Point(1, 1000 * when + 1000, ap)]
     return Study("mine", runs, histories, {}, [])
+
+
+def sure(found: Study, part: Part | None = None, iou_type: str = "bbox") -> Evidence:
+    """Returns the evidence of a table of a study, of its first unless another is given."""
+    known = evidence(found, part or found.parts[0], iou_type, silent)
+    assert known is not None
+    return known
 
 
 def words(figure: Figure) -> dict[str, Bbox]:

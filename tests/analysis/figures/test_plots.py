@@ -12,7 +12,6 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from analysis import terminal
 from analysis.drawing import page, sheet
 from analysis.errors import AnalysisError
 from analysis.figures import curves as figures
@@ -20,18 +19,12 @@ from analysis.figures import mistakes, plots, styles
 from analysis.figures.curves import Heading
 from analysis.figures.plots import Estimate, Forest, Pareto, Point
 from analysis.read.metrics import COSTS, METRICS
-from analysis.read.study import Part, Study
-from analysis.statistics.evidence import Evidence, evidence
+from analysis.read.study import Study
 from experiments import names
-from tests.support.drawn import GPU, assert_readable, study, words
+from tests.support.drawn import GPU, assert_readable, study, sure, words
+from tests.support.recorded import silent
 
 PLAIN = Heading("Title", "sweep x, profile demo", ("1 trial at commit 1f2e3d4c5b6a.",))
-
-
-def sure(found: Study, part: Part, iou_type: str = "bbox") -> Evidence:
-    known = evidence(found, part, iou_type, terminal.progress)
-    assert known is not None
-    return known
 
 
 def all_kinds(found: Study) -> list[page.Drawable]:
@@ -257,7 +250,7 @@ def test_text_is_as_wide_as_it_is_drawn() -> None:
 
 
 def drawn_by_others(data: page.Drawable, path: Path) -> list[Path]:
-    with page.in_background(terminal.progress) as draw:
+    with page.in_background(silent) as draw:
         draw(path, data)
     return [path.with_name(path.name + ending) for ending in page.METADATA]
 

@@ -14,11 +14,12 @@ from analysis.read.metrics import coco_block
 from analysis.read.runs import Run
 from analysis.read.study import Study
 from analysis.results import provenance, report
-from analysis.statistics import compare, evidence
+from analysis.statistics import compare
 from analysis.tables import ablation, formats, full
 from analysis.tables.costs import costs
 from experiments import names
 from tests.support.drawn import study as drawn
+from tests.support.drawn import sure
 
 CONV, SUM = "groie/processing.py", "groie/extractor.py"
 BEGAN, WENT_ON = "1f2e3d4c5b6a", "3c4d5e6f7a8b-dirty"
@@ -121,9 +122,8 @@ def test_every_form_of_a_table_says_it(of_table3: Study, capsys: pytest.CaptureF
     table = ablation.ablation_table(part.sweep, part.lines, of_table3.metrics, part.declaration)
     wanted = source_versions.sentences(part.lines)
     assert len(wanted) == 2
-    sure = evidence.evidence(of_table3, part, "bbox", terminal.progress)
-    assert sure is not None
-    in_full = full.details(part, table, [sure], costs(of_table3))
+    known = sure(of_table3, part)
+    in_full = full.details(part, table, [known], costs(of_table3))
     curves = figures.curves(part.sweep, part.lines, of_table3.metrics, coco_block("bbox")[0], part.declaration)
     terminal.print_table(table)
     texts = {
@@ -131,7 +131,7 @@ def test_every_form_of_a_table_says_it(of_table3: Study, capsys: pytest.CaptureF
         "page": formats.WRITERS[".html"](table),
         "latex": formats.WRITERS[".tex"](table),
         "in full": full.WRITERS[".md"](in_full),
-        "report": report.page(of_table3, [report.section(part, table, [sure], [])], []),
+        "report": report.page(of_table3, [report.section(part, table, [known], [])], []),
         "figure": "\n".join(curves.remarks),
         "terminal": capsys.readouterr().out,
     }

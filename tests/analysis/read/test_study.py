@@ -19,7 +19,7 @@ from analysis.read.study import Study
 from experiments import names
 from experiments.trial import matches
 from experiments.trial.matches import Matches
-from tests.support.recorded import DECLARED, NEWER, TYPED_MORE, Recorder
+from tests.support.recorded import NEWER, TYPED_MORE, Recorder, box, read, silent
 
 FILES = ("study.json", "runs.jsonl", "metrics.csv", "surroundings.json", "matches/faster_rcnn_single-s1.npz")
 STEPS: list[tuple[str, int]] = []
@@ -60,7 +60,7 @@ def of_paper(declared_recorder: Recorder, decided: Matches, tmp_path_factory: py
     )
     declared_recorder.client.log_artifact(run.info.run_id, str(folder / "matches.npz"))
     STEPS.clear()
-    return study.read(declared_recorder.client, DECLARED, declared_recorder.uri, "paper", counting)
+    return read(declared_recorder, "paper", counting)
 
 
 def test_tables_are_those_of_the_included_sweeps(of_paper: Study) -> None:
@@ -76,6 +76,18 @@ def test_only_finished_trials_have_matches(of_paper: Study, decided: Matches) ->
     assert of_paper.matches["faster_rcnn_single-s1"]["bbox"].score == decided.score
     assert [text for text, _ in STEPS] == ["reading metrics", "reading detections"]
     assert STEPS[1][1] == 5  # trials that finished
+
+
+def test_matches_that_cannot_be_read_are_noted(recorder: Recorder, tmp_path: Path) -> None:
+    own = Recorder(recorder.folder, "damaged")
+    (tmp_path / "matches.npz").write_bytes(b"no archive")
+    own.client.log_artifact(own.run("sum", 0, points=box([0.1]), sweeps=("mine",)), str(tmp_path / "matches.npz"))
+    notes: list[str] = []
+    found = study.read(own.client, own.experiment, own.uri, "mine", silent, notes.append)
+    assert found.matches == {}
+    (note,) = notes
+    assert note.startswith("sum-s0 counts as a trial without matches: ")
+    assert "matches.npz" in note
 
 
 def test_what_was_saved_is_what_is_loaded(of_paper: Study, tmp_path: Path) -> None:
@@ -94,14 +106,14 @@ def test_what_was_saved_is_what_is_loaded(of_paper: Study, tmp_path: Path) -> No
 
 
 def test_a_typed_sweep_is_one_table(recorder: Recorder) -> None:
-    found = study.read(recorder.client, names.EXPERIMENT, recorder.uri, NEWER, counting)
+    found = read(recorder, NEWER, counting)
     assert [part.sweep for part in found.parts] == [NEWER]
     assert re.fullmatch(r"masks_two_heads-[0-9a-f]{8}", found.parts[0].name)
     assert found.parts[0].declaration is None
 
 
 def test_what_was_typed_beside_the_name_stays_with_each_table(declared_recorder: Recorder) -> None:
-    found = study.read(declared_recorder.client, DECLARED, declared_recorder.uri, TYPED_MORE, counting)
+    found = read(declared_recorder, TYPED_MORE, counting)
     assert [part.sweep for part in found.parts] == [TYPED_MORE]
     assert len(found.parts[0].lines) == 5  # two recipes of the baseline, random, and what is not run
 
@@ -166,7 +178,7 @@ def test_a_table_of_which_nothing_ran_has_its_rows(recorder: Recorder) -> None:
     own.run(
         "single", 1, points={"bbox/AP": [0.4]}, sweeps=(), rows={"paper": ["table1: baseline"], "table1": ["baseline"]}
     )
-    found = study.read(own.client, "one table", own.uri, "paper", counting)
+    found = read(own, "paper", counting)
     table5 = found.parts[4]
     assert list(table5.lines["status"].unique()) == ["NOT RUN"]
     assert table5.lines["row"].iloc[0] == "Faster R-CNN"

@@ -3,14 +3,13 @@
 import re
 from dataclasses import replace
 
-from analysis import terminal
 from analysis.read.metrics import METRICS
 from analysis.results import report
-from analysis.statistics import evidence, numbers
+from analysis.statistics import numbers
 from analysis.tables import ablation
 from experiments import names
 from tests.support.drawn import study as drawn
-from tests.support.drawn import typed
+from tests.support.drawn import sure, typed
 
 
 def test_each_variant_has_one_command_under_its_newest_text() -> None:
@@ -36,8 +35,7 @@ def test_a_headline_says_how_sure_and_what_it_cannot_tell() -> None:
     }
     found = typed(values)
     (part,) = found.parts
-    known = evidence.evidence(found, part, "bbox", terminal.progress)
-    assert known is not None
+    known = sure(found)
     table = ablation.ablation_table(part.sweep, part.lines, found.metrics)
     section = report.section(part, table, [known], [])
     (answer,) = report.answers([section])
