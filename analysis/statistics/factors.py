@@ -36,24 +36,22 @@ class Effects:
     blocked: bool  # what a seed adds in all cells alike is taken out of the spread
 
 
-def effects(
-    values: pd.DataFrame, factors: Sequence[str], value: str = "value", order: int = 2, level: float = LEVEL
-) -> Effects:
-    """Returns the effects of factors and their interactions by ordinary least squares, sum-to-zero coding.
+def effects(values: pd.DataFrame, factors: Sequence[str], order: int = 2) -> Effects:
+    """Returns the effects of factors and their interactions, by ordinary least squares with sum-to-zero coding.
 
-    Cells may lack seeds or be absent. A term whose columns depend on those of others up to its order is left out and
-    told: the other effects then hold if there is no such interaction. Seeds are blocks: what a seed adds to all cells
-    alike is a term too, where each factor's effect can be told from it. What is left within cells, and what terms
-    beyond `order` would explain, make the intervals, by Student's t; each interval is for itself.
+    Cells may lack seeds or be absent. A term that cannot be told from terms of at most its order is left out and
+    listed; the other effects then assume that this interaction is 0. Seeds are blocks: what a seed adds to all cells
+    alike is a term too, where it can be told from each factor. The residual gives 95 % intervals by Student's t; it
+    includes terms beyond `order`. Each interval is for itself.
 
     Args:
-        values: a row for each trial, columns: the factors, the seed, and the value; rows without a value are left out.
-        factors: columns of levels; one with a single level has no effect and is passed over.
-        value: the column of values.
+        values: one row per trial, columns: the factors, the seed, and `value`; rows without a value are left out.
+        factors: columns of levels; a factor with one level has no effect and is left out.
         order: how many factors an interaction has at most.
-        level: of the intervals, in 0..1.
+
+    Raises ValueError where a cell has two values of one seed.
     """
-    known = values.loc[values[value].notna()]
+    known = values.loc[values["value"].notna()]
     if known.duplicated([*factors, names.SEED]).any():
         raise ValueError("values has a cell with two values of one seed; give each trial once")
     levels = {factor: list(dict.fromkeys(known[factor])) for factor in factors}
@@ -72,7 +70,7 @@ def effects(
     if len(seeds) > 1:
         coded = _code(known[names.SEED], seeds)
         block = coded if _independent((names.SEED,), {**columns, (names.SEED,): coded}) else block
-    return _fitted(known, value, levels, columns, block, tuple(absent), level)
+    return _fitted(known, levels, columns, block, tuple(absent))
 
 
 def of_modules(trials: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> Effects | None:
@@ -94,7 +92,7 @@ def of_modules(trials: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> Effe
     cells = values[names.VARIANT_ID].nunique()
     if len(varied) < 2 or cells != len(levels[varied].drop_duplicates()):
         return None
-    return effects(levels[varied].assign(**{names.SEED: values[names.SEED], metric: values[metric]}), varied, metric)
+    return effects(levels[varied].assign(**{names.SEED: values[names.SEED], "value": values[metric]}), varied)
 
 
 def _levels(trial: pd.Series) -> dict[str, str]:
@@ -113,14 +111,12 @@ def _levels(trial: pd.Series) -> dict[str, str]:
 
 def _fitted(
     known: pd.DataFrame,
-    value: str,
     levels: dict[str, list[str]],
     columns: dict[tuple[str, ...], np.ndarray],
     block: np.ndarray,
     absent: tuple[tuple[str, ...], ...],
-    level: float,
 ) -> Effects:
-    design, observed = np.hstack([*columns.values(), block]), known[value].to_numpy(float)
+    design, observed = np.hstack([*columns.values(), block]), known["value"].to_numpy(float)
     if not len(known):
         return Effects(Interval(np.nan, np.nan, np.nan, 0), (), (), 0, blocked=False)
     solution, *_ = np.linalg.lstsq(design, observed, rcond=None)
@@ -128,7 +124,8 @@ def _fitted(
     residual = observed - design @ solution
     variance = residual @ residual / freedom if freedom else np.nan
     covariance = variance * np.linalg.inv(design.T @ design)
-    reach = stats.t.ppf((1 + level) / 2, freedom) if freedom else np.nan
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) if freedom else np.nan
+    cells = {(factor, one): known[factor].to_numpy(object) == one for factor, own in levels.items() for one in own}
     found: list[Effect] = []
     test_of: list[int] = []  # by effect: the place of the first that is tested with it
     ends = np.cumsum([own.shape[1] for own in columns.values()])
@@ -137,23 +134,20 @@ def _fitted(
         weights = np.ones((1, 1))
         for factor in term:
             weights = np.kron(weights, _contrasts(len(levels[factor])))
-        errors = np.sqrt(np.einsum("ij,jk,ik->i", weights, covariance[place, place], weights))
-        estimates = weights @ solution[place]
-        for number, chosen in enumerate(itertools.product(*(levels[factor] for factor in term))):
-            of = dict(zip(term, chosen, strict=True))
-            n = int(np.logical_and.reduce([known[factor] == one for factor, one in of.items()]).sum())
-            estimate, half = float(estimates[number]), float(reach * errors[number])
-            p = p_value(estimate, Noise(float(errors[number]) ** 2, freedom))
-            # Of two levels, one's effect is the other's with its sign changed: one test, not two.
-            alike = [np.allclose(np.abs(weights[number]), np.abs(other)) for other in weights[: number + 1]]
-            test_of.append(len(found) - number + alike.index(True))
+        errors = np.sqrt(np.einsum("ij,jk,ik->i", weights, covariance[place, place], weights)).tolist()
+        # Of two levels, one's effect is the other's with its sign changed: one test, not two.
+        _, first, kind = np.unique(np.abs(weights), axis=0, return_index=True, return_inverse=True)
+        test_of += (len(found) + first[kind]).tolist()
+        of_levels = itertools.product(*(levels[factor] for factor in term))
+        for chosen, estimate, error in zip(of_levels, (weights @ solution[place]).tolist(), errors, strict=True):
+            of, half = dict(zip(term, chosen, strict=True)), reach * error
+            n = int(np.logical_and.reduce([cells[one] for one in of.items()]).sum()) if of else len(known)
+            p = p_value(estimate, Noise(error**2, freedom)) if test_of[len(found)] == len(found) else np.nan
             found.append(Effect(estimate, estimate - half, estimate + half, n, levels=of, p=p))
     mean, tested = found[0], range(1, len(found))
     corrected = holm({str(place): found[place].p for place in tested if test_of[place] == place})
-    told = tuple(replace(found[place], p=corrected[str(test_of[place])]) for place in tested)
-    return Effects(
-        Interval(mean.estimate, mean.low, mean.high, len(known)), told, absent, freedom, blocked=block.shape[1] > 0
-    )
+    effects_ = tuple(replace(found[place], p=corrected[str(test_of[place])]) for place in tested)
+    return Effects(Interval(mean.estimate, mean.low, mean.high, mean.n), effects_, absent, freedom, block.shape[1] > 0)
 
 
 def _contrasts(count: int) -> np.ndarray:

@@ -118,6 +118,9 @@ def test_detail_adds_published_lines_to_what_is_printed_and_written(
         assert ["published", "(COCO,", "1", "run)", "38.4", "59.9", "41.7", "22.9", "42.1", "49.7"] in [
             line.split() for line in printed.splitlines()
         ]
+        assert any(
+            line.startswith("Intervals (95 %) ") and "Holm" in line for line in printed.splitlines()
+        )  # in a pipe
         (row,) = [line for line in out.read_text().splitlines() if "Mask R-CNN + GRoIE" in line and "35.8" in line]
         assert "not run" in row  # the published AP of its masks, and why there is none of ours
 

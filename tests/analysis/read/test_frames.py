@@ -6,8 +6,11 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.read import frames, rows
-from analysis.read.runs import Run, histories, requests
+from analysis.read.runs import Point, Run, histories, requests
+from analysis.statistics import noise_groups
+from analysis.tables import ablation
 from experiments import names
+from tests.support.drawn import typed
 from tests.support.recorded import BOX, NEWER, OLDER, Recorder, box, metrics_of, of_id
 
 
@@ -127,6 +130,18 @@ def test_minus_one_is_no_value_and_full_precision_stays(recorder: Recorder) -> N
     metrics = metrics_of(recorder, frames.trials_frame(frames.runs_frame([run], "precise")), BOX)
     assert metrics.at[0, "bbox/AP"] == value
     assert math.isnan(metrics.at[0, "bbox/APl"])
+
+
+def test_a_trial_without_a_value_at_its_last_epoch_has_no_result() -> None:
+    """Also where an earlier epoch has one: in all tables and plots alike."""
+    found = typed({"sum": {"0": 0.3, "1": 0.4}})
+    found.histories["sum-s1", "bbox/AP"] += [Point(2, 2000, -1.0)]
+    found.histories["sum-s1", "epoch/loss"] = [Point(2, 2000, 0.7)]
+    (last,) = frames.last_values(found.metrics).loc[["sum-s1"]].to_dict("records")
+    assert (last["epoch"], last["epoch/loss"], math.isnan(last["bbox/AP"])) == (2, 0.7, True)
+    assert noise_groups.values(found, "bbox/AP") == {"sum": {"0": 0.3}}
+    (row,) = ablation.ablation_table("mine", found.whole.lines, found.metrics).rows
+    assert (row.shown("bbox/AP"), row.n) == ("-", "2")
 
 
 def test_no_value_at_all_gives_an_empty_frame_with_all_columns(recorder: Recorder, runs: list[Run]) -> None:
