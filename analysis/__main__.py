@@ -111,21 +111,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from functools import partial
-
     from analysis import terminal
     from analysis.read import declarations
-    from analysis.statistics import noise_groups
     from analysis.tables import ablation
 
     asked = arguments.sweep if arguments.number is None else declarations.numbered(arguments.number)
     if arguments.detail:
         return _detailed_table(arguments, asked)
     found = _recorded(arguments, asked, COCO_NAMES)
-    part = found.whole
-    table = ablation.ablation_table(
-        part.sweep, part.lines, found.metrics, part.declaration, partial(noise_groups.noises, found)
-    )
+    table = ablation.of(found, found.whole)
     _print(table, arguments, found)
     if arguments.out:
         print(terminal.write_table(table, arguments.out))
@@ -133,17 +127,13 @@ def _table(arguments: argparse.Namespace) -> int:
 
 
 def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
-    from functools import partial
-
     from analysis import terminal
-    from analysis.statistics import evidence, factors, noise_groups
+    from analysis.statistics import evidence, factors
     from analysis.tables import ablation, costs, full
 
     found = _study(arguments, asked)
     part, known = found.whole, costs.costs(found)
-    table = ablation.ablation_table(
-        part.sweep, part.lines, found.metrics, part.declaration, partial(noise_groups.noises, found)
-    )
+    table = ablation.of(found, part)
     _print(ablation.with_published(table, part.declaration), arguments, found)
     sure = [one for kind in table.blocks if (one := evidence.evidence(found, part, kind, terminal.progress))]
     for one in sure:
@@ -183,7 +173,7 @@ def _figure(arguments: argparse.Namespace) -> int:
     part = found.whole
     path = arguments.out or Path("outputs", "figures", f"{study.file_name(part.sweep)}.png")
     look_of = styles.of(replace(found, sweep=declarations.whole(found.sweep)).parts)
-    drawn = curves.curves(part.sweep, part.lines, found.metrics, metric, part.declaration, look_of)
+    drawn = curves.curves(part, found.metrics, metric, look_of)
     print(terminal.write_figure(drawn, path))
     return 0
 

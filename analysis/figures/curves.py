@@ -103,22 +103,20 @@ class Curves:
         return tuple(filter(None, (" ".join(kinds), *missing, *self.heading.foot)))
 
 
-def curves(
-    sweep: str,
-    lines: pd.DataFrame,
-    metrics: pd.DataFrame,
-    name: str,
-    declaration: Declaration | None = None,
-    look_of: Mapping[str, Look] | None = None,
-) -> Curves:
-    """Returns a metric against the epoch for each variant of a sweep (its `rows_frame`) that has recorded it.
+def curves(part: Part, metrics: pd.DataFrame, name: str, look_of: Mapping[str, Look]) -> Curves:
+    """Returns a metric against the epoch for each variant of a table that has recorded it.
 
     A variant that serves several rows is one curve, labelled with all of them: "sum+ = conv 1x1".
     The mean is over the finished seeds, at the epochs that all of them have; where none is finished, over all seeds
-    so far. Published end points are given where profile and data are COCO's. `look_of` is `styles.of` the study that
-    the sweep is part of; without it, the sweep's own. Raises AnalysisError where no trial has recorded the metric.
+    so far. Published end points are given where profile and data are COCO's. Raises AnalysisError where no trial has
+    recorded the metric.
+
+    Args:
+        metrics: of `frames.metrics_frame`.
+        name: of one of `METRICS`.
+        look_of: by variant, `styles.of` the study.
     """
-    metric = METRICS[name]
+    metric, lines = METRICS[name], part.lines
     known = metrics.loc[metrics[name].notna()].sort_values("epoch")
     by_trial = {
         trial: pd.Series(of_trial[name].to_numpy() * metric.scale, index=of_trial["epoch"].to_numpy())
@@ -126,9 +124,8 @@ def curves(
         if trial in set(lines[names.TRIAL_ID])
     }
     if not by_trial:
-        raise AnalysisError(f"no trial of sweep {sweep!r} has a value of {name} yet; try another --metric or wait")
-    chosen = styles.of([Part(sweep, declaration, lines)]) if look_of is None else look_of
-    called, published = styles.labels(lines, declaration), _published(name, declaration)
+        raise AnalysisError(f"no trial of sweep {part.sweep!r} has a value of {name} yet; try another --metric or wait")
+    called, published = styles.labels(part), _published(name, part.declaration)
     comparable = is_coco(lines)
     found, absent = [], []
     served = lines.loc[lines[names.VARIANT_ID] != ""]
@@ -138,29 +135,24 @@ def curves(
         trials = real_first.drop_duplicates(names.SEED).sort_index()
         if set(trials[names.TRIAL_ID]) & set(by_trial):
             end = next((published[row] for row in of_variant["row"] if row in published), None) if comparable else None
-            found.append(_curve(called[variant], chosen[variant], trials, by_trial, end))
+            found.append(_curve(called[variant], look_of[variant], trials, by_trial, end))
         else:
             absent.append(called[variant])
     found.sort(key=lambda curve: curve.final, reverse=metric.better == "higher")
     not_run = lines.loc[lines[names.VARIANT_ID] == "", "label"].unique()
     foot = () if comparable or not published else (NOT_COMPARABLE,)
-    number = next((one for one, kind in _figures(declaration) if name == coco_block(kind)[0]), "")
-    head = heading(sweep, lines, declaration, f"Figure {number}" if number else "", foot)
+    figures = part.declaration.figures if part.declaration else {}
+    number = next((one for one, kind in figures.items() if name == coco_block(kind)[0]), "")
+    head = heading(part, f"Figure {number}" if number else "", foot)
     return Curves(metric, head, tuple(found), tuple(absent), tuple(not_run))
 
 
-def heading(
-    sweep: str, lines: pd.DataFrame, declaration: Declaration | None, number: str = "", foot: tuple[str, ...] = ()
-) -> Heading:
-    """Returns what a figure of a table says of it; `number` is the figure's own, where it is not the table's."""
-    about = captions.caption(sweep, lines, None)
-    end = tuple(
-        filter(
-            None, (*foot, *source_versions.sentences(lines), f"{source}." if (source := captions.source(lines)) else "")
-        )
-    )
+def heading(part: Part, number: str = "", foot: tuple[str, ...] = ()) -> Heading:
+    """Returns the words around a figure; `number` is "Figure 2", "" where the figure has the table's number."""
+    about, source, declaration = captions.about(part), captions.source(part.lines), part.declaration
+    end = tuple(filter(None, (*foot, *source_versions.sentences(part.lines), f"{source}." if source else "")))
     if declaration is None:
-        return Heading(f"Sweep {sweep}", about, end)
+        return Heading(f"Sweep {part.sweep}", about, end)
     number = number or (f"Table {declaration.table}" if declaration.table else "")
     return Heading(f"{number}. {declaration.caption}".lstrip(". ").rstrip("."), about, end)
 
@@ -169,10 +161,6 @@ def is_coco(lines: pd.DataFrame) -> bool:
     """Returns whether the published numbers are of the same data and size of study as these trials."""
     trials = rows.recorded(lines)
     return not (set(trials["profile"]) | set(trials["dataset"])) - {"coco"}
-
-
-def _figures(declaration: Declaration | None) -> list[tuple[str, str]]:
-    return list(declaration.figures.items()) if declaration else []
 
 
 def _published(name: str, declaration: Declaration | None) -> dict[str, float]:

@@ -9,8 +9,8 @@ from analysis.figures import curves
 from analysis.figures.curves import Heading
 from analysis.read.metrics import KINDS, POINTS
 from analysis.read.runs import Run
+from analysis.read.study import Part
 from experiments import names
-from experiments.declared import Declaration
 
 MEANING = {
     "Cls": "wrong class",
@@ -74,19 +74,19 @@ def frame(lines: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
-def mistakes(
-    sweep: str, lines: pd.DataFrame, runs: list[Run], iou_type: str, declaration: Declaration | None = None
-) -> Mistakes:
-    """Returns what the errors of boxes or masks cost each line of a sweep's table.
+def mistakes(part: Part, runs: list[Run], iou_type: str) -> Mistakes:
+    """Returns what the errors of boxes or masks cost each line of a table.
 
     Raises AnalysisError where no finished trial has recorded that.
     """
-    values = frame(lines, runs)
+    lines, values = part.lines, frame(part.lines, runs)
     values = values.loc[(values["iou_type"] == iou_type) & values["value"].notna()]
     if values.empty:
         finished = set(lines.loc[lines["status"] == names.FINISHED, "run_id"])
         remedy = next((run.without_matches for run in runs if run.run_id in finished), "wait for one")
-        raise AnalysisError(f"no finished trial of sweep {sweep!r} has recorded its {KINDS[iou_type]} errors; {remedy}")
+        raise AnalysisError(
+            f"no finished trial of sweep {part.sweep!r} has recorded its {KINDS[iou_type]} errors; {remedy}"
+        )
     by_kind = {kind: dict(list(own.groupby("line")["value"])) for kind, own in values.groupby("kind")}
     labels = lines.drop_duplicates("line").set_index("line")["label"]
     shown = labels.loc[labels.index.isin(values["line"])]
@@ -94,7 +94,7 @@ def mistakes(
         kind: tuple(_bar(by_kind[kind][line]) for line in shown.index)
         for kind in (*names.ERROR_KINDS, *names.ERROR_SIDES)
     }
-    head = curves.heading(sweep, lines, declaration)
+    head = curves.heading(part)
     return Mistakes(iou_type, head, tuple(shown), bars, tuple(dict.fromkeys(labels.drop(shown.index))))
 
 

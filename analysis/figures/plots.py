@@ -123,7 +123,7 @@ class Sizes:
 def effects(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Forest:
     """Returns each row of a table less its baseline, AP x 100. Raises AnalysisError where no row has a difference."""
     scale = found.metric.scale
-    called = styles.labels(part.lines, part.declaration)
+    called = styles.labels(part)
     name = {line.label: called[line.variant_id] for line in found.lines}
     estimates = tuple(
         Estimate(
@@ -141,7 +141,7 @@ def effects(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Forest:
     if not estimates:
         raise AnalysisError(f"no row of sweep {part.sweep!r} can be compared with its baseline yet; wait for both")
     compared = {one.label for one in estimates} | {one.against for one in estimates}
-    head = curves.heading(part.sweep, part.lines, part.declaration, foot=(found.note,))
+    head = curves.heading(part, foot=(found.note,))
     axis = f"{found.metric.axis} less the baseline's"
     return Forest(axis, head, estimates, _absent(part, called, compared))
 
@@ -154,7 +154,7 @@ def pareto(study: Study, part: Part, name: str, cost: str, look_of: Mapping[str,
     metric, measured = METRICS[name], {one.name: one for one in COSTS}[cost]
     last = _last(study, part, name)
     of_run = {run.tags[names.TRIAL_ID]: run for run in study.runs if cost in run.metrics}
-    called = styles.labels(part.lines, part.declaration)
+    called = styles.labels(part)
     means: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     devices = set()
     for variant, values in last.items():
@@ -182,7 +182,7 @@ def pareto(study: Study, part: Part, name: str, cost: str, look_of: Mapping[str,
             )
         )
     foot = () if cost in COUNTED or len(devices) < 2 else (SEVERAL_DEVICES.format(", ".join(sorted(devices))),)
-    head = curves.heading(part.sweep, part.lines, part.declaration, foot=foot)
+    head = curves.heading(part, foot=foot)
     return Pareto(metric, measured, head, tuple(points), _absent(part, called, {point.label for point in points}))
 
 
@@ -197,7 +197,7 @@ def sizes(study: Study, part: Part, found: Evidence, look_of: Mapping[str, Look]
     values = [_last(study, part, metric.name) for metric in metrics]
     if not any(values):
         raise AnalysisError(f"no finished trial of sweep {part.sweep!r} has AP by object size")
-    called = styles.labels(part.lines, part.declaration)
+    called = styles.labels(part)
     place = {line.label: number for number, line in enumerate(found.lines)}
     rows = []
     for line in found.lines:
@@ -208,7 +208,7 @@ def sizes(study: Study, part: Part, found: Evidence, look_of: Mapping[str, Look]
         baseline = place.get(line.baseline) if line.baseline != line.label else None
         intervals = tuple(_interval(of_size) for of_size in seeds)
         rows.append(SizeRow(called[line.variant_id], look_of[line.variant_id], baseline, intervals, seeds))
-    head = curves.heading(part.sweep, part.lines, part.declaration)
+    head = curves.heading(part)
     return Sizes(metrics, head, tuple(rows), _absent(part, called, {row.label for row in rows}))
 
 

@@ -48,7 +48,7 @@ class Strips:
 
 def strips(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Strips:
     """Returns each row that was looked at; AnalysisError where the seeds of none were added after looking."""
-    called = styles.labels(part.lines, part.declaration)
+    called = styles.labels(part)
     matters = part.declaration.matters if part.declaration else None
     rows = tuple(
         Strip(
@@ -63,7 +63,7 @@ def strips(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Strips:
     )
     if not rows:
         raise AnalysisError(f"the seeds of sweep {part.sweep!r} were all asked for at once; draw its effects")
-    head = curves.heading(part.sweep, part.lines, part.declaration, foot=(found.note,))
+    head = curves.heading(part, foot=(found.note,))
     return Strips(f"{found.metric.axis} less the baseline's", head, rows)
 
 

@@ -9,7 +9,6 @@ import pandas as pd
 from analysis.read import baselines, declarations
 from analysis.read.study import Part
 from experiments import names
-from experiments.declared import Declaration
 
 # Okabe and Ito's colours, each moved by at most 18 CIELAB units so that no two come nearer than 29 (theirs: 18), to
 # readers with normal sight, protanopia and deuteranopia alike. The first is the baseline's.
@@ -56,11 +55,12 @@ def of(parts: Sequence[Part]) -> dict[str, Look]:
     return {key: look for key, look in found.items() if isinstance(key, str)}
 
 
-def labels(lines: pd.DataFrame, declaration: Declaration | None) -> dict[str, str]:
+def labels(part: Part) -> dict[str, str]:
     """Returns what each variant of a table is called, by its id: all the rows that it serves, "sum+ = conv 1x1".
 
     Of rows that other files declare, the file is named where two variants would read alike: "table3: conv 1x1".
     """
+    lines, declaration = part.lines, part.declaration
     prefixes = {f"{row.sweep}: " for row in declaration.rows if row.sweep != declaration.name} if declaration else set()
 
     def bare(label: str) -> str:

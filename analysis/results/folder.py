@@ -4,7 +4,6 @@ import contextlib
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from markupsafe import Markup
@@ -20,7 +19,7 @@ from analysis.read.metrics import KINDS, coco_block
 from analysis.read.runs import Run
 from analysis.read.study import Part, Study
 from analysis.results import flat_files, provenance, report
-from analysis.statistics import evidence, noise_groups
+from analysis.statistics import evidence
 from analysis.statistics.evidence import Evidence
 from analysis.tables import ablation, costs, formats, full
 from experiments import names
@@ -104,9 +103,7 @@ def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
             figures = _curves(found, part, look_of) | _plots(found, part, sure, look_of)
             for name, data in figures.items():
                 draw(folder / name, data)
-            table = ablation.ablation_table(
-                part.sweep, part.lines, found.metrics, part.declaration, partial(noise_groups.noises, found)
-            )
+            table = ablation.of(found, part)
             _write_tables(part, table, sure, known, folder)
             made.append((part, table, sure, figures))
         of_cost = _of_cost(found, look_of)
@@ -139,7 +136,7 @@ def _curves(found: Study, part: Part, look_of: Mapping[str, Look]) -> Figures:
     numbers = part.declaration.figures if part.declaration else {}
     wanted = {f"figure{number}": iou_type for number, iou_type in numbers.items()} or {f"{part.name}-epochs": "bbox"}
     return {
-        name: curves(part.sweep, part.lines, found.metrics, coco_block(iou_type)[0], part.declaration, look_of)
+        name: curves(part, found.metrics, coco_block(iou_type)[0], look_of)
         for name, iou_type in wanted.items()
         if recorded[coco_block(iou_type)[0]].notna().any()
     }
@@ -157,9 +154,7 @@ def _plots(found: Study, part: Part, sure: Sequence[Evidence], look_of: Mapping[
         with contextlib.suppress(AnalysisError):  # the data have no objects by size
             drawn[f"{name}-sizes"] = plots.sizes(found, part, one, look_of)
         with contextlib.suppress(AnalysisError):  # no trial has kept them
-            drawn[f"{name}-errors"] = mistakes.mistakes(
-                part.sweep, part.lines, found.runs, one.metric.name.partition("/")[0], part.declaration
-            )
+            drawn[f"{name}-errors"] = mistakes.mistakes(part, found.runs, one.metric.name.partition("/")[0])
     return drawn
 
 

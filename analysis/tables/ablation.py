@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 
 from analysis.read import captions, declarations, frames, source_versions
 from analysis.read.metrics import COCO_NAMES, coco_block
-from analysis.statistics import means, numbers
+from analysis.read.study import Part, Study
+from analysis.statistics import means, noise_groups, numbers
 from analysis.statistics.means import RowNoise
 from experiments import names
 from experiments.declared import Declaration
@@ -95,30 +97,42 @@ def note(table: Table) -> str:
 
 
 def ablation_table(
-    sweep: str,
-    lines: pd.DataFrame,
+    part: Part,
     metrics: pd.DataFrame,
-    declaration: Declaration | None = None,
     noises_of: Callable[[str], Mapping[str, RowNoise]] | None = None,
 ) -> Table:
-    """Returns the table of a sweep from `rows_frame` and `metrics_frame` with COCO_NAMES as its columns.
+    """Returns the ablation table of a part of a study.
 
     Each trial counts with its last evaluated epoch. A mean is NaN as soon as one of its finished seeds is. Boxes and
     masks are shown as declared, else boxes, and masks where any trial has them.
 
     Args:
-        noises_of: the noise of a metric by variant, as `alike.noises` has it of a whole study; without it, the rows of
-            this table are taken to be alike.
+        metrics: of `frames.metrics_frame`, with COCO_NAMES among its columns.
+        noises_of: a metric's noise by variant, as `noise_groups.noises` has it of a whole study; without it, training
+            noise is assumed equal in all rows of this table.
     """
     last = frames.last_values(metrics)
-    found = tuple(_row(line, last) for _, line in lines.groupby("line"))
+    found = tuple(_row(line, last) for _, line in part.lines.groupby("line"))
     measured = names.IOU_TYPES if metrics[list(coco_block("segm"))].notna().any(axis=None) else ("bbox",)
-    shown_types = declaration.columns if declaration and declaration.columns else measured
+    shown_types = part.declaration.columns if part.declaration and part.declaration.columns else measured
     blocks = {iou_type: coco_block(iou_type) for iou_type in shown_types}
     best = {name: variants for name in COCO_NAMES if (variants := _best(found, name, noises_of))}
-    caption, rest = captions.caption(sweep, lines, declaration), captions.rest(sweep, lines)
-    doubts = source_versions.sentences(lines)
-    return Table(sweep, caption, captions.context(lines), blocks, found, best, rest, captions.source(lines), doubts)
+    return Table(
+        part.sweep,
+        captions.caption(part),
+        captions.context(part.lines),
+        blocks,
+        found,
+        best,
+        captions.rest(part),
+        captions.source(part.lines),
+        source_versions.sentences(part.lines),
+    )
+
+
+def of(study: Study, part: Part) -> Table:
+    """Returns the table of a part with the noise that the whole study shows."""
+    return ablation_table(part, study.metrics, partial(noise_groups.noises, study))
 
 
 def _best(rows: Iterable[Row], name: str, noises_of: Callable[[str], Mapping[str, RowNoise]] | None) -> frozenset[str]:

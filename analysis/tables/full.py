@@ -43,7 +43,7 @@ def details(part: Part, table: Table, sure: Sequence[Evidence], costs: Costs) ->
     notes += [f"{table.source}."] if table.source else []
     return Details(
         table.sweep,
-        captions.caption(part.sweep, part.lines, part.declaration),
+        captions.caption(part),
         tuple(columns[place] for place in used),
         {name: tuple(tuple(line[place] for place in used) for line in lines) for name, lines in blocks.items()},
         " ".join(notes),

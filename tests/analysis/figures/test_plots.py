@@ -32,11 +32,11 @@ def all_kinds(found: Study) -> list[page.Drawable]:
     part, chosen = found.whole, styles.of(found.parts)
     known = sure(found, part)
     return [
-        figures.curves(part.sweep, part.lines, found.metrics, "bbox/AP", part.declaration, chosen),
+        figures.curves(part, found.metrics, "bbox/AP", chosen),
         plots.effects(part, known, chosen),
         plots.pareto(found, part, "bbox/AP", names.SECONDS_PER_IMAGE, chosen),
         plots.sizes(found, part, known, chosen),
-        mistakes.mistakes(part.sweep, part.lines, found.runs, "bbox", part.declaration),
+        mistakes.mistakes(part, found.runs, "bbox"),
     ]
 
 
@@ -286,6 +286,6 @@ def test_letters_beyond_ascii_are_drawn() -> None:
 def test_png_is_as_many_pixels_as_a_page_needs(tmp_path: Path) -> None:
     found = study("table1")
     (part,) = found.parts
-    curves = figures.curves("table1", part.lines, found.metrics, "bbox/AP", part.declaration)
+    curves = figures.curves(part, found.metrics, "bbox/AP", styles.of([part]))
     page.write(curves, tmp_path / "figure.png")
     assert matplotlib.image.imread(tmp_path / "figure.png").shape[1] == 200 * sheet.WIDTH

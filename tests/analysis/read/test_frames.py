@@ -140,7 +140,7 @@ def test_a_trial_without_a_value_at_its_last_epoch_has_no_result() -> None:
     (last,) = frames.last_values(found.metrics).loc[["sum-s1"]].to_dict("records")
     assert (last["epoch"], last["epoch/loss"], math.isnan(last["bbox/AP"])) == (2, 0.7, True)
     assert noise_groups.values(found, "bbox/AP") == {"sum": {"0": 0.3}}
-    (row,) = ablation.ablation_table("mine", found.whole.lines, found.metrics).rows
+    (row,) = ablation.of(found, found.whole).rows
     assert (row.shown("bbox/AP"), row.n) == ("-", "2")
 
 

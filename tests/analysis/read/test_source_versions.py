@@ -9,8 +9,8 @@ import pytest
 
 from analysis import terminal
 from analysis.figures import curves as figures
+from analysis.figures import styles
 from analysis.read import source_versions
-from analysis.read.metrics import coco_block
 from analysis.read.runs import Run
 from analysis.read.study import Study
 from analysis.results import provenance, report
@@ -119,12 +119,12 @@ def test_every_form_of_a_table_says_it(of_table3: Study, capsys: pytest.CaptureF
         load(run, {SUM: "old"})
     runs_of(of_table3, "pre=conv3")[1].tags[names.COMMIT] = TOLD
     part = of_table3.whole
-    table = ablation.ablation_table(part.sweep, part.lines, of_table3.metrics, part.declaration)
+    table = ablation.of(of_table3, part)
     wanted = source_versions.sentences(part.lines)
     assert len(wanted) == 2
     known = sure(of_table3, part)
     in_full = full.details(part, table, [known], costs(of_table3))
-    curves = figures.curves(part.sweep, part.lines, of_table3.metrics, coco_block("bbox")[0], part.declaration)
+    curves = figures.curves(part, of_table3.metrics, "bbox/AP", styles.of([part]))
     terminal.print_table(table)
     texts = {
         "markdown": formats.WRITERS[".md"](table),

@@ -36,7 +36,7 @@ def test_a_headline_says_how_sure_and_what_it_cannot_tell() -> None:
     found = typed(values)
     (part,) = found.parts
     known = sure(found)
-    table = ablation.ablation_table(part.sweep, part.lines, found.metrics)
+    table = ablation.of(found, part)
     section = report.section(part, table, [known], [])
     (answer,) = report.answers([section])
     leading = known.lines[1]

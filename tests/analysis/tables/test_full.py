@@ -20,7 +20,7 @@ METRICS = {cost.name: cost for cost in COSTS}
 def table5() -> Details:
     found = study("table5", seeds=(0, 1, 2), absent=[("GC-Net + GRoIE", seed) for seed in (0, 1, 2)])
     (part,) = found.parts
-    table = ablation.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
+    table = ablation.of(found, part)
     return full.details(part, table, [sure(found, part, kind) for kind in ("bbox", "segm")], costs.costs(found))
 
 
