@@ -141,10 +141,8 @@ def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
     terminal.print_costs(known)
     if grid := factors.of_modules(found.trials, found.metrics, coco_block("bbox")[0]):
         terminal.print_effects(grid)
-    if arguments.out and sure:
-        print(terminal.write_details(full.details(part, table, sure, known), arguments.out))
-    elif arguments.out:
-        print(terminal.write_table(table, arguments.out))
+    if arguments.out:
+        print(terminal.write_table(full.details(part, table, sure, known) if sure else table, arguments.out))
     return 0
 
 

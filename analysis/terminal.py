@@ -157,17 +157,12 @@ def _what(line: Row | Published) -> RenderableType:
     return Group(Text(line.label), *([Padding(Text(state, style), INDENT)] if state else []))
 
 
-def write_table(table: Table, path: Path) -> Path:
-    """Writes the table in the format of the path's ending, a key of `formats.WRITERS`; returns the path."""
-    return _write(formats.WRITERS[path.suffix](table), path)
-
-
-def write_details(found: Details, path: Path) -> Path:
-    """Writes the table in full in the format of the path's ending, a key of `full.WRITERS`; returns the path."""
-    return _write(full.WRITERS[path.suffix](found), path)
-
-
-def _write(text: str, path: Path) -> Path:
+def write_table(table: Table | Details, path: Path) -> Path:
+    """Writes a table, short or in full, in the format of the path's ending; returns the path."""
+    if isinstance(table, Table):
+        text = formats.WRITERS[path.suffix](table)
+    else:
+        text = full.WRITERS[path.suffix](table)
     with _writable(path):
         path.write_text(text, encoding="utf-8")
     return path

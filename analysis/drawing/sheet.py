@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextToPath
+from scipy.optimize import isotonic_regression
 
 from analysis.figures.curves import Heading
 from analysis.figures.styles import Look
@@ -189,21 +190,16 @@ def _line_height(size: float) -> float:
 
 
 def spread(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
-    """Returns the middles of boxes from top to bottom, as near as can be to where each is wanted, none on another.
+    """Returns the middles of boxes from top to bottom: none overlap, and the sum of squared moves is least.
 
-    The squares of the distances are least (isotonic regression by pooling neighbours); `high` gives way where the
-    boxes need more room than there is. `wanted` falls.
+    Args:
+        wanted: where each middle should be, falling.
+        low: of the room; `high` is exceeded where the boxes need more room than there is.
     """
     if not heights:
         return []
-    # Less what the boxes above take, each may be anywhere below the one before.
+    # With the heights above each box subtracted, the only constraint is the order.
     above = np.concatenate([[0.0], np.cumsum(heights)[:-1]]) + np.array(heights) / 2
-    pools: list[list[float]] = []
-    for want in np.array(wanted) + above:
-        pools.append([float(want)])
-        while len(pools) > 1 and np.mean(pools[-2]) < np.mean(pools[-1]):
-            last = pools.pop()
-            pools[-1] += last
-    tops = np.array([np.mean(pool) for pool in pools for _ in pool])
+    tops = isotonic_regression(np.array(wanted) + above, increasing=False).x
     floor = low + sum(heights)
     return list(np.clip(tops, floor, max(high, floor)) - above)

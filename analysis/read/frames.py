@@ -19,25 +19,24 @@ RUN_COLUMNS = ("run_id", "status", "started", "place", "recorded", "rows", *TAGS
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def sweeps_frame(runs: list[Run]) -> pd.DataFrame:
-    """Returns one row per sweep, columns `sweep` and `planned` (newest plan of any of its runs), newest first."""
+def sweeps(runs: list[Run]) -> list[str]:
+    """Returns the names of the recorded sweeps, the one that was asked for last first."""
     planned: dict[str, datetime] = {}
     for run in runs:
         for tag, name in run.tags.items():
             if tag.startswith(names.SWEEP):
                 when = _moment(run.tags.get(names.PLANNED + tag.removeprefix(names.SWEEP), ""))
                 planned[name] = max(when, planned.get(name, NEVER))
-    newest_first = sorted(sorted(planned.items()), key=lambda item: item[1], reverse=True)  # alike: by name
-    return pd.DataFrame(newest_first, columns=["sweep", "planned"])
+    return sorted(sorted(planned), key=lambda name: planned[name], reverse=True)  # at the same time: by name
 
 
 def find_sweep(runs: list[Run], wanted: str, uri: str) -> str:
     """Returns the name of the wanted sweep, or of the newest for "last"; AnalysisError lists the known names."""
-    known = list(sweeps_frame(runs)["sweep"])
+    known = sweeps(runs)
     if not known:
         raise nothing_recorded(uri)
     if wanted == LAST:
-        return str(known[0])
+        return known[0]
     if wanted not in known:
         remedy = f"`{declarations.command(wanted)}` runs it; " if declarations.of_sweep(wanted) else ""
         listed = f"known, newest first: {', '.join(known)}; or {LAST}"

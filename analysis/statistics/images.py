@@ -17,7 +17,8 @@ from analysis.statistics.spread import Spread
 from experiments import names
 from experiments.trial.matches import Matches
 
-BATCH = 32  # draws computed at once; never by the number of threads, so that sums come out the same
+BATCH = 32  # draws computed at once; it does not depend on the number of threads, so that sums are the same
+THREADS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +32,6 @@ class Draws:
 
     values: dict[str, dict[str, np.ndarray]]
     images: int
-
-    def plain(self, metric: str) -> dict[str, dict[str, float]]:
-        """Returns a metric on the images as they are, by row and seed."""
-        number = names.COCO_METRICS.index(metric)
-        return {row: {seed: float(own[0, number]) for seed, own in of.items()} for row, of in self.values.items()}
 
     def mean(self, row: str, metric: str, noise: Noise) -> "Estimate":
         """Returns the mean over a row's seeds.
@@ -100,18 +96,16 @@ class Estimate:
 def draw(
     trials: Mapping[str, Mapping[str, Matches]],
     rng: np.random.Generator,
-    draws: int = 1000,
-    threads: int = 2,
+    draws: int,
     on_drawn: Callable[[int], None] = lambda draws: None,
 ) -> Draws:
     """Returns what each trial has on the same draws of images.
 
     Args:
         trials: by row, then by seed's name: each trial's matches, all of the same validation set.
-        rng: draws the images; the result depends on nothing else, the number of threads included.
+        rng: draws the images; the result depends on nothing else.
         draws: how often as many images as there are are drawn; 0 for the images as they are.
-        threads: that compute at once.
-        on_drawn: is told how many draws of a trial were done, from any thread.
+        on_drawn: is called with the number of draws of a trial that were done, from any thread.
 
     Raises AnalysisError where the trials were not evaluated on the same images, objects and classes.
     """
@@ -121,7 +115,7 @@ def draw(
     drawn = [np.bincount(one, minlength=images).astype(np.int32) for one in chosen]
     counts = np.stack([np.ones(images, np.int32), *drawn])  # first the set as it is
     values = {
-        row: {seed: _values(matches, counts, threads, on_drawn) for seed, matches in seeds.items()}
+        row: {seed: _values(matches, counts, on_drawn) for seed, matches in seeds.items()}
         for row, seeds in trials.items()
     }
     return Draws(values, images)
@@ -136,7 +130,7 @@ def _of_seed_and_images(table: np.ndarray, draws: np.ndarray) -> float:
     return max(0.0, float(across[draws].mean() - across[0]))
 
 
-def _values(matches: Matches, counts: np.ndarray, threads: int, on_drawn: Callable[[int], None]) -> np.ndarray:
+def _values(matches: Matches, counts: np.ndarray, on_drawn: Callable[[int], None]) -> np.ndarray:
     """Returns the six metrics of a trial (1 + draws, 6)."""
     precision = DrawnPrecision(matches, most=int(counts.max()))
 
@@ -145,8 +139,8 @@ def _values(matches: Matches, counts: np.ndarray, threads: int, on_drawn: Callab
         on_drawn(len(found))
         return found
 
-    # Threads and not processes: numpy's loops let go of Python's lock.
-    with ThreadPoolExecutor(threads) as pool:
+    # Threads, not processes: numpy's loops release Python's lock.
+    with ThreadPoolExecutor(THREADS) as pool:
         return np.concatenate(list(pool.map(of_batch, range(0, len(counts), BATCH))))
 
 

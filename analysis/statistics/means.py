@@ -102,21 +102,21 @@ def p_value(estimate: float, noise: Noise) -> float:
     return float(2 * stats.t.sf(abs(estimate) / np.sqrt(noise.variance), noise.freedom))
 
 
-def interval(estimate: float, noise: Noise, n: int, level: float = LEVEL) -> Interval:
+def interval(estimate: float, noise: Noise, n: int) -> Interval:
     """Returns Student's t interval of an estimate with this noise; without ends where the noise is not known."""
     if not noise.freedom:
         return Interval(estimate, np.nan, np.nan, n)
-    half = float(stats.t.ppf((1 + level) / 2, noise.freedom) * np.sqrt(noise.variance))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, noise.freedom) * np.sqrt(noise.variance))
     return Interval(estimate, estimate - half, estimate + half, n)
 
 
-def mean(values: Sequence[float], level: float = LEVEL) -> Interval:
+def mean(values: Sequence[float]) -> Interval:
     """Returns the mean across seeds and Student's t interval; no interval of one value, NaN of none."""
     array = _finite(values)
     if not len(array):
         return Interval(np.nan, np.nan, np.nan, 0)
     own = own_noise(values)
-    return interval(float(array.mean()), Noise(own.variance / len(array), own.freedom), len(array), level)
+    return interval(float(array.mean()), Noise(own.variance / len(array), own.freedom), len(array))
 
 
 def own_noise(values: Sequence[float]) -> Noise:
@@ -189,9 +189,7 @@ def beats(estimate: float, noises: Sequence[Noise]) -> float:
     return float(stats.norm.cdf(estimate / sd)) if sd else (1 + float(np.sign(estimate))) / 2
 
 
-def one_more(
-    values: Sequence[float], other: float, rounded: float = 0.0, level: float = LEVEL
-) -> tuple[Interval, float]:
+def one_more(values: Sequence[float], other: float, rounded: float = 0.0) -> tuple[Interval, float]:
     """Returns the mean less one further value, with the interval that holds 0 for a replication, and the p-value.
 
     The prediction interval of a single future value: s sqrt(1 + 1/n) is the standard error of its distance from the
@@ -206,7 +204,7 @@ def one_more(
     own = own_noise(values)
     noise = Noise(own.variance * (1 + 1 / len(array)) + rounded**2 / 12, own.freedom)
     distance = float(array.mean()) - other
-    return interval(distance, noise, len(array), level), p_value(distance, noise)
+    return interval(distance, noise, len(array)), p_value(distance, noise)
 
 
 def twin(one: Mapping[str, float], other: Mapping[str, float]) -> bool:

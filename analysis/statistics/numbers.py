@@ -17,9 +17,9 @@ def interval(found: Interval, sign: str = "") -> str:
     return "" if np.isnan(found.low) else f"[{points(found.low, sign)}, {points(found.high, sign)}]"
 
 
-def difference(found: Interval | None) -> str:
+def difference(found: Interval) -> str:
     """Returns "+1.2 [+0.4, +2.0]"."""
-    return "" if found is None else f"{points(found.estimate, '+')} {interval(found, '+')}".strip()
+    return f"{points(found.estimate, '+')} {interval(found, '+')}".strip()
 
 
 def p_value(p: float) -> str:

@@ -7,9 +7,10 @@ from analysis.statistics.means import ALPHA, OWN_FROM, Noise
 from analysis.statistics.spread import Spread
 
 STUDIES = 2000  # simulated
+POWER = 0.8
 
 
-def detectable(noise: Noise, seeds: int, tests: int, images: Spread, power: float = 0.8) -> float:
+def detectable(noise: Noise, seeds: int, tests: int, images: Spread) -> float:
     """Returns the smallest true difference of one row that tables like this one find so often, with the right sign.
 
     Both rows have this noise. What a study estimates of it, for each row and for the rows that are alike, is drawn from
@@ -33,7 +34,7 @@ def detectable(noise: Noise, seeds: int, tests: int, images: Spread, power: floa
     sd = np.sqrt(images.shared + 2 * noise.variance / seeds)
 
     def lacking(difference: float) -> float:
-        return float(stats.norm.sf(widths, difference, sd).mean()) - power
+        return float(stats.norm.sf(widths, difference, sd).mean()) - POWER
 
     return float(optimize.brentq(lacking, 0.0, float(widths.max() + 10 * sd))) if sd else 0.0
 

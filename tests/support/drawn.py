@@ -19,6 +19,7 @@ from analysis.read import declarations
 from analysis.read.runs import Histories, Point, Run
 from analysis.read.study import Part, Study
 from analysis.statistics.evidence import Evidence, evidence
+from analysis.statistics.images import Draws
 from experiments import names
 from experiments.seeds import Recorded
 from tests.support.recorded import silent
@@ -115,6 +116,12 @@ def sure(found: Study, part: Part | None = None, iou_type: str = "bbox") -> Evid
     known = evidence(found, part or found.parts[0], iou_type, silent)
     assert known is not None
     return known
+
+
+def plain(drawn: Draws, metric: str) -> dict[str, dict[str, float]]:
+    """Returns a metric on the images as they are, by row and seed."""
+    number = names.COCO_METRICS.index(metric)
+    return {row: {seed: float(own[0, number]) for seed, own in of.items()} for row, of in drawn.values.items()}
 
 
 def words(figure: Figure) -> dict[str, Bbox]:

@@ -16,7 +16,7 @@ from tests.support.recorded import BOX, NEWER, OLDER, Recorder, box, metrics_of,
 
 def test_last_is_the_sweep_planned_last_across_time_zones(runs: list[Run]) -> None:
     assert frames.find_sweep(runs, "last", "uri") == NEWER
-    assert list(frames.sweeps_frame(runs)["sweep"]) == [NEWER, OLDER]
+    assert frames.sweeps(runs) == [NEWER, OLDER]
 
 
 def test_an_unknown_sweep_lists_the_known_ones_newest_first(runs: list[Run]) -> None:

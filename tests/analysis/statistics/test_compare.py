@@ -16,6 +16,7 @@ from experiments import names
 from experiments.commands import Place
 from experiments.trial import matches
 from tests.analysis.statistics.test_evidence import detector
+from tests.support.drawn import plain
 from tests.support.recorded import DECLARED, Recorder, box, silent
 
 SHARES = {"good": 0.9, "bad": 0.3, "alike": 0.3}
@@ -121,7 +122,7 @@ def of(shares: dict[int, float], sd: float = 0.0) -> compare.Side:
     drawn = images.draw({"row": {seed: one["bbox"] for seed, one in trials.items()}}, np.random.default_rng(0), 0)
     noises = {}
     for metric in METRICS:
-        own = means.row_noises([drawn.plain(metric)])["row"]
+        own = means.row_noises([plain(drawn, metric)])["row"]
         noises[f"bbox/{metric}"] = replace(own, used=means.Noise(sd**2, 40)) if sd else own
     return compare.Side(trials, noises)
 

@@ -230,7 +230,6 @@ def test_nothing_finished_is_no_evidence(recorder: Recorder) -> None:
 def test_numbers_as_people_read_them() -> None:
     assert numbers.difference(Interval(0.0123, 0.004, 0.02, 3)) == "+1.2 [+0.4, +2.0]"
     assert numbers.difference(Interval(-0.01, np.nan, np.nan, 1)) == "-1.0"
-    assert numbers.difference(None) == ""
     chances = [numbers.chance(one) for one in (0.5, 0.99, 0.9901, 1.0, 0.0099, 0.0, np.nan)]
     assert chances == ["50 %", "99 %", "> 99 %", "> 99 %", "< 1 %", "< 1 %", ""]
     assert [numbers.p_value(one) for one in (0.04, 0.0004, 1.0, np.nan)] == [".040", "< .001", "1.000", ""]
