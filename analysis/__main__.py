@@ -1,4 +1,4 @@
-"""`python -m analysis table|figure|paper|compare|disagree`: what a sweep has found so far, from MLflow alone."""
+"""`python -m analysis table|figure|paper|compare|disagree`: the results of a sweep so far, read from MLflow."""
 
 import argparse
 import gc
@@ -41,17 +41,17 @@ def parser() -> Parser:
     shared = Parser(add_help=False, parents=[kept])
     which = shared.add_mutually_exclusive_group()
     which.add_argument("number", nargs="?", metavar="NUMBER", help="of the paper's table (3 or III) or figure (5)")
-    which.add_argument("--sweep", default="last", help="name of a sweep, or last: the one asked for last (default)")
+    which.add_argument("--sweep", default="last", help="name of a sweep, or last: the newest one (default)")
     table = commands.add_parser("table", parents=[shared], help="print the COCO metrics of a sweep's rows")
     table.add_argument(
         "--detail",
         action="store_true",
-        help="also published numbers, intervals, differences from the baseline, and costs",
+        help="add published numbers, intervals, differences from the baseline, and costs",
     )
     table.add_argument(
         "--out",
         type=path(*TABLE_FORMATS),
-        help="write the table to FILE.md, .csv, .tex or .html as well, with --detail in full",
+        help="also write the table to FILE.md, .csv, .tex or .html, with --detail in full",
     )
     figure = commands.add_parser("figure", parents=[shared], help="draw a metric against the epoch")
     drawn = "FILE.png, .pdf or .svg (default: outputs/figures/%s.png)"
@@ -66,19 +66,31 @@ def parser() -> Parser:
     compare = commands.add_parser(
         "compare",
         parents=[kept],
-        help="every metric of one row less that of another; exit code 1 where one got worse beyond doubt",
+        help="every metric of row B less that of row A; exit code 1 where a metric is significantly worse",
     )
     compare.add_argument("before", metavar="A", help="a row of the sweep, or a folder that `paper` wrote")
-    compare.add_argument("after", metavar="B", help="another, or `published` for the numbers published for A")
-    compare.add_argument("--sweep", default="last", help="that A and B are rows of (%(default)s)")
+    compare.add_argument(
+        "after", metavar="B", help="another row or folder, or `published` for the numbers published for A"
+    )
+    compare.add_argument("--sweep", default="last", help="the sweep of A and B (default: %(default)s)")
     differ = commands.add_parser("disagree", parents=[stored], help="draw the images on which two trials differ most")
     differ.add_argument("trials", nargs=2, metavar="TRIAL", help="a trial's id, or a part of it that no other has")
     differ.add_argument(
-        "--annotations", type=path(), required=True, metavar="FILE", help="of the validation set (COCO)"
+        "--annotations",
+        type=path(),
+        required=True,
+        metavar="FILE",
+        help="annotations of the validation set, in COCO's format",
     )
-    differ.add_argument("--images", type=path(), required=True, metavar="FOLDER", help="that its file names start from")
-    whither = Path("outputs", "figures", "disagree.png")
-    differ.add_argument("--out", type=path(*FIGURE_FORMATS), default=whither, help=drawn % "disagree")
+    differ.add_argument(
+        "--images",
+        type=path(),
+        required=True,
+        metavar="FOLDER",
+        help="the folder that the file names in the annotations are relative to",
+    )
+    default = Path("outputs", "figures", "disagree.png")
+    differ.add_argument("--out", type=path(*FIGURE_FORMATS), default=default, help=drawn % "disagree")
     return top
 
 
@@ -87,11 +99,8 @@ def _store(uri: str) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command line; returns the exit code: 2 with one sentence on stderr for what the user can put right.
-
-    130 after Ctrl-C.
-    """
-    os.environ.pop("MPLBACKEND", None)  # of a notebook: a module that only notebooks have, and nothing is shown here
+    """Runs a command line; returns the exit code: 2 after a user's mistake, told on stderr, and 130 after Ctrl-C."""
+    os.environ.pop("MPLBACKEND", None)  # a notebook sets a backend that only notebooks have
     arguments = parser().parse_args(argv)
     run = {"table": _table, "figure": _figure, "paper": _paper, "compare": _compare, "disagree": _disagree}[
         arguments.command
@@ -107,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-# Each imports what it needs only when it runs: mlflow, pandas and matplotlib take seconds, `--help` should not.
+# Each function imports what it needs: mlflow, pandas and matplotlib take seconds, and `--help` should not.
 
 
 def _table(arguments: argparse.Namespace) -> int:
@@ -147,7 +156,7 @@ def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
 
 
 def _print(table: "Table", arguments: argparse.Namespace, found: "Study") -> None:
-    """Prints a table, with a command for what is not run yet that holds here; in a file it holds anywhere."""
+    """Prints a table; its command for what is not run yet names this output folder, unlike the one in a file."""
     from dataclasses import replace
 
     from analysis import terminal
@@ -193,7 +202,7 @@ def _figure_of_seeds(arguments: argparse.Namespace, asked: str, kind: str) -> in
 
 
 def _recorded(arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]) -> "Study":
-    """Returns the sweep that is asked for, with these metrics alone but every run: other rows have colours too."""
+    """Returns a sweep with these metrics only, but with all runs, so that colours are those of the whole study."""
     from analysis import terminal
     from analysis.read import borrowed, frames, runs, store, study
 
@@ -215,7 +224,7 @@ def _paper(arguments: argparse.Namespace) -> int:
 
     if arguments.source and arguments.study is not None:
         raise AnalysisError(
-            f"{arguments.source} holds one study and is made anew as a whole; leave {arguments.study!r} out"
+            f"{arguments.source} holds one study, which is rebuilt as a whole; leave {arguments.study!r} out"
         )
     asked = "paper" if arguments.study is None else arguments.study
     found = _study(arguments, "last" if arguments.source else asked)
@@ -237,7 +246,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if len(studies) == 1:
         (other,) = set(sides) - set(studies)
         raise AnalysisError(
-            f"{other!r} is no folder that holds a study, as {studies[0]} is; "
+            f"{other!r} is not a folder that holds a study, and {studies[0]} is one; "
             f"name two such folders, or two rows of it with --from {studies[0]}"
         )
     if studies:
@@ -258,7 +267,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     terminal.print_comparison(found)
     if not studies and rounds.of(known, part, coco_block("bbox")[0]):
         command = place.place(arguments).command("analysis", "table", "--sweep", part.sweep, "--detail")
-        print(f"note: seeds were added after looking; what holds for all looks together: {command}")
+        print(f"note: seeds were added after looking; for p and intervals that hold for all looks: {command}")
     if lacking:
         print(f"{arguments.after} has no finished trial of: {', '.join(lacking)}", file=sys.stderr)
     return 1 if lacking or any(one.verdict == "worse" for one in found) else 0
@@ -295,6 +304,6 @@ def _study(arguments: argparse.Namespace, sweep: str) -> "Study":
 
 
 if __name__ == "__main__":
-    # What is read from MLflow is many objects, none of them garbage; looking for some takes a quarter of the time.
+    # Reading MLflow makes many objects that stay; searching them for garbage takes a quarter of the time.
     gc.set_threshold(200_000)
     sys.exit(main())

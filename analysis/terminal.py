@@ -1,4 +1,4 @@
-"""Puts tables, figures and progress where people see them: the only file that prints and writes."""
+"""Prints tables and progress, and writes single tables and figures; no room of analysis prints."""
 
 import math
 import sys
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from analysis.drawing.page import Drawable
 
 SEEDS = {
-    True: "what a seed adds in all cells alike is no part of their noise",
-    False: "what a seed adds in all cells alike is part of their noise",
+    True: "seeds are blocks: an effect that a seed has on all cells is not part of the noise",
+    False: "an effect that a seed has on all cells is part of the noise",
 }
-INDENT = (0, 0, 0, 2)  # of what belongs to the line above
+INDENT = (0, 0, 0, 2)  # of a line that belongs to the one above
 
 
 @contextmanager
@@ -92,9 +92,9 @@ def print_effects(grid: Effects) -> None:
     ]
     lacking = "; ".join(" x ".join(term) for term in grid.not_estimated)
     note = (
-        f"Intervals (95 %) are over seeds alone, each for itself; {SEEDS[grid.blocked]}. p is corrected for all these "
+        f"Intervals (95 %) are over seeds alone, each by itself; {SEEDS[grid.blocked]}. p is corrected for all these "
         "effects (Holm). Effects of a factor add up to 0. "
-        f"Not told by these trials: {lacking or 'nothing'}."
+        f"Not estimable from these trials: {lacking or 'nothing'}."
     )
     heads = ("levels", "effect", "95 %", "p", "n")
     _print_cells("What each factor adds to box AP, and what two add together", heads, cells, note)
@@ -159,10 +159,7 @@ def _what(line: Row | Published) -> RenderableType:
 
 def write_table(table: Table | Details, path: Path) -> Path:
     """Writes a table, short or in full, in the format of the path's ending; returns the path."""
-    if isinstance(table, Table):
-        text = formats.WRITERS[path.suffix](table)
-    else:
-        text = full.WRITERS[path.suffix](table)
+    text = formats.WRITERS[path.suffix](table) if isinstance(table, Table) else full.WRITERS[path.suffix](table)
     with _writable(path):
         path.write_text(text, encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""The paper that figures are drawn on: one width, one type, words around a frame; all lengths in inches."""
+"""The page of a figure: one width, one typeface, text around a frame; all lengths in inches."""
 
 import textwrap
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ GREY, FAINT, INK = "#555555", "#E2E2E2", "#1A1A1A"
 TITLE, LABEL, SMALL = 9.0, 8.0, 7.0  # points
 LEADING = 1.32  # of lines, in sizes of the type
 LINE = LEADING * LABEL / 72  # height of a line of labels
-NO_LIGATURES = ("-liga",)  # "fi" stays two letters to search for, and a .pdf has one subset of the font less to make
+NO_LIGATURES = ("-liga",)  # "fi" stays two letters, which can be searched for
 KEY = 0.3  # length of the piece of line before a label
 MARKER_SIZES = {"P": 5.6, "X": 5.4, "*": 7.4, "p": 5.2, "^": 5.0, "v": 5.0, "D": 4.1}  # points; as large to the eye
 STYLE = {
@@ -63,7 +63,7 @@ R = TypeVar("R")
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Returns the function, run in the type and lines of all figures, whatever the user's own settings are."""
+    """Returns the function, run with the style of all figures and not with the user's settings."""
 
     @wraps(draw)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -128,7 +128,7 @@ class Sheet:
 
 
 def signed(value: float) -> str:
-    """Returns a difference with one decimal, its sign, and a true minus; what rounds to zero has no sign."""
+    """Returns a difference with one decimal and its sign, with a true minus; zero has no sign."""
     text = f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
     return text[1:] if float(text[1:]) == 0 else text
 
@@ -157,7 +157,7 @@ def wide(text: str, size: float = LABEL, weight: str = "normal") -> float:
 
 @cache
 def _advance(character: str, weight: str) -> float:
-    # Of single characters, without kerning: a trifle more than what is drawn.
+    # Without kerning: slightly wider than what is drawn.
     font = FontProperties(family="DejaVu Sans", weight=weight, size=100)
     pair = TextToPath().get_text_width_height_descent(f"|{character}|", font, ismath=False)[0]
     alone = TextToPath().get_text_width_height_descent("||", font, ismath=False)[0]
@@ -165,7 +165,7 @@ def _advance(character: str, weight: str) -> float:
 
 
 def wrap(text: str, width: float, size: float = LABEL, weight: str = "normal", most: int = 99) -> list[str]:
-    """Returns the lines of a text of this width; from `most` lines on the rest is left out, with "..."."""
+    """Returns the lines of a text of this width, at most `most`; the last ends in "..." where text is cut."""
     lines: list[str] = []
     for word in text.split():
         while wide(word, size, weight) > width:  # a word without a place to break

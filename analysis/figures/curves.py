@@ -1,4 +1,4 @@
-"""Frames -> the curves of a figure as plain data: one curve per variant, nothing drawn."""
+"""A metric against the epoch, as plain data: one curve per variant."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from experiments import names
 from experiments.declared import Declaration
 
 BAND_FROM = 3  # seeds; fewer are drawn as lines
-NOT_COMPARABLE = "The published numbers are COCO's and not drawn: those of this profile and data are on another scale."
+NOT_COMPARABLE = "Published numbers are not drawn: they are of COCO, and these trials have another profile or data."
 
 
 @dataclass(frozen=True)
 class Heading:
-    """What stands above and below a drawing."""
+    """The text above and below a drawing."""
 
     title: str
     about: str  # sweep, profile, data, recipe, schedule and number of seeds
-    foot: tuple[str, ...]  # how to read it, what is not in it, and which commits ran
+    foot: tuple[str, ...]  # how to read it, what is missing, and the commits
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Band:
 
 @dataclass(frozen=True)
 class Curve:
-    """A variant over the epochs: the mean of its seeds, and what they spread."""
+    """A variant over the epochs: its seeds, their mean and their range."""
 
     label: str
     look: Look  # the same in every figure of the study
     mean: Line
-    seeds: tuple[Line, ...]  # each by itself, the unfinished too
+    seeds: tuple[Line, ...]  # every seed, also unfinished ones
     complete: bool  # False where no trial of the variant is finished
     note: str = ""  # "2 of 3 seeds finished", "running, epoch 3"; "" where all seeds are finished
     band: Band | None = None  # of the seeds in the mean, from BAND_FROM on
@@ -63,7 +63,7 @@ class Curve:
 
     @property
     def thin(self) -> tuple[Line, ...]:
-        """Returns the seeds that are drawn as lines of their own: those that neither the mean nor a band shows."""
+        """Returns the seeds that are drawn as single lines: those that neither the mean nor a band shows."""
         if self.band is not None:
             return tuple(seed for seed in self.seeds if seed.epochs[-1] < self.mean.epochs[-1])
         return self.seeds if len(self.seeds) > 1 else ()
@@ -71,7 +71,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """All a drawing needs; curves with the best final value first."""
+    """The curves of a figure, the best final value first."""
 
     metric: Metric
     heading: Heading
@@ -86,7 +86,7 @@ class Curves:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Returns the foot: what the kinds of line mean, as far as the figure has them, and what it cannot show."""
+        """Returns the foot: what each kind of line in the figure means, and what is missing."""
         kinds = []
         if any(len(curve.seeds) > 1 for curve in self.curves):
             kinds.append("Lines: means over the finished seeds.")
@@ -130,7 +130,7 @@ def curves(part: Part, metrics: pd.DataFrame, name: str, look_of: Mapping[str, L
     found, absent = [], []
     served = lines.loc[lines[names.VARIANT_ID] != ""]
     for variant, of_variant in served.groupby(names.VARIANT_ID, sort=False):
-        # A seed that one of the rows lacks may serve another.
+        # A seed that one row lacks may be there in another.
         real_first = of_variant.sort_values(names.TRIAL_ID, key=lambda trial: trial == "", kind="stable")
         trials = real_first.drop_duplicates(names.SEED).sort_index()
         if set(trials[names.TRIAL_ID]) & set(by_trial):
@@ -181,7 +181,7 @@ def _curve(
     averaged = drawn if finished.empty else finished
     seeds = [by_trial[trial] for trial in averaged[names.TRIAL_ID]]
     together = pd.concat(seeds, axis="columns", join="inner")
-    if together.empty:  # attempts that broke off may have no epoch in common
+    if together.empty:  # interrupted trials may have no epoch in common
         together = pd.concat(seeds, axis="columns").sort_index()
     mean = together.mean(axis="columns")
     band = None

@@ -1,4 +1,4 @@
-"""Frames and evidence -> what plots beside the curves show, as plain data: differences, costs, sizes of objects."""
+"""Forest plots, AP against cost, and AP by object size, as plain data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from analysis.statistics.means import ALPHA, Interval
 from experiments import names
 
 SIZES = {"APs": "small", "APm": "medium", "APl": "large"}  # COCO's: below 32^2 and 96^2 pixels, and above
-SEVERAL_DEVICES = "Measured on {}: compare only what ran on one of them."
+SEVERAL_DEVICES = "Measured on {}: compare only points of one device."
 COUNTED = (names.PARAMETERS, names.EXTRACTOR_PARAMETERS, names.GMACS, names.EXTRACTOR_GMACS)  # the same on any device
 
 
@@ -42,14 +42,14 @@ class Forest:
     axis: str
     heading: Heading
     estimates: tuple[Estimate, ...]
-    absent: tuple[str, ...] = ()  # labels of the rows that nothing can be told of
+    absent: tuple[str, ...] = ()  # labels of the rows without a difference
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Returns the foot: what filled and hollow mean, as far as the figure has them, and what it cannot show."""
+        """Returns the foot: what the markers in the figure mean, and what is missing."""
         tested = {one.significant for one in self.estimates}
-        kinds = [f"Filled: found, p < {ALPHA:g}, corrected for all rows."] if True in tested else []
-        kinds += ["Hollow: no difference is found."] if False in tested else []
+        kinds = [f"Filled: significant, p < {ALPHA:g}, corrected for all rows."] if True in tested else []
+        kinds += ["Hollow: not significant."] if False in tested else []
         kinds += ["Grey: not tested."] if None in tested else []
         missing = [f"Nothing to compare yet: {', '.join(self.absent)}."] if self.absent else []
         return tuple(filter(None, (" ".join(kinds), *missing, *self.heading.foot)))
@@ -65,12 +65,12 @@ class Point:
     value: float
     costs: tuple[float, float]
     values: tuple[float, float]
-    front: bool  # no other variant is as cheap and better, or as good and cheaper
+    front: bool  # no other variant is at least as cheap and at least as good
 
 
 @dataclass(frozen=True)
 class Pareto:
-    """AP against a cost, a point a variant, the cheapest first."""
+    """AP against a cost: one point per variant, the cheapest first."""
 
     metric: Metric
     cost: Metric
@@ -81,7 +81,7 @@ class Pareto:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Returns the foot."""
-        kinds = ["Line: the Pareto front, where nothing as cheap is better."]
+        kinds = ["Line: the Pareto front: no variant that costs as little is better."]
         if any(point.values[0] < point.values[1] or point.costs[0] < point.costs[1] for point in self.points):
             kinds.append("Points: means over the finished seeds; bars: from the lowest to the highest seed.")
         missing = [f"Not measured: {', '.join(self.absent)}."] if self.absent else []
@@ -189,7 +189,7 @@ def pareto(study: Study, part: Part, name: str, cost: str, look_of: Mapping[str,
 def sizes(study: Study, part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Sizes:
     """Returns AP of small, medium and large objects for the rows of a table that have evidence.
 
-    The intervals are Student's over seeds, from BAND_FROM seeds on: those of two are too wide to be of use.
+    The intervals are Student's over seeds, from BAND_FROM seeds on; those of two seeds are too wide to be useful.
     Raises AnalysisError where the data have no objects by size.
     """
     iou_type, _, _ = found.metric.name.partition("/")
@@ -218,7 +218,7 @@ def _interval(values: Sequence[float]) -> Interval:
 
 
 def _last(study: Study, part: Part, name: str) -> dict[str, dict[str, float]]:
-    """Returns the last value of each finished trial that has one, by variant and trial."""
+    """Returns a metric's result of each finished trial that has one, by variant and trial."""
     of_trial = frames.last_values(study.metrics)[name].dropna().to_dict()
     found: dict[str, dict[str, float]] = {}
     for line in part.lines.loc[part.lines["status"] == names.FINISHED].itertuples():
@@ -228,6 +228,6 @@ def _last(study: Study, part: Part, name: str) -> dict[str, dict[str, float]]:
 
 
 def _absent(part: Part, called: Mapping[str, str], shown: set[str]) -> tuple[str, ...]:
-    """Returns the variants and the rows without any that are not shown."""
+    """Returns the labels of the variants that are not shown, and of the rows without a variant."""
     not_run = part.lines.loc[part.lines[names.VARIANT_ID] == "", "label"]
     return tuple(label for label in dict.fromkeys((*called.values(), *not_run)) if label not in shown)

@@ -1,4 +1,4 @@
-"""How each variant looks and what it is called in every figure of a study: decided once, over all its tables."""
+"""The colour, marker, dashes and name of each variant, the same in every figure of a study."""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -10,8 +10,8 @@ from analysis.read import baselines, declarations
 from analysis.read.study import Part
 from experiments import names
 
-# Okabe and Ito's colours, each moved by at most 18 CIELAB units so that no two come nearer than 29 (theirs: 18), to
-# readers with normal sight, protanopia and deuteranopia alike. The first is the baseline's.
+# Okabe and Ito's colours, each moved by at most 18 CIELAB units, so that any two differ by 29 (theirs: 18) for readers
+# with normal sight, protanopia and deuteranopia. The first is the baseline's.
 COLOURS = ("#111111", "#00549C", "#C03000", "#54A860", "#F0A800", "#54B4FC", "#903C60", "#E490B4")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*")  # one more than colours, so that 72 pairs differ
 DASHED = (4.0, 1.6)  # of baselines; lengths in line widths, on and off
@@ -27,12 +27,12 @@ class Look:
     dashes: tuple[float, ...] = ()
 
 
-PLAIN = Look(COLOURS[1], "o")  # of what is no variant
+PLAIN = Look(COLOURS[1], "o")  # without a variant
 
 
 @dataclass(frozen=True)
 class _Row:
-    key: Hashable  # the variant's id; of a row that is not run, what the file has for it
+    key: Hashable  # the variant's id; of a row that is not run, its overrides
     baseline: bool  # others are compared with it
     pair: Hashable | None  # the baseline that this row alone is compared with, in a table of several baselines
 
@@ -40,9 +40,9 @@ class _Row:
 def of(parts: Sequence[Part]) -> dict[str, Look]:
     """Returns the look of each variant, by its id.
 
-    Two variants of one table differ in colour and marker while these suffice, else in two of colour, marker and
-    dashes; no two of the study look alike up to 72. Baselines are dashed, and the first is black. Where each of several
-    baselines has one row, that row has its baseline's colour. Rows that are not run keep a look for later.
+    Two variants of one table differ in colour and marker while there are enough, else in two of colour, marker and
+    dashes. Up to 72 variants of a study all differ. Baselines are dashed, and the first is black. Where each of several
+    baselines has one row, that row has its baseline's colour. Rows that are not run have a reserved look.
     """
     recorded = _recorded(parts)
     tables = [_rows(part, recorded) for part in parts]
@@ -56,9 +56,9 @@ def of(parts: Sequence[Part]) -> dict[str, Look]:
 
 
 def labels(part: Part) -> dict[str, str]:
-    """Returns what each variant of a table is called, by its id: all the rows that it serves, "sum+ = conv 1x1".
+    """Returns each variant's name in a table, by its id: all of its rows, "sum+ = conv 1x1".
 
-    Of rows that other files declare, the file is named where two variants would read alike: "table3: conv 1x1".
+    Where two variants would have the same name, the file of their row is added: "table3: conv 1x1".
     """
     lines, declaration = part.lines, part.declaration
     prefixes = {f"{row.sweep}: " for row in declaration.rows if row.sweep != declaration.name} if declaration else set()
@@ -108,7 +108,7 @@ def _rows(part: Part, recorded: dict[Hashable, str]) -> list[_Row]:
 
 
 def _next(row: _Row, beside: Sequence[Look], found: dict[Hashable, Look]) -> Look:
-    """Returns a look for a row that stands in tables with looks `beside` it, in a study that has `found` others."""
+    """Returns a look for a row whose tables have the looks `beside`, in a study with the looks `found`."""
     colours = Counter(look.colour for look in found.values())
     markers = Counter(look.marker for look in found.values())
     taken = Counter(look.colour for look in beside)

@@ -36,7 +36,7 @@ def of(part: Part) -> dict[str, str]:
 
 
 def together(variants: list[str], baselines: dict[str, str]) -> list[list[str]]:
-    """Returns variants in groups of what is compared with one another, if only by way of others."""
+    """Returns groups of variants that are compared with each other, directly or through other variants."""
     groups: dict[str, list[str]] = {}
     for variant in variants:
         root, passed = variant, {variant}

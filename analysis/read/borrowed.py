@@ -1,4 +1,4 @@
-"""A declared sweep that nobody asked for, whose rows have been trained as rows of other declared sweeps."""
+"""Finds the trials of a declared sweep among those of other declared sweeps, where the sweep itself never ran."""
 
 import json
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ Overrides = frozenset[str]
 
 
 def of_other_sweeps(runs: list[Run], sweep: str) -> list[Run]:
-    """Returns the runs, those that serve a row of a declared sweep as if it had been asked for; else as they are.
+    """Returns the runs, with the tags of a declared sweep added to those that train one of its rows.
 
-    A run does so where it serves a row of another declared sweep with the same overrides and the same words typed
-    beside. Nothing changes where some run is of that sweep, or its file lists nothing that ran.
+    A run trains a row where it is of a row of another declared sweep that has the same overrides, and the same words
+    were typed after both sweeps' names. Runs stay as they are where one is already of the sweep.
     """
     key = names.sweep_key(sweep)
     declaration = declarations.of_sweep(sweep)
@@ -31,7 +31,7 @@ def of_other_sweeps(runs: list[Run], sweep: str) -> list[Run]:
 
 
 def _served(run: Run, typed: str) -> set[Overrides]:
-    """Returns the overrides of the declared rows that a run serves in sweeps with these words typed beside."""
+    """Returns the overrides of the declared rows that a run is of, in sweeps with these words after their names."""
     found: set[Overrides] = set()
     for tag, sweep in run.tags.items():
         if tag.startswith(names.SWEEP) and sweep.partition(" ")[2] == typed:

@@ -1,4 +1,4 @@
-"""Words that tables and figures share: what a set of trials is about and how far a trial came."""
+"""Words that tables and figures share: captions, and the states of trials."""
 
 from collections.abc import Hashable
 
@@ -51,7 +51,7 @@ def rest(part: Part) -> str:
 def state(status: str, reason: str, last_epoch: int | None) -> str:
     """Returns why a trial has no result: "failed: out of memory", "running, epoch 3"; "" where it has one.
 
-    `last_epoch` is the last one evaluated, None before the first; a finished run without any is no result.
+    `last_epoch` is the last one evaluated, None before the first; a finished run without one has no result.
     """
     if status == names.FINISHED:
         return "" if last_epoch is not None else "finished without metrics"

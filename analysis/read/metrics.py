@@ -1,4 +1,4 @@
-"""The metrics that tables and figures know: how each is called, shown and compared."""
+"""The metrics of tables and figures: their names, units and which direction is better."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,12 +6,12 @@ from typing import Literal
 from experiments import names
 
 POINTS = 100.0  # AP is stored as a fraction and shown times this
-KINDS = {"bbox": "box", "segm": "mask"}  # the IoU types as the paper says them
+KINDS = {"bbox": "box", "segm": "mask"}  # the paper's words for the IoU types
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One MLflow metric as people read it; `scale` times the recorded value is the number in `unit`."""
+    """An MLflow metric and its label; `scale` times the recorded value is the number in `unit`."""
 
     name: str
     label: str

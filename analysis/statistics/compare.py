@@ -1,4 +1,4 @@
-"""Two variants, or two studies row by row: every metric's difference with its interval, and whether one got worse."""
+"""Compares two rows, or two studies row by row: each metric's difference, its interval, and whether it is worse."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from analysis.statistics.means import ALPHA, Interval, RowNoise
 from experiments import names
 from experiments.trial.matches import Matches
 
-NOTHING = RowNoise(1, means.UNKNOWN, means.UNKNOWN, means.UNKNOWN)  # is known of a metric that was not recorded
+NOTHING = RowNoise(1, means.UNKNOWN, means.UNKNOWN, means.UNKNOWN)  # of a metric that was not recorded
 APS = {coco_block(kind)[0] for kind in names.IOU_TYPES}
 PUBLISHED = "published"  # instead of a second row: the numbers published for the first
 
@@ -55,7 +55,7 @@ class Comparison:
 
 
 def rows(study: Study) -> dict[str, Side]:
-    """Returns each row of a study; a row of several tables stands under its first."""
+    """Returns each row of a study; a variant of several tables has the name of its first row."""
     found: dict[str, Side] = {}
     known = set()
     noises = _noises(study)
@@ -80,7 +80,7 @@ def lacking(before: Mapping[str, Side], after: Mapping[str, Side]) -> list[str]:
 
 
 def find(part: Part, wanted: str, study: Study) -> Side:
-    """Returns the row or variant that is wanted; AnalysisError lists those there are."""
+    """Returns a row or variant by name; AnalysisError lists the rows where there is none."""
     lines = part.lines.loc[part.lines[names.VARIANT_ID] != ""]
     lines = lines.assign(label=lines["label"].map(source_versions.plain))
     for column in ("row", "label", names.VARIANT, names.VARIANT_ID):
@@ -107,15 +107,15 @@ def _matches(study: Study, trials: Mapping[str, str]) -> dict[str, dict[str, Mat
     lacking = [trial for trial in trials.values() if trial not in study.matches]
     if lacking:
         remedy = study.run_of(lacking[0]).without_matches
-        raise AnalysisError(f"{lacking[0]} kept no matches to compare; {remedy}")
+        raise AnalysisError(f"{lacking[0]} has no matches to compare; {remedy}")
     return {seed: study.matches[trial] for seed, trial in trials.items()}
 
 
 def compare(pairs: Mapping[str, tuple[Side, Side]], progress: Progress) -> list[Comparison]:
     """Returns every metric of every pair (before, after), AP first.
 
-    p is corrected for the APs of all pairs together, and for all their other metrics together, and no less than the
-    noise of the two sides' own seeds gives. Raises AnalysisError where a side has no finished trial.
+    p is corrected (Holm) over the APs of all pairs, and separately over all their other metrics, and is not below the p
+    by the two sides' own seeds. Raises AnalysisError where a side has no finished trial.
     """
     for row, (before, after) in pairs.items():
         if not before.trials or not after.trials:
@@ -162,10 +162,10 @@ def _corrected(found: list[Comparison]) -> list[Comparison]:
 
 
 def with_published(part: Part, wanted: str, study: Study) -> list[Comparison]:
-    """Returns ours less the numbers published for a row, which are of one run: as far off as one more seed may be.
+    """Returns our mean less the number published for a row, which is of one run, for each metric.
 
-    Intervals are `means.one_more`'s; p is corrected for all metrics together (Holm). Raises AnalysisError where the
-    data are not those of the published numbers, or none is published.
+    Intervals are `means.one_more`'s; p is corrected over all metrics (Holm). Raises AnalysisError where the data are
+    not COCO, or no number is published.
     """
     row = declarations.rows_of(part.declaration).get(wanted)
     if row is None or not row.published:

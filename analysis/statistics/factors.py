@@ -1,4 +1,4 @@
-"""What each factor adds on its own and what only two together: main effects and interactions of a grid's factors."""
+"""Main effects of a grid's factors and their interactions."""
 
 import itertools
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ MODULES = ("aggregation", "pre", "post")
 
 @dataclass(frozen=True)
 class Effect(Interval):
-    """What levels add to the mean, beyond what each adds alone where they are several; `n` values have them."""
+    """The effect of a level, or the interaction of several; `n` values have these levels."""
 
     levels: dict[str, str]  # by factor: {"pre": "conv5"}, or {"pre": "conv5", "post": "attention"}
     p: float  # Student's, two-sided, corrected for all effects of the model (Holm); NaN without freedom
@@ -31,9 +31,9 @@ class Effects:
 
     mean: Interval  # of all cells alike, however many seeds each has
     effects: tuple[Effect, ...]
-    not_estimated: tuple[tuple[str, ...], ...]  # factors whose effect, or interaction, the cells at hand do not tell
+    not_estimated: tuple[tuple[str, ...], ...]  # terms that cannot be estimated from these cells
     freedom: int  # degrees of freedom left for the spread; with 0 there are no intervals
-    blocked: bool  # what a seed adds in all cells alike is taken out of the spread
+    blocked: bool  # seeds are a term of the model
 
 
 def effects(values: pd.DataFrame, factors: Sequence[str], order: int = 2) -> Effects:
@@ -61,7 +61,7 @@ def effects(values: pd.DataFrame, factors: Sequence[str], order: int = 2) -> Eff
     absent: list[tuple[str, ...]] = []
     for size in range(1, order + 1):
         terms = {term: reduce(_products, (codes[one] for one in term)) for term in itertools.combinations(varied, size)}
-        # An interaction is of no use without the parts it is the rest of.
+        # An interaction means nothing without its main effects.
         whole = {term: own for term, own in terms.items() if not any(set(lacks) <= set(term) for lacks in absent)}
         found = {term: own for term, own in whole.items() if _independent(term, {**columns, **whole})}
         absent += [term for term in terms if term not in found]
@@ -74,10 +74,10 @@ def effects(values: pd.DataFrame, factors: Sequence[str], order: int = 2) -> Eff
 
 
 def of_modules(trials: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> Effects | None:
-    """Returns the effects of all that varies in a grid on a metric's last value; None where fewer than two things do.
+    """Returns the effects on a metric of all factors that vary in a grid; None where fewer than two vary.
 
-    A factor is a group of options, or a single value that was set beside them (schedule.epochs); what is set of a
-    module (pre.kernel_size) belongs to the module. Trials that are not told apart by these make no grid.
+    A factor is a group of options, or a single value that was overridden (schedule.epochs); an override of a module
+    (pre.kernel_size) belongs to the module's level. None also where two variants have the same levels.
 
     Args:
         trials: of `frames.trials_frame`; those that finished count.
@@ -96,7 +96,7 @@ def of_modules(trials: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> Effe
 
 
 def _levels(trial: pd.Series) -> dict[str, str]:
-    """Returns a trial's level of each factor, as `of_modules` has them."""
+    """Returns a trial's level of each factor, see `of_modules`."""
     found = {factor: str(trial[factor]) for factor in names.FACTORS}
     for word in words(trial[names.VARIANT]):
         key, group = key_of(word), key_of(word).partition(".")[0]
@@ -164,7 +164,7 @@ def _products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _independent(term: tuple[str, ...], columns: dict[tuple[str, ...], np.ndarray]) -> bool:
-    """Returns whether each of a term's columns tells something that no other column does."""
+    """Returns whether a term's columns are linearly independent of all others."""
     others = np.hstack([own for other, own in columns.items() if other != term])
     both = np.hstack([others, columns[term]])
     return bool(np.linalg.matrix_rank(both) == np.linalg.matrix_rank(others) + columns[term].shape[1])

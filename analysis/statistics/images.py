@@ -1,7 +1,6 @@
-"""How sure AP is, and its difference to another row's: all trials on the same images, drawn with replacement.
+"""Means and differences of AP with their spread: all trials on the same images, drawn with replacement.
 
-The interval is for the mean over seeds and over validation sets of this size (AP falls a little as sets grow, so that
-sets of other sizes are no measure for it).
+Intervals are for the mean over seeds and over validation sets of this size; AP falls a little as sets grow.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +36,7 @@ class Draws:
         """Returns the mean over a row's seeds.
 
         Args:
-            noise: of this mean, from seed to seed; one that is not known leaves it to the images alone.
+            noise: of this mean, from seed to seed; where it is unknown, the spread is over images only.
         """
         return self._estimate([(1, row)], metric, noise)
 
@@ -45,8 +44,7 @@ class Draws:
         """Returns the mean over a row's seeds less that over another's.
 
         Args:
-            noise: of this difference, from seed to seed. Where it is not known there is no spread: nothing is known of
-                training again.
+            noise: of this difference, from seed to seed; where it is unknown, there is no spread.
         """
         found = self._estimate([(1, row), (-1, other)], metric, noise)
         return found if noise.freedom else Estimate(found.estimate, None)
@@ -68,13 +66,13 @@ class Draws:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or a difference, and how far it may be from the truth; None where that is not known."""
+    """A mean or a difference, and its spread; None where that is unknown."""
 
     estimate: float
     spread: Spread | None
 
     def interval(self, n: int, level: float = LEVEL, within: tuple[float, float] = (-np.inf, np.inf)) -> Interval:
-        """Returns the interval, no further than a metric's values go; `n` is for the reader."""
+        """Returns the interval, clipped to the range of the metric; `n` is only displayed."""
         if self.spread is None:
             return Interval(self.estimate, np.nan, np.nan, n)
         half = self.spread.half_width(level)
@@ -82,14 +80,14 @@ class Estimate:
 
     @property
     def p(self) -> float:
-        """Returns the two-sided p-value of its being 0; NaN where nothing is known of training again."""
+        """Returns the two-sided p-value for a true value of 0; NaN where the training noise is unknown."""
         if self.spread is None or not self.spread.seeds.freedom:
             return np.nan
         return 1 - self.spread.level(abs(self.estimate))
 
     @property
     def better(self) -> float:
-        """Returns the confidence that it is above 0: .975 where `low` of a 95 % interval is 0; NaN as for `p`."""
+        """Returns the confidence that it is above 0: .975 where a 95 % interval starts at 0; NaN as for `p`."""
         return float((1 + np.sign(self.estimate) * (1 - self.p)) / 2)
 
 
@@ -99,7 +97,7 @@ def draw(
     draws: int,
     on_drawn: Callable[[int], None] = lambda draws: None,
 ) -> Draws:
-    """Returns what each trial has on the same draws of images.
+    """Returns the metrics of each trial on the same draws of images.
 
     Args:
         trials: by row, then by seed's name: each trial's matches, all of the same validation set.
@@ -122,7 +120,7 @@ def draw(
 
 
 def _of_seed_and_images(table: np.ndarray, draws: np.ndarray) -> float:
-    """Returns what drawing images adds to the variance of a mean over seeds (r / S); of one seed it is not known, 0."""
+    """Returns the part r / S of the variance of a mean over seeds (see Spread); 0 for one seed."""
     seeds = len(table)
     if seeds < 2:
         return 0.0

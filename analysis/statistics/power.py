@@ -1,4 +1,4 @@
-"""How small a true difference a study of some seeds is likely to find."""
+"""The smallest true difference that a study is likely to find."""
 
 import numpy as np
 from scipy import optimize, stats
@@ -11,16 +11,16 @@ POWER = 0.8
 
 
 def detectable(noise: Noise, seeds: int, tests: int, images: Spread) -> float:
-    """Returns the smallest true difference of one row that tables like this one find so often, with the right sign.
+    """Returns the true difference of one row that tables like this one find with probability POWER and the right sign.
 
-    Both rows have this noise. What a study estimates of it, for each row and for the rows that are alike, is drawn from
-    chi-squared distributions; p is corrected for `tests` rows, by Holm's first step.
+    Both rows have this noise. Its estimates, of each row and pooled, are drawn from chi-squared distributions; p is
+    corrected for `tests` rows by Holm's first step.
 
     Args:
-        noise: of one value, taken for the true one; its freedom is that of what alike rows show together.
+        noise: of one value, taken as the true one; its freedom is that of the pooled noise.
         seeds: of each row, at least 2.
         tests: rows that are compared with a baseline.
-        images: what drawing validation images adds to the difference; its `seeds` do not matter.
+        images: the spread of the difference over images; its `seeds` are not used.
     """
     rng = np.random.default_rng(0)
     own = noise.variance * rng.chisquare(seeds - 1, (STUDIES, 2)) / (seeds - 1)

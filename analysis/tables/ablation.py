@@ -1,4 +1,4 @@
-"""Frames -> the ablation table as plain data: one line per row and variant, no file written."""
+"""The ablation table as plain data: one line per row and variant."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ from experiments import names
 from experiments.declared import Declaration
 
 NOTE = (
-    "AP x 100 at the last epoch, mean over the finished seeds (n). Bold: the best of a column and what the seeds "
-    "cannot tell from it (95 %, over seeds alone), unless that is all of it; where single seeds are all there is, the "
+    "AP x 100 at the last epoch, mean over the finished seeds (n). Bold: the best of a column and the rows that do not "
+    "differ from it significantly (95 %, over seeds alone), unless that is every row; with single seeds only, the "
     "highest number. -: no such objects; N/A: not measured."
 )
-OF_PUBLISHED = "Published numbers are on COCO, of one run each, and compared with none of ours."
+OF_PUBLISHED = "Published numbers are on COCO, of one run each, and are not compared with ours."
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Row:
 
     @property
     def n(self) -> str:
-        """Returns the number of finished seeds, and of how many where some are not."""
+        """Returns the number of finished seeds: "3", or "2 of 3" where some are not finished."""
         return str(self.finished) if self.finished == self.trials else f"{self.finished} of {self.trials}"
 
     def shown(self, name: str) -> str:
-        """Returns a value as the paper prints it, "41.3"; "" where there is no result, "-" and "N/A" as in NOTE."""
+        """Returns a value as the paper prints it, "41.3"; "" where there is no result, "-" and "N/A" as NOTE says."""
         if not self.finished:
             return ""
         return numbers.points(self.values[name]) if self._measured(name) else "N/A"
@@ -55,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Published:
-    """The numbers published for a declared row, to be read beside ours and never compared with them."""
+    """The numbers published for a declared row; they are shown and not compared with ours."""
 
     name: str
     values: dict[str, float]  # times 100; without what was not published
@@ -76,8 +76,8 @@ class Table:
     context: dict[str, str]
     blocks: dict[str, tuple[str, ...]]
     lines: tuple[Row | Published, ...]
-    best: dict[str, frozenset[str]]  # ids; without the metrics in which no variant is better than another
-    rest: str  # what to type for the rows and seeds that are not run; "" where there are none
+    best: dict[str, frozenset[str]]  # ids; metrics in which no variant is best are left out
+    rest: str  # the command for the rows and seeds that are not run; "" where there are none
     source: str  # the commits that the trials ran, and how many trials
     doubts: tuple[str, ...] = ()  # sentences on rows that other code trained than the newest
 
@@ -87,7 +87,7 @@ class Table:
         return tuple(line for line in self.lines if isinstance(line, Row))
 
     def is_best(self, line: Row | Published, name: str) -> bool:
-        """Tells whether a line holds the best value of a column, or one that the seeds cannot tell from it."""
+        """Returns whether a line has the best value of a column, or one that does not differ from it significantly."""
         return isinstance(line, Row) and line.variant_id in self.best.get(name, ())
 
 
@@ -103,8 +103,8 @@ def ablation_table(
 ) -> Table:
     """Returns the ablation table of a part of a study.
 
-    Each trial counts with its last evaluated epoch. A mean is NaN as soon as one of its finished seeds is. Boxes and
-    masks are shown as declared, else boxes, and masks where any trial has them.
+    A mean is NaN where one of its finished seeds is. Boxes and masks are shown as declared; without a declaration,
+    masks where any trial has them.
 
     Args:
         metrics: of `frames.metrics_frame`, with COCO_NAMES among its columns.

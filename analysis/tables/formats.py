@@ -1,4 +1,4 @@
-"""The ablation table as text for files: Markdown to read, CSV to compute with."""
+"""Writes the ablation table as Markdown and CSV, and names the writer of each file ending."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ def markdown(table: Table) -> str:
 def comma_separated(table: Table) -> str:
     """Returns a header and a line per variant: AP x 100 with four decimals, an empty cell where there is no number.
 
-    `source` is "measured" or, for published numbers, says so; these are no trials and have no profile, data or epoch.
+    `source` is "measured", or says that the numbers are published; these have no trials, profile, data or epoch.
     """
     metrics = [name for block in table.blocks.values() for name in block]
     text = io.StringIO()

@@ -197,7 +197,7 @@ def test_a_store_without_runs_is_the_same_and_stays_as_it_is(
 def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text("no database at all\n" * 100)
     assert main(["table", "--tracking-uri", f"sqlite:///{tmp_path}/notes.txt"]) == 2
-    assert "notes.txt is no sqlite database" in capsys.readouterr().err
+    assert "notes.txt is not a sqlite database" in capsys.readouterr().err
 
 
 def test_a_wrong_sweep_lists_the_known_ones(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,7 +229,7 @@ def test_a_server_that_refuses_is_not_called_silent(capsys: pytest.CaptureFixtur
 def test_a_tracking_uri_that_mlflow_refuses_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["table", "--tracking-uri", f"{tmp_path}/mlflow.db"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: the tracking URI {tmp_path}/mlflow.db is no kind of store")
+    assert error.startswith(f"error: the tracking URI {tmp_path}/mlflow.db is not a kind of store")
     assert error.endswith("; give sqlite:///PATH or http(s)://HOST:PORT\n")
     assert error.count("\n") == 1
 

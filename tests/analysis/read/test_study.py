@@ -118,7 +118,7 @@ def test_what_was_typed_beside_the_name_stays_with_each_table(declared_recorder:
     assert len(found.parts[0].lines) == 5  # two recipes of the baseline, random, and what is not run
 
 
-REMEDY = "bring back the files that `python -m analysis paper` wrote there"
+REMEDY = "restore the files that `python -m analysis paper` wrote there"
 
 
 @pytest.fixture
@@ -138,20 +138,20 @@ def test_a_file_that_was_changed_is_told(saved: Path, file: str) -> None:
     content = (saved / file).read_bytes()
     for other in (b"", content[:-1], content + b"\n", content[:1] + bytes([content[1] ^ 1]) + content[2:]):
         (saved / file).write_bytes(other)
-        assert complaint(saved) == f"{saved} holds no whole study ({file} is not as it was written); {REMEDY}"
+        assert complaint(saved) == f"{saved} holds an incomplete study ({file} was changed); {REMEDY}"
 
 
 @pytest.mark.parametrize("file", [*FILES[1:], "SHA256SUMS"])
 def test_a_file_that_was_lost_is_told(saved: Path, file: str) -> None:
     (saved / file).unlink()
-    assert complaint(saved) == f"{saved} holds no whole study ({file} is not there); {REMEDY}"
+    assert complaint(saved) == f"{saved} holds an incomplete study ({file} is missing); {REMEDY}"
 
 
 @pytest.mark.parametrize("line", range(len(FILES)))
 def test_sums_that_lack_a_file_are_told(saved: Path, line: int) -> None:
     lines = (saved / "SHA256SUMS").read_text().splitlines(keepends=True)
     (saved / "SHA256SUMS").write_text("".join(lines[:line] + lines[line + 1 :]))
-    assert f"({FILES[line]} is not as it was written)" in complaint(saved)
+    assert f"({FILES[line]} was changed)" in complaint(saved)
 
 
 def test_sums_are_what_sha256sum_reads(saved: Path) -> None:
@@ -169,7 +169,7 @@ def test_another_format_is_told_whatever_its_files(saved: Path, others: bool) ->
     (saved / "study.json").write_text('{"format": 2, "sweep": "x"}')
     if others:
         (saved / "SHA256SUMS").unlink()
-    remedy = "make it anew from MLflow with `python -m analysis paper`"
+    remedy = "make it again from MLflow with `python -m analysis paper`"
     assert complaint(saved) == f"{saved} has format 2; this version reads 3: {remedy}"
 
 

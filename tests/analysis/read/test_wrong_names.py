@@ -36,7 +36,7 @@ def test_a_study_is_not_compared_with_what_is_none(
 ) -> None:
     assert main(["compare", *(str(folder / side) for side in sides)]) == 2
     study, typo = folder / "mine", folder / "typo"
-    told = f"error: '{typo}' is no folder that holds a study, as {study} is; name two such folders, or two rows of it"
+    told = f"error: '{typo}' is not a folder that holds a study, and {study} is one; name two such folders, or two rows of it"
     assert capsys.readouterr().err == f"{told} with --from {study}\n"
 
 
@@ -69,7 +69,7 @@ def test_a_damaged_study_is_one_sentence(
     shutil.copytree(folder / "mine" / "data", tmp_path / "data")
     (tmp_path / "data" / "study.json").write_text(about)
     assert main(["table", "--from", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/data holds no whole study (")
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/data holds an incomplete study (")
 
 
 def test_ctrl_c_ends_it_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,7 @@ def test_without_detections_intervals_are_over_seeds_alone(of_paper: Study) -> N
     assert summed.difference.estimate == pytest.approx(0.46 - 0.41, abs=1e-12)  # of all seeds of both
     assert summed.significant is None
     three = "faster_rcnn_single-s0, faster_rcnn_single-s1, faster_rcnn_sum-s0"
-    lacking = f"3 lack them ({three}); of the first: do it again with rerun=true."
+    lacking = f"3 lack them ({three}); of the first: train it again with rerun=true."
     assert found.note == f"{caveats.OF_SEEDS}{lacking} {caveats.OF_NOISE} {caveats.OF_ONE}"
 
 
