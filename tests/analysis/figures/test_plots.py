@@ -72,8 +72,8 @@ def test_the_foot_of_effects_says_what_the_markers_mean() -> None:
         rows = tuple(Estimate("row", 1.0, 0.5, 1.5, one) for one in significant)
         return Forest("AP", PLAIN, rows).remarks[0]
 
-    assert foot(True) == "Filled: found, p < 0.05, corrected for all rows."
-    assert foot(False, None) == "Hollow: no difference is found. Grey: not tested."
+    assert foot(True) == "Filled: significant, p < 0.05, corrected for all rows."
+    assert foot(False, None) == "Hollow: not significant. Grey: not tested."
 
 
 def test_a_point_has_the_means_over_trials_that_have_both_and_the_extremes() -> None:
@@ -131,7 +131,7 @@ def test_costs_of_several_devices_are_told_apart_and_absent_ones_named() -> None
     drawn = plots.pareto(found, part, "bbox/AP", names.SECONDS_PER_IMAGE, styles.of(found.parts))
     assert drawn.absent == ("baseline",)
     assert "Not measured: baseline." in drawn.remarks
-    assert "Measured on Some GPU 1, Some GPU 2: compare only what ran on one of them." in drawn.remarks
+    assert "Measured on Some GPU 1, Some GPU 2: compare only points of one device." in drawn.remarks
     counted = plots.pareto(found, part, "bbox/AP", names.GMACS, styles.of(found.parts))
     assert not any("Measured on" in remark for remark in counted.remarks)
     with pytest.raises(AnalysisError, match="no finished trial of sweep 'table1' has both bbox/AP and cost/gpu_memory"):

@@ -45,9 +45,9 @@ def test_a_headline_says_how_sure_and_what_it_cannot_tell() -> None:
     told, everywhere, alike, differ, limit = answer.detail.rstrip(".").replace(", ", "; ", 1).split("; ")
     assert told == f"p {numbers.equals(leading.p)} in this table"
     assert everywhere == f"{numbers.equals(leading.p)} over all 3 comparisons of the study"
-    assert alike == "not told from it: conv5"
-    assert differ == "2 of 3 rows differ from their baseline"
-    assert limit == f"3 seeds can tell a difference of {known.detectable:.1f} AP, at least four times in five"
+    assert alike == "not significantly different from it: conv5"
+    assert differ == "2 of 3 rows differ significantly from their baseline"
+    assert limit == f"3 seeds can detect a difference of {known.detectable:.1f} AP with 80 % power"
     # Two tables pay for each other's comparisons, where the rows' own seeds do not already say less.
     other = replace(known, metric=METRICS["segm/AP"])
     twice = report.answers([section, replace(section, evidence=(other,))])

@@ -68,7 +68,7 @@ def test_an_unknown_row_lists_those_there_are(rivals: Recorder, capsys: pytest.C
 
 def test_a_row_without_matches_is_told(rivals: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     assert compared(rivals, "good", "older") == 2
-    assert "older-s0 kept no matches to compare; train it again with rerun=true" in capsys.readouterr().err
+    assert "older-s0 has no matches to compare; train it again with rerun=true" in capsys.readouterr().err
 
 
 def test_matches_that_can_still_be_made_are_not_trained_for(
@@ -80,7 +80,7 @@ def test_matches_that_can_still_be_made_are_not_trained_for(
     assert compared(rivals, "late", "late", "--sweep", "later") == 2
     command = Place(rivals.folder, rivals.uri, rivals.experiment).command("run.py", "pre=none", "+a=b c")
     remedy = f"ValueError: x: `{command}` makes matches.npz, without training"
-    assert capsys.readouterr().err == f"error: late-s0 kept no matches to compare; {remedy}\n"
+    assert capsys.readouterr().err == f"error: late-s0 has no matches to compare; {remedy}\n"
 
 
 def test_two_folders_are_compared_row_by_row(
@@ -88,7 +88,7 @@ def test_two_folders_are_compared_row_by_row(
 ) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     assert main(["paper", "mine", "--tracking-uri", rivals.uri, "--experiment", "rivals", "--out", str(before)]) == 0
-    lacking = "error: older-s0 kept no matches to compare; train it again with rerun=true\n"
+    lacking = "error: older-s0 has no matches to compare; train it again with rerun=true\n"
     capsys.readouterr()
     assert main(["compare", str(before), str(before)]) == 2
     assert capsys.readouterr().err == lacking

@@ -81,7 +81,7 @@ def test_without_detections_intervals_are_over_seeds_alone(of_paper: Study) -> N
     assert summed.difference.estimate == pytest.approx(0.46 - 0.41, abs=1e-12)  # of all seeds of both
     assert summed.significant is None
     three = "faster_rcnn_single-s0, faster_rcnn_single-s1, faster_rcnn_sum-s0"
-    lacking = f"3 lack them ({three}); of the first: train it again with rerun=true."
+    lacking = f"3 have none ({three}); of the first: train it again with rerun=true."
     assert found.note == f"{caveats.OF_SEEDS}{lacking} {caveats.OF_NOISE} {caveats.OF_ONE}"
 
 
@@ -162,9 +162,7 @@ def test_noise_is_that_of_the_whole_study_where_rows_are_alike() -> None:
         told = sure(found, part)
         assert (told.lines[0].noise.used.freedom == 6) == same
         assert told.cells[0][3] == "1.5"  # sd, of its own seeds whatever the others show
-        sentence = (
-            "Rows are not alike in noise: other has an sd of 20.0 AP, all others together of 1.3 (Cochran's C, p "
-        )
+        sentence = "Rows differ in noise: other has an sd of 20.0 AP, the other rows together have 1.3 (Cochran's C, p "
         assert (sentence in told.note) == same
 
 
