@@ -36,8 +36,9 @@ def test_a_study_is_not_compared_with_what_is_none(
 ) -> None:
     assert main(["compare", *(str(folder / side) for side in sides)]) == 2
     study, typo = folder / "mine", folder / "typo"
-    told = f"error: '{typo}' is not a folder that holds a study, and {study} is one; name two such folders, or two rows of it"
-    assert capsys.readouterr().err == f"{told} with --from {study}\n"
+    told = f"error: '{typo}' is not a folder that holds a study, and {study} is one; "
+    remedy = f"name two such folders, or two rows of it with --from {study}\n"
+    assert capsys.readouterr().err == told + remedy
 
 
 def test_an_unknown_experiment_is_named(declared_recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
