@@ -135,13 +135,6 @@ def test_a_declared_sweep_without_runs_says_what_runs_it(
     assert capsys.readouterr().err.startswith(told)
 
 
-def test_a_number_without_a_table_is_one_sentence(
-    declared_recorder: Recorder, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert declared_sweep(declared_recorder, "table", "6") == 2
-    assert capsys.readouterr().err.startswith("error: no file in sweeps/ declares table '6'; declared: I (table1), ")
-
-
 def test_a_sweep_whose_file_is_gone_is_shown_by_the_rows_that_were_recorded(
     declared_recorder: Recorder, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,11 +12,12 @@ from analysis.statistics import images
 from analysis.statistics.average_precision import DrawnPrecision
 from analysis.statistics.images import BATCH, Estimate, draw
 from analysis.statistics.means import UNKNOWN, Interval, RowNoise, of_difference, row_noises
+from experiments import names
 from experiments.trial.matches import Matches, decided
 from tests.support import coco_sets
 from tests.support.drawn import plain
 
-METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+METRICS = names.COCO_METRICS
 
 
 def world(
@@ -121,7 +122,7 @@ def test_intervals_from_draws_written_out() -> None:
 def test_intervals_cover_what_sets_of_this_size_give_on_average() -> None:
     """A trained seed of a baseline and one of a better variant, on new images again and again."""
     rng, images, skills = np.random.default_rng(11), 200, ((0.0,), (0.25,))
-    new = (world(rng, images, skills) for _ in range(2000))
+    new = (world(rng, images, skills) for _ in range(800))
     truth = np.mean([[average_precision(one) for (one,) in found] for found in new], axis=0)
     covered = []
     for _ in range(1000):
@@ -154,7 +155,7 @@ def test_intervals_over_seeds_and_images_cover(skills: tuple[float, ...], seeds:
     def trained() -> list[list[Matches]]:
         return world(rng, images, np.array(skills)[:, None] + rng.normal(0, spread, (len(skills), seeds)))
 
-    truth = np.mean([[[average_precision(one) for one in row] for row in trained()] for _ in range(1000)], axis=(0, 2))
+    truth = np.mean([[[average_precision(one) for one in row] for row in trained()] for _ in range(400)], axis=(0, 2))
     covered = []
     for _ in range(250):
         trials = [{str(seed): one for seed, one in enumerate(row)} for row in trained()]

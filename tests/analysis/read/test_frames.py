@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from analysis.errors import AnalysisError
 from analysis.read import frames, rows
 from analysis.read.runs import Point, Run, histories, requests
 from analysis.statistics import noise_groups
@@ -17,12 +16,6 @@ from tests.support.recorded import BOX, NEWER, OLDER, Recorder, box, metrics_of,
 def test_last_is_the_sweep_planned_last_across_time_zones(runs: list[Run]) -> None:
     assert frames.find_sweep(runs, "last", "uri") == NEWER
     assert frames.sweeps(runs) == [NEWER, OLDER]
-
-
-def test_an_unknown_sweep_lists_the_known_ones_newest_first(runs: list[Run]) -> None:
-    with pytest.raises(AnalysisError) as error:
-        frames.find_sweep(runs, "tabel3", "sqlite:///x.db")
-    assert str(error.value) == f"no sweep 'tabel3' in sqlite:///x.db; known, newest first: {NEWER}, {OLDER}; or last"
 
 
 def test_a_trial_counts_once_with_its_finished_run_though_later_attempts_exist(runs: list[Run]) -> None:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,7 +17,7 @@ from analysis.read import study
 from analysis.read.study import Study
 from experiments import names
 from experiments.trial import matches
-from experiments.trial.matches import Matches
+from tests.support.drawn import detector
 from tests.support.recorded import NEWER, TYPED_MORE, Recorder, box, read, silent
 
 FILES = ("study.json", "runs.jsonl", "metrics.csv", "surroundings.json", "matches/faster_rcnn_single-s1.npz")
@@ -33,28 +32,13 @@ def counting(text: str, steps: int) -> Iterator[Callable[[], None]]:
     STEPS.append((text, steps))
 
 
-@pytest.fixture(scope="module")
-def decided() -> Matches:
-    """One image with one object, found by one detection."""
-    whole = np.uint16(2**matches.THRESHOLDS - 1)
-    return Matches(
-        image_ids=np.array([7]),
-        class_ids=np.array([1]),
-        image=np.zeros(1, np.int32),
-        category=np.zeros(1, np.int16),
-        score=np.array([0.5]),
-        matched=np.array([[whole, 0, 0, whole]], np.uint16),
-        ignored=np.array([[0, whole, whole, 0]], np.uint16),
-        object_image=np.zeros(1, np.int32),
-        object_category=np.zeros(1, np.int16),
-        objects=np.array([[1, 0, 0, 1]], np.int32),
-    )
+DECIDED = detector(1.0, 0, images=1)
 
 
 @pytest.fixture(scope="module")
-def of_paper(declared_recorder: Recorder, decided: Matches, tmp_path_factory: pytest.TempPathFactory) -> Study:
+def of_paper(declared_recorder: Recorder, tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("artifacts")
-    matches.save(folder / "matches.npz", {"bbox": decided})
+    matches.save(folder / "matches.npz", {"bbox": DECIDED})
     (run,) = declared_recorder.client.search_runs(
         [declared_recorder.experiment_id], f"tags.{names.TRIAL_ID} = 'faster_rcnn_single-s1'"
     )
@@ -71,9 +55,9 @@ def test_tables_are_those_of_the_included_sweeps(of_paper: Study) -> None:
     assert table1.declaration.figures == {"2": "bbox"}
 
 
-def test_only_finished_trials_have_matches(of_paper: Study, decided: Matches) -> None:
+def test_only_finished_trials_have_matches(of_paper: Study) -> None:
     assert list(of_paper.matches) == ["faster_rcnn_single-s1"]
-    assert of_paper.matches["faster_rcnn_single-s1"]["bbox"].score == decided.score
+    assert of_paper.matches["faster_rcnn_single-s1"]["bbox"].score == DECIDED.score
     assert [text for text, _ in STEPS] == ["reading metrics", "reading detections"]
     assert STEPS[1][1] == 5  # trials that finished
 
@@ -157,11 +141,6 @@ def test_sums_that_lack_a_file_are_told(saved: Path, line: int) -> None:
 def test_sums_are_what_sha256sum_reads(saved: Path) -> None:
     done = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=saved, text=True, capture_output=True)
     assert (done.returncode, done.stdout.splitlines()) == (0, [f"{file}: OK" for file in FILES])
-
-
-def test_a_folder_that_holds_no_study_is_told(saved: Path) -> None:
-    (saved / "study.json").unlink()
-    assert "holds no study; give the folder that `python -m analysis paper` wrote, the one that" in complaint(saved)
 
 
 @pytest.mark.parametrize("others", [True, False])

@@ -41,13 +41,6 @@ def test_a_study_is_not_compared_with_what_is_none(
     assert capsys.readouterr().err == told + remedy
 
 
-def test_an_unknown_experiment_is_named(declared_recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["table", "--experiment", "nope", "--tracking-uri", declared_recorder.uri]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: no trials in experiment 'nope' of {declared_recorder.uri}; name another with ")
-    assert DECLARED in error
-
-
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

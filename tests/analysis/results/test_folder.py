@@ -129,11 +129,6 @@ def test_a_part_of_a_folder_does_not_take_its_place(results: Path, capsys: pytes
     assert sorted(results.rglob("*")) == before
 
 
-def test_a_folder_without_a_study_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["paper", "--from", str(tmp_path)]) == 2
-    assert "holds no study" in capsys.readouterr().err
-
-
 def test_latex_says_what_is_missing_and_marks_the_best(results: Path) -> None:
     text = (results / "table5.tex").read_text()
     assert r"\multicolumn{6}{c}{box} & \multicolumn{6}{c}{mask}" in text

@@ -15,8 +15,7 @@ from analysis.statistics.evidence import DRAWS
 from experiments import names
 from experiments.commands import Place
 from experiments.trial import matches
-from tests.analysis.statistics.test_evidence import detector
-from tests.support.drawn import plain
+from tests.support.drawn import detector, plain
 from tests.support.recorded import DECLARED, Recorder, box, silent
 
 SHARES = {"good": 0.9, "bad": 0.3, "alike": 0.3}

@@ -11,31 +11,8 @@ from analysis.statistics import caveats, evidence, numbers
 from analysis.statistics.means import Interval
 from analysis.statistics.row_evidence import NONE_THAT_MATTERS
 from experiments import names
-from experiments.trial import matches
-from experiments.trial.matches import Matches
-from tests.support.drawn import sure, typed
+from tests.support.drawn import detector, sure, typed
 from tests.support.recorded import NEWER, Recorder, read, silent
-
-IMAGES = 40
-
-
-def detector(found: float, seed: int) -> Matches:
-    """An object an image, of which this share is found, each by one detection."""
-    hit = np.random.default_rng(seed).random(IMAGES) < found
-    whole = np.where(hit, np.uint16(2**matches.THRESHOLDS - 1), np.uint16(0))
-    nothing = np.zeros(IMAGES, np.uint16)
-    return Matches(
-        image_ids=np.arange(IMAGES),
-        class_ids=np.array([1]),
-        image=np.arange(IMAGES, dtype=np.int32),
-        category=np.zeros(IMAGES, np.int16),
-        score=np.where(hit, 0.9, 0.1),
-        matched=np.stack([whole, nothing, nothing, whole], axis=1),
-        ignored=np.zeros((IMAGES, 4), np.uint16),
-        object_image=np.arange(IMAGES, dtype=np.int32),
-        object_category=np.zeros(IMAGES, np.int16),
-        objects=np.tile(np.array([[1, 0, 0, 1]], np.int32), (IMAGES, 1)),
-    )
 
 
 @pytest.fixture(scope="module")

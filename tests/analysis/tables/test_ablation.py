@@ -58,11 +58,6 @@ def test_values_are_means_over_the_finished_seeds_at_the_last_epoch(older: ablat
     assert [by_label["random"].shown("bbox/AP"), by_label["random"].shown("bbox/APs")] == ["30.0", "15.0"]
 
 
-def test_a_variant_with_some_seeds_finished_says_so(older: ablation.Table) -> None:
-    row = next(row for row in older.rows if row.label == "sum pre=conv5")
-    assert (row.n, row.state) == ("2 of 3", "seed 2 failed: CUDA out of memory")
-
-
 def test_a_variant_without_results_shows_its_state_and_no_number(older: ablation.Table) -> None:
     by_label = {row.label: row for row in older.rows}
     assert [by_label["sum post=attention"].state, by_label["sum post=attention"].n] == ["running, epoch 2", "0 of 1"]
@@ -75,11 +70,6 @@ def test_a_variant_without_results_shows_its_state_and_no_number(older: ablation
 def test_minus_one_shows_as_a_dash(older: ablation.Table) -> None:
     assert next(row for row in older.rows if row.label == "single").shown("bbox/APl") == "-"
     assert "bbox/APl" not in older.best
-
-
-def test_only_finished_trials_have_numbers(older: ablation.Table) -> None:
-    highest = max(older.rows, key=lambda row: row.shown("bbox/AP"))
-    assert highest.label == "sum pre=conv5"  # a failed first attempt recorded .9 and a running one .8
 
 
 def test_one_seed_is_told_from_several_by_the_noise_of_theirs(older: ablation.Table) -> None:
