@@ -12,7 +12,7 @@ ROOMS = {  # of each package, from the ground up: a room imports itself, those b
     "experiments": ("data", "trial", "training", "mlflow_store", "planning", "jobs", "transfer"),
     "analysis": ("read", "statistics", "tables", "figures", "drawing", "results"),
 }
-TOPS = {"experiments": ("__main__", "command"), "analysis": ("__main__", "terminal")}  # above all rooms
+TOPS = {"experiments": ("__main__", "command"), "analysis": ("__main__", "command_line", "terminal")}  # above all rooms
 SHARED = {  # what analysis reads of experiments
     f"experiments.{module}"
     for module in (

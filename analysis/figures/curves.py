@@ -116,7 +116,7 @@ def curves(part: Part, metrics: pd.DataFrame, name: str, look_of: Mapping[str, L
         name: of one of `METRICS`.
         look_of: by variant, `styles.of` the study.
     """
-    metric, lines = METRICS[name], part.lines
+    metric, lines, figures = METRICS[name], part.lines, part.declaration.figures if part.declaration else {}
     known = metrics.loc[metrics[name].notna()].sort_values("epoch")
     by_trial = {
         trial: pd.Series(of_trial[name].to_numpy() * metric.scale, index=of_trial["epoch"].to_numpy())
@@ -139,12 +139,12 @@ def curves(part: Part, metrics: pd.DataFrame, name: str, look_of: Mapping[str, L
         else:
             absent.append(called[variant])
     found.sort(key=lambda curve: curve.final, reverse=metric.better == "higher")
-    not_run = lines.loc[lines[names.VARIANT_ID] == "", "label"].unique()
+    not_run = tuple(lines.loc[lines[names.VARIANT_ID] == "", "label"].unique())
     foot = () if comparable or not published else (NOT_COMPARABLE,)
-    figures = part.declaration.figures if part.declaration else {}
     number = next((one for one, kind in figures.items() if name == coco_block(kind)[0]), "")
-    head = heading(part, f"Figure {number}" if number else "", foot)
-    return Curves(metric, head, tuple(found), tuple(absent), tuple(not_run))
+    return Curves(
+        metric, heading(part, f"Figure {number}" if number else "", foot), tuple(found), tuple(absent), not_run
+    )
 
 
 def heading(part: Part, number: str = "", foot: tuple[str, ...] = ()) -> Heading:
