@@ -54,11 +54,11 @@ def test_variants_come_as_typed_whichever_had_run_before(recorder: Recorder) -> 
     """The first is the baseline of a typed sweep: that must not be what somebody happened to train the day before."""
     typed = "aggregation=single,sum pre.kernel_size=3,5 seed=0,1"
     ran = [("sum", "5"), ("sum", "3"), ("single", "5"), ("single", "3")]
-    found = []
+    own_store, found = Recorder(recorder.folder, "typed order"), []
     for aggregation, kernel in ran:
-        own = recorder.run(f"{aggregation} {kernel}", 0, sweeps=(typed,), aggregation=aggregation)
-        recorder.client.set_tag(own, names.OVERRIDES, f"aggregation={aggregation} pre.kernel_size={kernel} seed=0")
-        found.append(of_id(recorder, own))
+        own = own_store.run(f"{aggregation} {kernel}", 0, sweeps=(typed,), aggregation=aggregation)
+        own_store.client.set_tag(own, names.OVERRIDES, f"aggregation={aggregation} pre.kernel_size={kernel} seed=0")
+        found.append(of_id(own_store, own))
     trials = frames.trials_frame(frames.runs_frame(found, typed))
     assert list(trials["label"]) == ["single 3", "single 5", "sum 3", "sum 5"]
 
@@ -66,15 +66,15 @@ def test_variants_come_as_typed_whichever_had_run_before(recorder: Recorder) -> 
 def test_variants_come_as_they_were_asked_for_whatever_another_sweep_typed_since(recorder: Recorder) -> None:
     """A default that was typed, a number written otherwise: the run says its place, its overrides are the newest."""
     typed = "schedule.optimizer.lr=1e-2,1e-3 recipe.pre_shared=true,false"
-    found = []
+    own_store, found = Recorder(recorder.folder, "recorded places"), []
     for place, (variant, overrides) in enumerate([("a", "lr=0.01"), ("b", ""), ("c", "lr=1e-3"), ("d", "")]):
-        own = recorder.run(variant, 0, sweeps=(typed,))
-        recorder.client.set_tag(own, names.OVERRIDES, f"schedule.optimizer.{overrides}" if overrides else "")
-        recorder.client.set_tag(own, names.PLACE + names.sweep_key(typed), str(3 - place))
-        found.append(of_id(recorder, own))
+        own = own_store.run(variant, 0, sweeps=(typed,))
+        own_store.client.set_tag(own, names.OVERRIDES, f"schedule.optimizer.{overrides}" if overrides else "")
+        own_store.client.set_tag(own, names.PLACE + names.sweep_key(typed), str(3 - place))
+        found.append(of_id(own_store, own))
     trials = frames.trials_frame(frames.runs_frame(found, typed))
     assert list(trials["label"]) == ["d", "c", "b", "a"]
-    gone = of_id(recorder, recorder.run("e", 0, sweeps=(typed,)))  # of a configuration that was edited since
+    gone = of_id(own_store, own_store.run("e", 0, sweeps=(typed,)))  # of a configuration that was edited since
     trials = frames.trials_frame(frames.runs_frame([gone, *found], typed))
     assert list(trials["label"]) == ["d", "c", "b", "a", "e"]
 
