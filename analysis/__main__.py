@@ -171,7 +171,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         )
     if studies:
         before, after = (compare.rows(study.load(folder)) for folder in folders)
-        lacking = compare.lacking(before, after)
+        lacking = [row for row in before if row not in after]
         common = {row: (before[row], after[row]) for row in before if row in after}
         if not common:
             raise AnalysisError(f"{arguments.before} and {arguments.after} have no row in common")

@@ -1,6 +1,6 @@
 """Compares two rows, or two studies row by row: each metric's difference, its interval, and whether it is worse."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,19 +64,10 @@ def rows(study: Study) -> dict[str, Side]:
             finished = own.loc[own["status"] == names.FINISHED]
             if variant not in known and len(finished):
                 known.add(variant)
-                title = (
-                    source_versions.plain(label)
-                    if len(study.parts) == 1
-                    else f"{part.name}: {source_versions.plain(label)}"
-                )
+                prefix = f"{part.name}: " if len(study.parts) > 1 else ""
                 trials = dict(zip(finished[names.SEED], finished[names.TRIAL_ID], strict=True))
-                found[title] = Side(_matches(study, trials), noises.get(variant, {}))
+                found[prefix + source_versions.plain(label)] = Side(_matches(study, trials), noises.get(variant, {}))
     return found
-
-
-def lacking(before: Mapping[str, Side], after: Mapping[str, Side]) -> list[str]:
-    """Returns the rows that have finished trials before and none after."""
-    return [row for row in before if row not in after]
 
 
 def find(part: Part, wanted: str, study: Study) -> Side:
@@ -132,12 +123,9 @@ def compare(pairs: Mapping[str, tuple[Side, Side]], progress: Progress) -> list[
                 drawn = images.draw(own, np.random.default_rng(0), DRAWS)
                 for _ in range(count):
                     step()
-            found += [_compared(row, name, short, drawn, sides) for short, name in _metrics(kind)]
+            block = zip(names.COCO_METRICS, coco_block(kind), strict=True)
+            found += [_compared(row, name, short, drawn, sides) for short, name in block]
     return _corrected(found)
-
-
-def _metrics(kind: str) -> Iterable[tuple[str, str]]:
-    return zip(names.COCO_METRICS, coco_block(kind), strict=True)
 
 
 def _compared(row: str, name: str, short: str, drawn: images.Draws, sides: Mapping[str, Side]) -> Comparison:
