@@ -141,10 +141,8 @@ def curves(part: Part, metrics: pd.DataFrame, name: str, look_of: Mapping[str, L
     found.sort(key=lambda curve: curve.final, reverse=metric.better == "higher")
     not_run = tuple(lines.loc[lines[names.VARIANT_ID] == "", "label"].unique())
     foot = () if comparable or not published else (NOT_COMPARABLE,)
-    number = next((one for one, kind in figures.items() if name == coco_block(kind)[0]), "")
-    return Curves(
-        metric, heading(part, f"Figure {number}" if number else "", foot), tuple(found), tuple(absent), not_run
-    )
+    number = next((f"Figure {one}" for one, kind in figures.items() if name == coco_block(kind)[0]), "")
+    return Curves(metric, heading(part, number, foot), tuple(found), tuple(absent), not_run)
 
 
 def heading(part: Part, number: str = "", foot: tuple[str, ...] = ()) -> Heading:
