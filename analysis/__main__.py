@@ -1,4 +1,4 @@
-"""`python -m analysis table|figure|paper|compare|disagree`: what a sweep has found so far, from MLflow alone."""
+"""`python -m analysis table|figure|paper|compare|disagree`: the results of a sweep so far, read from MLflow."""
 
 import argparse
 import gc
@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.command_line import parser
 from analysis.errors import AnalysisError
-from analysis.read.metrics import COCO_NAMES, METRICS, coco_block
+from analysis.read.metrics import COCO_NAMES, coco_block
 from experiments import names
-from experiments.parsers import Parser, path
 from experiments.sentences import sentence
 
 if TYPE_CHECKING:
@@ -18,80 +18,9 @@ if TYPE_CHECKING:
     from analysis.tables.ablation import Table
 
 
-TABLE_FORMATS = (".md", ".csv", ".tex", ".html")
-FIGURE_FORMATS = (".png", ".pdf", ".svg")
-
-
-def parser() -> Parser:
-    """Returns the parser of the command line."""
-    top = Parser(prog="python -m analysis", description=__doc__)
-    commands = top.add_subparsers(dest="command", required=True)
-    stored = Parser(add_help=False)
-    stored.add_argument(
-        "--tracking-uri",
-        type=_store,
-        default=_store(""),
-        help="MLflow store (default: MLFLOW_TRACKING_URI, here %(default)s)",
-    )
-    stored.add_argument("--experiment", default=names.EXPERIMENT, help="MLflow experiment (default: %(default)s)")
-    kept = Parser(add_help=False, parents=[stored])
-    kept.add_argument(
-        "--from", dest="source", type=path(), metavar="FOLDER", help="a folder that `paper` wrote, in place of MLflow"
-    )
-    shared = Parser(add_help=False, parents=[kept])
-    which = shared.add_mutually_exclusive_group()
-    which.add_argument("number", nargs="?", metavar="NUMBER", help="of the paper's table (3 or III) or figure (5)")
-    which.add_argument("--sweep", default="last", help="name of a sweep, or last: the one asked for last (default)")
-    table = commands.add_parser("table", parents=[shared], help="print the COCO metrics of a sweep's rows")
-    table.add_argument(
-        "--detail",
-        action="store_true",
-        help="also published numbers, intervals, differences from the baseline, and costs",
-    )
-    table.add_argument(
-        "--out",
-        type=path(*TABLE_FORMATS),
-        help="write the table to FILE.md, .csv, .tex or .html as well, with --detail in full",
-    )
-    figure = commands.add_parser("figure", parents=[shared], help="draw a metric against the epoch")
-    drawn = "FILE.png, .pdf or .svg (default: outputs/figures/%s.png)"
-    figure.add_argument("--out", type=path(*FIGURE_FORMATS), help=drawn % "SWEEP")
-    figure.add_argument("--metric", choices=list(METRICS), metavar="NAME", help="one of %(choices)s (default: AP)")
-    figure.add_argument(
-        "--seeds", action="store_true", help="draw each row's difference from its baseline against the seeds instead"
-    )
-    paper = commands.add_parser("paper", parents=[kept], help="write all tables and figures of a study, and a report")
-    paper.add_argument("study", nargs="?", help="a sweep, declared or typed, or last (default: paper)")
-    paper.add_argument("--out", type=path(), help="folder of the results (default: results/STUDY, or that of --from)")
-    compare = commands.add_parser(
-        "compare",
-        parents=[kept],
-        help="every metric of one row less that of another; exit code 1 where one got worse beyond doubt",
-    )
-    compare.add_argument("before", metavar="A", help="a row of the sweep, or a folder that `paper` wrote")
-    compare.add_argument("after", metavar="B", help="another, or `published` for the numbers published for A")
-    compare.add_argument("--sweep", default="last", help="that A and B are rows of (%(default)s)")
-    differ = commands.add_parser("disagree", parents=[stored], help="draw the images on which two trials differ most")
-    differ.add_argument("trials", nargs=2, metavar="TRIAL", help="a trial's id, or a part of it that no other has")
-    differ.add_argument(
-        "--annotations", type=path(), required=True, metavar="FILE", help="of the validation set (COCO)"
-    )
-    differ.add_argument("--images", type=path(), required=True, metavar="FOLDER", help="that its file names start from")
-    whither = Path("outputs", "figures", "disagree.png")
-    differ.add_argument("--out", type=path(*FIGURE_FORMATS), default=whither, help=drawn % "disagree")
-    return top
-
-
-def _store(uri: str) -> str:
-    return names.tracking_uri(uri, names.DEFAULT_TRACKING_URI)
-
-
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command line; returns the exit code: 2 with one sentence on stderr for what the user can put right.
-
-    130 after Ctrl-C.
-    """
-    os.environ.pop("MPLBACKEND", None)  # of a notebook: a module that only notebooks have, and nothing is shown here
+    """Runs a command line; returns the exit code: 2 after a user's mistake, told on stderr, and 130 after Ctrl-C."""
+    os.environ.pop("MPLBACKEND", None)  # a notebook sets a backend that only notebooks have
     arguments = parser().parse_args(argv)
     run = {"table": _table, "figure": _figure, "paper": _paper, "compare": _compare, "disagree": _disagree}[
         arguments.command
@@ -107,25 +36,19 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-# Each imports what it needs only when it runs: mlflow, pandas and matplotlib take seconds, `--help` should not.
+# Each function imports what it needs: mlflow, pandas and matplotlib take seconds, and `--help` should not.
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from functools import partial
-
     from analysis import terminal
     from analysis.read import declarations
-    from analysis.statistics import noise_groups
     from analysis.tables import ablation
 
     asked = arguments.sweep if arguments.number is None else declarations.numbered(arguments.number)
     if arguments.detail:
         return _detailed_table(arguments, asked)
     found = _recorded(arguments, asked, COCO_NAMES)
-    part = found.whole
-    table = ablation.ablation_table(
-        part.sweep, part.lines, found.metrics, part.declaration, partial(noise_groups.noises, found)
-    )
+    table = ablation.of(found, found.whole)
     _print(table, arguments, found)
     if arguments.out:
         print(terminal.write_table(table, arguments.out))
@@ -133,17 +56,13 @@ def _table(arguments: argparse.Namespace) -> int:
 
 
 def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
-    from functools import partial
-
     from analysis import terminal
-    from analysis.statistics import evidence, factors, noise_groups
+    from analysis.statistics import evidence, factors
     from analysis.tables import ablation, costs, full
 
     found = _study(arguments, asked)
     part, known = found.whole, costs.costs(found)
-    table = ablation.ablation_table(
-        part.sweep, part.lines, found.metrics, part.declaration, partial(noise_groups.noises, found)
-    )
+    table = ablation.of(found, part)
     _print(ablation.with_published(table, part.declaration), arguments, found)
     sure = [one for kind in table.blocks if (one := evidence.evidence(found, part, kind, terminal.progress))]
     for one in sure:
@@ -151,15 +70,13 @@ def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
     terminal.print_costs(known)
     if grid := factors.of_modules(found.trials, found.metrics, coco_block("bbox")[0]):
         terminal.print_effects(grid)
-    if arguments.out and sure:
-        print(terminal.write_details(full.details(part, table, sure, known), arguments.out))
-    elif arguments.out:
-        print(terminal.write_table(table, arguments.out))
+    if arguments.out:
+        print(terminal.write_table(full.details(part, table, sure, known) if sure else table, arguments.out))
     return 0
 
 
 def _print(table: "Table", arguments: argparse.Namespace, found: "Study") -> None:
-    """Prints a table, with a command for what is not run yet that holds here; in a file it holds anywhere."""
+    """Prints a table; its command for what is not run yet names this output folder, unlike the one in a file."""
     from dataclasses import replace
 
     from analysis import terminal
@@ -183,7 +100,7 @@ def _figure(arguments: argparse.Namespace) -> int:
     part = found.whole
     path = arguments.out or Path("outputs", "figures", f"{study.file_name(part.sweep)}.png")
     look_of = styles.of(replace(found, sweep=declarations.whole(found.sweep)).parts)
-    drawn = curves.curves(part.sweep, part.lines, found.metrics, metric, part.declaration, look_of)
+    drawn = curves.curves(part, found.metrics, metric, look_of)
     print(terminal.write_figure(drawn, path))
     return 0
 
@@ -205,7 +122,7 @@ def _figure_of_seeds(arguments: argparse.Namespace, asked: str, kind: str) -> in
 
 
 def _recorded(arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]) -> "Study":
-    """Returns the sweep that is asked for, with these metrics alone but every run: other rows have colours too."""
+    """Returns a sweep with these metrics only, but with all runs, so that colours are those of the whole study."""
     from analysis import terminal
     from analysis.read import borrowed, frames, runs, store, study
 
@@ -227,7 +144,7 @@ def _paper(arguments: argparse.Namespace) -> int:
 
     if arguments.source and arguments.study is not None:
         raise AnalysisError(
-            f"{arguments.source} holds one study and is made anew as a whole; leave {arguments.study!r} out"
+            f"{arguments.source} holds one study, which is rebuilt as a whole; leave {arguments.study!r} out"
         )
     asked = "paper" if arguments.study is None else arguments.study
     found = _study(arguments, "last" if arguments.source else asked)
@@ -249,12 +166,12 @@ def _compare(arguments: argparse.Namespace) -> int:
     if len(studies) == 1:
         (other,) = set(sides) - set(studies)
         raise AnalysisError(
-            f"{other!r} is no folder that holds a study, as {studies[0]} is; "
+            f"{other!r} is not a folder that holds a study, and {studies[0]} is one; "
             f"name two such folders, or two rows of it with --from {studies[0]}"
         )
     if studies:
         before, after = (compare.rows(study.load(folder)) for folder in folders)
-        lacking = compare.lacking(before, after)
+        lacking = [row for row in before if row not in after]
         common = {row: (before[row], after[row]) for row in before if row in after}
         if not common:
             raise AnalysisError(f"{arguments.before} and {arguments.after} have no row in common")
@@ -270,7 +187,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     terminal.print_comparison(found)
     if not studies and rounds.of(known, part, coco_block("bbox")[0]):
         command = place.place(arguments).command("analysis", "table", "--sweep", part.sweep, "--detail")
-        print(f"note: seeds were added after looking; what holds for all looks together: {command}")
+        print(f"note: seeds were added after looking; for p and intervals that hold for all looks: {command}")
     if lacking:
         print(f"{arguments.after} has no finished trial of: {', '.join(lacking)}", file=sys.stderr)
     return 1 if lacking or any(one.verdict == "worse" for one in found) else 0
@@ -302,10 +219,11 @@ def _study(arguments: argparse.Namespace, sweep: str) -> "Study":
         recorded = borrowed.of_other_sweeps(found.runs, sweep)
         return replace(found, runs=recorded, sweep=frames.find_sweep(recorded, sweep, str(arguments.source)))
     with store.reading(arguments.tracking_uri) as client:
-        return study.read(client, arguments.experiment, arguments.tracking_uri, sweep, terminal.progress)
+        of = (client, arguments.experiment, arguments.tracking_uri, sweep)
+        return study.read(*of, terminal.progress, terminal.note)
 
 
 if __name__ == "__main__":
-    # What is read from MLflow is many objects, none of them garbage; looking for some takes a quarter of the time.
+    # Reading MLflow makes many objects that stay; searching them for garbage takes a quarter of the time.
     gc.set_threshold(200_000)
     sys.exit(main())

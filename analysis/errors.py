@@ -1,5 +1,5 @@
-"""What a person can get wrong when asking for a table or a figure."""
+"""The user's mistakes in asking for a table or a figure."""
 
 
 class AnalysisError(Exception):
-    """One sentence for the terminal: the wrong value, what would be valid, the remedy."""
+    """One sentence: the bad value, the valid ones and the remedy."""

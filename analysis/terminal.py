@@ -1,6 +1,7 @@
-"""Puts tables, figures and progress where people see them: the only file that prints and writes."""
+"""Prints tables and progress, and writes single tables and figures; no room of analysis prints."""
 
 import math
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
     from analysis.drawing.page import Drawable
 
 SEEDS = {
-    True: "what a seed adds in all cells alike is no part of their noise",
-    False: "what a seed adds in all cells alike is part of their noise",
+    True: "seeds are blocks: an effect that a seed has on all cells is not part of the noise",
+    False: "an effect that a seed has on all cells is part of the noise",
 }
-INDENT = (0, 0, 0, 2)  # of what belongs to the line above
+INDENT = (0, 0, 0, 2)  # of a line that belongs to the one above
 
 
 @contextmanager
@@ -46,31 +47,37 @@ def progress(text: str, steps: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
+def note(text: str) -> None:
+    """Prints what a reader left out, and why, on stderr."""
+    print(f"note: {text}", file=sys.stderr)
+
+
 def print_table(table: Table) -> None:
     """Prints the table: a block of lines for boxes, for masks, or for each of both."""
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 1000  # a file or a pipe has no edge to wrap at
+    console = _console()
     console.print(table.caption, style="bold")
-    for iou_type in table.blocks:
+    for iou_type, block in table.blocks.items():
+        widest = max(len(line.label) for line in table.lines)
+        grid = _grid(KINDS[iou_type], *names.COCO_METRICS, "n", "epoch", widest=max(widest, 44))
+        for line in table.lines:
+            style = "dim" if isinstance(line, Published) else ""
+            cells = [Text(line.shown(name), "bold" if table.is_best(line, name) else style) for name in block]
+            grid.add_row(_what(line), *cells, Text(line.n), Text(line.epoch))
         console.print()
-        console.print(_grid(table, iou_type))
+        console.print(grid)
     console.print()
-    if table.rest:
-        console.print(table.rest, style="yellow", soft_wrap=True)  # in one piece, to be copied
-    for doubt in table.doubts:
-        console.print(doubt, style="yellow", soft_wrap=True)
+    for text in filter(None, (table.rest, *table.doubts)):
+        console.print(text, style="yellow", soft_wrap=True)  # in one piece, to be copied
     console.print(ablation.note(table), style="dim")
 
 
 def print_evidence(found: Evidence) -> None:
-    """Prints how sure the differences of a table are."""
-    _print_cells(found.caption, found.columns, found.cells)
-    Console(highlight=False, markup=False).print(found.note, style="dim")
+    """Prints the intervals and tests of a table, and how to read them."""
+    _print_cells(found.caption, found.columns, found.cells, found.note)
 
 
 def print_effects(grid: Effects) -> None:
-    """Prints what each module of a grid adds, and what only two together; nothing where the trials tell of none."""
+    """Prints what each module of a grid adds, and what two add together; nothing where there are no effects."""
     if not grid.effects:
         return
     cells = [
@@ -83,15 +90,14 @@ def print_effects(grid: Effects) -> None:
         )
         for effect in grid.effects
     ]
-    heads = ("levels", "effect", "95 %", "p", "n")
-    _print_cells("What each factor adds to box AP, and what two add together", heads, cells)
     lacking = "; ".join(" x ".join(term) for term in grid.not_estimated)
     note = (
-        f"Intervals (95 %) are over seeds alone, each for itself; {SEEDS[grid.blocked]}. p is corrected for all these "
+        f"Intervals (95 %) are over seeds alone, each by itself; {SEEDS[grid.blocked]}. p is corrected for all these "
         "effects (Holm). Effects of a factor add up to 0. "
-        f"Not told by these trials: {lacking or 'nothing'}."
+        f"Not estimable from these trials: {lacking or 'nothing'}."
     )
-    Console(highlight=False, markup=False).print(note, style="dim")
+    heads = ("levels", "effect", "95 %", "p", "n")
+    _print_cells("What each factor adds to box AP, and what two add together", heads, cells, note)
 
 
 def print_costs(found: Costs) -> None:
@@ -99,53 +105,47 @@ def print_costs(found: Costs) -> None:
     _print_cells("Costs", ("variant", *found.columns), found.cells)
 
 
-def _print_cells(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 1000
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for place, head in enumerate(heads):
-        grid.add_column(head, justify="right" if place else "left", overflow="fold")
+def _print_cells(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> None:
+    console, grid = _console(), _grid(*heads, wrapped=True)
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*map(Text, row))
     console.print()
     console.print(title, style="bold")
     console.print(grid)
+    if note:
+        console.print(note, style="dim")
 
 
 def print_comparison(found: Sequence[Comparison]) -> None:
     """Prints a line for each metric of each row."""
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 1000
+    console = _console()
     for row in dict.fromkeys(one.row for one in found):
-        grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-        for head in (row, "before", "after", "difference", "95 %", "p", "verdict"):
-            grid.add_column(head, justify="left" if head in (row, "verdict") else "right", no_wrap=head != row)
+        grid = _grid(row, "before", "after", "difference", "95 %", "p", "verdict")
+        grid.columns[-1].justify = "left"
         for one in found:
             if one.row == row and not math.isnan(one.difference.estimate):
-                numbers = (shown.points(one.before), shown.points(one.after.estimate))
+                values = (shown.points(one.before), shown.points(one.after.estimate))
                 apart = (shown.points(one.difference.estimate, "+"), shown.interval(one.difference, "+"))
                 style = {"worse": "red", "better": "green"}.get(one.verdict, "")
-                told = shown.p_value(one.p)
-                grid.add_row(one.metric.label, *numbers, *apart, told, Text(one.verdict, style))
+                grid.add_row(one.metric.label, *values, *apart, shown.p_value(one.p), Text(one.verdict, style))
         console.print(grid)
         console.print()
 
 
-def _grid(table: Table, iou_type: str) -> Grid:
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))  # fits in 80 characters
-    widest = max(len(line.label) for line in table.lines)
-    grid.add_column(KINDS[iou_type], max_width=max(widest, 44), overflow="fold")
-    for head in (*names.COCO_METRICS, "n", "epoch"):
-        grid.add_column(head, justify="right", no_wrap=True)
-    for line in table.lines:
-        style = "dim" if isinstance(line, Published) else ""
-        numbers = [
-            Text(line.shown(name), style="bold" if table.is_best(line, name) else style)
-            for name in table.blocks[iou_type]
-        ]
-        grid.add_row(_what(line), *numbers, Text(line.n), Text(line.epoch))
+def _console() -> Console:
+    """Returns stdout; a file or a pipe has no edge to wrap at."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 1000
+    return console
+
+
+def _grid(first: str, *heads: str, widest: int | None = None, wrapped: bool = False) -> Grid:
+    """Returns an empty grid that fits in 80 characters: the first column at the left, numbers at the right."""
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column(first, max_width=widest, overflow="fold")
+    for head in heads:
+        grid.add_column(head, justify="right", no_wrap=not wrapped, overflow="fold")
     return grid
 
 
@@ -157,17 +157,9 @@ def _what(line: Row | Published) -> RenderableType:
     return Group(Text(line.label), *([Padding(Text(state, style), INDENT)] if state else []))
 
 
-def write_table(table: Table, path: Path) -> Path:
-    """Writes the table in the format of the path's ending, a key of `formats.WRITERS`; returns the path."""
-    return _write(formats.WRITERS[path.suffix](table), path)
-
-
-def write_details(found: Details, path: Path) -> Path:
-    """Writes the table in full in the format of the path's ending, a key of `full.WRITERS`; returns the path."""
-    return _write(full.WRITERS[path.suffix](found), path)
-
-
-def _write(text: str, path: Path) -> Path:
+def write_table(table: Table | Details, path: Path) -> Path:
+    """Writes a table, short or in full, in the format of the path's ending; returns the path."""
+    text = formats.WRITERS[path.suffix](table) if isinstance(table, Table) else full.WRITERS[path.suffix](table)
     with _writable(path):
         path.write_text(text, encoding="utf-8")
     return path

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from analysis.statistics.average_precision import DrawnPrecision
-from analysis.statistics.images import resample
+from analysis.statistics.images import draw
 from benchmarks.coco_set import IMAGES, OBJECTS, SIDE, detections, validation_set
 from benchmarks.figure import Figure
 from experiments.trial.matches import decided
@@ -35,7 +35,7 @@ def figures(draws: int = 1000, images: int = IMAGES, objects: int = OBJECTS) -> 
     whole = [_evaluated(truth, records) for records in found]
     matches = [decided(evaluation) for evaluation, _ in whole]
     start = time.perf_counter()
-    resample({"baseline": {"0": matches[0]}, "variant": {"0": matches[1]}}, "baseline", rng, draws)
+    draw({"baseline": {"0": matches[0]}, "variant": {"0": matches[1]}}, rng, draws)
     ours = (time.perf_counter() - start) / draws
 
     count = np.bincount(rng.integers(0, images, images), minlength=images)

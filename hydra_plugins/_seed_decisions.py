@@ -61,7 +61,7 @@ def of(plan: Plan, rules: Mapping[str, Rules], dry: bool) -> tuple[Decided, ...]
     try:
         with store.reading(uri) as client:
             for sweep in plan.sweeps:
-                recorded = study.read(client, experiment, uri, sweep, terminal.progress)
+                recorded = study.read(client, experiment, uri, sweep, terminal.progress, terminal.note)
                 found += [Decided(sweep, one) for one in decisions.decide(recorded, rules[sweep], terminal.progress)]
     except AnalysisError as error:
         raise UserError(f"the seeds so far cannot be compared: {error}; {again}") from error

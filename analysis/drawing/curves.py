@@ -16,8 +16,8 @@ LEFT = 0.56  # of the frame: what the axis' text and numbers take
 GAP, LEAD = 0.42, 0.4  # between panels; from the last panel to the labels
 NUMBER, PUBLISHED = 0.32, 0.4  # width of the columns before a label
 LABELS = 2.55  # width of the labels at the right
-ZOOM_FROM = 8  # epochs; from here on the last quarter is drawn again, larger
-SPARSE = 16  # epochs; beyond, not each has a marker
+ZOOM_FROM = 8  # epochs; from this number on, the last quarter has a larger panel
+SPARSE = 16  # epochs; with more, only some have a marker
 
 
 @sheet.styled

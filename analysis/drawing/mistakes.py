@@ -1,4 +1,4 @@
-"""Draws what each kind of error costs: a panel for each kind, a bar for each variant."""
+"""Draws the cost of each kind of error: one panel per kind, one bar per variant."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

@@ -46,15 +46,15 @@ def draw(data: Drawable) -> Figure:
 
 
 def write(data: Drawable, path: Path) -> None:
-    """Draws into a file whose ending, a key of METADATA, tells its format."""
+    """Draws into a file; its ending, a key of METADATA, is the format."""
     _save(draw(data), path)
 
 
 @contextmanager
 def in_background(progress: Progress) -> Iterator[Callable[[Path, Drawable], None]]:
-    """Yields what draws into a path with all the endings of METADATA, in as many processes as there are CPUs.
+    """Yields a function that draws into a path with all endings of METADATA, in as many processes as there are CPUs.
 
-    All is drawn once the body has ended and this returns. Raises what a drawing raises.
+    All figures are written when the block ends. Raises what a drawing raises.
     """
     with ProcessPoolExecutor() as pool:
         begun: list[Future[None]] = []

@@ -1,4 +1,4 @@
-"""Draws AP against a cost, with the Pareto front; every point has its name beside it."""
+"""Draws AP against a cost with the Pareto front, and places the name of each point."""
 
 import itertools
 import math
@@ -20,8 +20,8 @@ MARK = 0.065  # half a marker's width
 AWAY = [0.1, 0.16, 0.24, 0.34, 0.46, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.4, 2.8, 3.3, 3.8]
 AROUND = [30, -30, 150, -150, 0, 180, 60, -60, 120, -120, 90, -90]  # degrees, the best place first
 NEAR = 0.16  # a name further away than this has a line to its point
-TRIES = 8  # of another order, where a name's line would go through another name
-CROSSED = 0.2  # so much further a name may go so that it lies on one line less
+TRIES = 8  # orders of placing, where a name's line would cross another name
+CROSSED = 0.2  # how much further a name may be for each line that it then does not cover
 
 Spot = tuple[float, float]
 Line = tuple[Spot, Spot]
@@ -56,7 +56,7 @@ class Place:
 
 @sheet.styled
 def draw(pareto: Pareto) -> Figure:
-    """Returns the drawing; it is higher where the names would not have room else."""
+    """Returns the drawing; it gets taller until all names have room."""
     names = [sheet.wrap(point.label, NAME, most=2) for point in pareto.points]
     places: list[Place] = []
     for high in itertools.count(FRAME, 0.6):  # some height has room for all
@@ -114,7 +114,7 @@ def _on_page(page: Sheet, axes: Axes, line: Line) -> Line:
 
 
 def _places(at: list[Spot], names: list[list[str]], frame: Box, drawn: list[Line]) -> list[Place]:
-    """Returns where each name stands, none on another or on a marker, few on lines; nothing where there is no room."""
+    """Returns the place of each name, on no other name or marker and on few lines; [] where there is no room."""
     marks = [Box(x - MARK, y - MARK, x + MARK, y + MARK) for x, y in at]
     spots = [_spots(*line) for line in drawn]
 
@@ -130,7 +130,7 @@ def _places(at: list[Spot], names: list[list[str]], frame: Box, drawn: list[Line
             best, least = found, len(crossing)
         if best and not least:
             break
-        # What had no good place chooses first the next time.
+        # Names without a good place are placed first next time.
         late = crossing or [number for number in order if number not in found]
         order = [*late, *(number for number in order if number not in late)]
     return [best[number] for number in range(len(at))] if best else []
@@ -144,7 +144,7 @@ def _in_order(
     marks: list[Box],
     spots: list[list[Spot]],
 ) -> tuple[dict[int, Place], list[int]]:
-    """Returns the best place of each name beside those before it, and whose line goes through another name."""
+    """Returns the best place of each name after those before it, and the names whose line crosses another name."""
     found: dict[int, Place] = {}
     crossing = []
     for number in order:
@@ -181,7 +181,7 @@ def _has_room(box: Box, frame: Box, taken: Sequence[Box]) -> bool:
 
 
 def _is_clear(place: Place, at: Spot, taken: Sequence[Box], lines: Sequence[Line]) -> bool:
-    """Returns whether no line to another name goes through this one, and its own through none and no marker."""
+    """Returns whether no other name's line crosses this name, and its own line crosses no name or marker."""
     own = _spots(at, place.end) if place.away > NEAR else []
     return not (
         any(place.box.has(*spot) for line in lines for spot in _spots(*line))
@@ -190,7 +190,7 @@ def _is_clear(place: Place, at: Spot, taken: Sequence[Box], lines: Sequence[Line
 
 
 def _spots(start: Spot, end: Spot) -> list[Spot]:
-    """Returns points along a line, closer than anything that it may cross is wide."""
+    """Returns points along a line, closer together than a name or marker is wide."""
     count = max(2, round(math.dist(start, end) / 0.03))
     return [
         (start[0] + (end[0] - start[0]) * step / count, start[1] + (end[1] - start[1]) * step / count)

@@ -1,4 +1,4 @@
-"""The paper that figures are drawn on: one width, one type, words around a frame; all lengths in inches."""
+"""The page of a figure: one width, one typeface, text around a frame; all lengths in inches."""
 
 import textwrap
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextToPath
+from scipy.optimize import isotonic_regression
 
 from analysis.figures.curves import Heading
 from analysis.figures.styles import Look
@@ -22,7 +23,7 @@ GREY, FAINT, INK = "#555555", "#E2E2E2", "#1A1A1A"
 TITLE, LABEL, SMALL = 9.0, 8.0, 7.0  # points
 LEADING = 1.32  # of lines, in sizes of the type
 LINE = LEADING * LABEL / 72  # height of a line of labels
-NO_LIGATURES = ("-liga",)  # "fi" stays two letters to search for, and a .pdf has one subset of the font less to make
+NO_LIGATURES = ("-liga",)  # "fi" stays two letters, which can be searched for
 KEY = 0.3  # length of the piece of line before a label
 MARKER_SIZES = {"P": 5.6, "X": 5.4, "*": 7.4, "p": 5.2, "^": 5.0, "v": 5.0, "D": 4.1}  # points; as large to the eye
 STYLE = {
@@ -62,7 +63,7 @@ R = TypeVar("R")
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Returns the function, run in the type and lines of all figures, whatever the user's own settings are."""
+    """Returns the function, run with the style of all figures and not with the user's settings."""
 
     @wraps(draw)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -127,7 +128,7 @@ class Sheet:
 
 
 def signed(value: float) -> str:
-    """Returns a difference with one decimal, its sign, and a true minus; what rounds to zero has no sign."""
+    """Returns a difference with one decimal and its sign, with a true minus; zero has no sign."""
     text = f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
     return text[1:] if float(text[1:]) == 0 else text
 
@@ -156,7 +157,7 @@ def wide(text: str, size: float = LABEL, weight: str = "normal") -> float:
 
 @cache
 def _advance(character: str, weight: str) -> float:
-    # Of single characters, without kerning: a trifle more than what is drawn.
+    # Without kerning: slightly wider than what is drawn.
     font = FontProperties(family="DejaVu Sans", weight=weight, size=100)
     pair = TextToPath().get_text_width_height_descent(f"|{character}|", font, ismath=False)[0]
     alone = TextToPath().get_text_width_height_descent("||", font, ismath=False)[0]
@@ -164,7 +165,7 @@ def _advance(character: str, weight: str) -> float:
 
 
 def wrap(text: str, width: float, size: float = LABEL, weight: str = "normal", most: int = 99) -> list[str]:
-    """Returns the lines of a text of this width; from `most` lines on the rest is left out, with "..."."""
+    """Returns the lines of a text of this width, at most `most`; the last ends in "..." where text is cut."""
     lines: list[str] = []
     for word in text.split():
         while wide(word, size, weight) > width:  # a word without a place to break
@@ -189,21 +190,16 @@ def _line_height(size: float) -> float:
 
 
 def spread(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
-    """Returns the middles of boxes from top to bottom, as near as can be to where each is wanted, none on another.
+    """Returns the middles of boxes from top to bottom: none overlap, and the sum of squared moves is least.
 
-    The squares of the distances are least (isotonic regression by pooling neighbours); `high` gives way where the
-    boxes need more room than there is. `wanted` falls.
+    Args:
+        wanted: where each middle should be, falling.
+        low: of the room; `high` is exceeded where the boxes need more room than there is.
     """
     if not heights:
         return []
-    # Less what the boxes above take, each may be anywhere below the one before.
+    # With the heights above each box subtracted, the only constraint is the order.
     above = np.concatenate([[0.0], np.cumsum(heights)[:-1]]) + np.array(heights) / 2
-    pools: list[list[float]] = []
-    for want in np.array(wanted) + above:
-        pools.append([float(want)])
-        while len(pools) > 1 and np.mean(pools[-2]) < np.mean(pools[-1]):
-            last = pools.pop()
-            pools[-1] += last
-    tops = np.array([np.mean(pool) for pool in pools for _ in pool])
+    tops = isotonic_regression(np.array(wanted) + above, increasing=False).x
     floor = low + sum(heights)
     return list(np.clip(tops, floor, max(high, floor)) - above)

@@ -17,7 +17,7 @@ HEAD = 0.2  # above the panels
 
 @sheet.styled
 def draw(sizes: Sizes) -> Figure:
-    """Returns the drawing, the first row on top; each size has a scale of its own."""
+    """Returns the drawing, the first row on top; each size has its own scale."""
     texts = [[(line, INK) for line in sheet.wrap(row.label, LABELS - MARGIN - KEY - 0.2, most=3)] for row in sizes.rows]
     heights = [LINE * len(lines) + ROOM for lines in texts]
     tall = sum(heights) + ROOM

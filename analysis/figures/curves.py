@@ -1,4 +1,4 @@
-"""Frames -> the curves of a figure as plain data: one curve per variant, nothing drawn."""
+"""A metric against the epoch, as plain data: one curve per variant."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.figures import styles
 from analysis.figures.styles import Look
-from analysis.read import captions, rows, source_versions
+from analysis.read import captions, declarations, rows, source_versions
 from analysis.read.metrics import METRICS, Metric, coco_block
 from analysis.read.study import Part
 from experiments import names
 from experiments.declared import Declaration
 
 BAND_FROM = 3  # seeds; fewer are drawn as lines
-NOT_COMPARABLE = "The published numbers are COCO's and not drawn: those of this profile and data are on another scale."
+NOT_COMPARABLE = "Published numbers are not drawn: they are of COCO, and these trials have another profile or data."
 
 
 @dataclass(frozen=True)
 class Heading:
-    """What stands above and below a drawing."""
+    """The text above and below a drawing."""
 
     title: str
     about: str  # sweep, profile, data, recipe, schedule and number of seeds
-    foot: tuple[str, ...]  # how to read it, what is not in it, and which commits ran
+    foot: tuple[str, ...]  # how to read it, what is missing, and the commits
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Band:
 
 @dataclass(frozen=True)
 class Curve:
-    """A variant over the epochs: the mean of its seeds, and what they spread."""
+    """A variant over the epochs: its seeds, their mean and their range."""
 
     label: str
     look: Look  # the same in every figure of the study
     mean: Line
-    seeds: tuple[Line, ...]  # each by itself, the unfinished too
+    seeds: tuple[Line, ...]  # every seed, also unfinished ones
     complete: bool  # False where no trial of the variant is finished
     note: str = ""  # "2 of 3 seeds finished", "running, epoch 3"; "" where all seeds are finished
     band: Band | None = None  # of the seeds in the mean, from BAND_FROM on
@@ -63,7 +63,7 @@ class Curve:
 
     @property
     def thin(self) -> tuple[Line, ...]:
-        """Returns the seeds that are drawn as lines of their own: those that neither the mean nor a band shows."""
+        """Returns the seeds that are drawn as single lines: those that neither the mean nor a band shows."""
         if self.band is not None:
             return tuple(seed for seed in self.seeds if seed.epochs[-1] < self.mean.epochs[-1])
         return self.seeds if len(self.seeds) > 1 else ()
@@ -71,7 +71,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """All a drawing needs; curves with the best final value first."""
+    """The curves of a figure, the best final value first."""
 
     metric: Metric
     heading: Heading
@@ -86,7 +86,7 @@ class Curves:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Returns the foot: what the kinds of line mean, as far as the figure has them, and what it cannot show."""
+        """Returns the foot: what each kind of line in the figure means, and what is missing."""
         kinds = []
         if any(len(curve.seeds) > 1 for curve in self.curves):
             kinds.append("Lines: means over the finished seeds.")
@@ -103,22 +103,20 @@ class Curves:
         return tuple(filter(None, (" ".join(kinds), *missing, *self.heading.foot)))
 
 
-def curves(
-    sweep: str,
-    lines: pd.DataFrame,
-    metrics: pd.DataFrame,
-    name: str,
-    declaration: Declaration | None = None,
-    look_of: Mapping[str, Look] | None = None,
-) -> Curves:
-    """Returns a metric against the epoch for each variant of a sweep (its `rows_frame`) that has recorded it.
+def curves(part: Part, metrics: pd.DataFrame, name: str, look_of: Mapping[str, Look]) -> Curves:
+    """Returns a metric against the epoch for each variant of a table that has recorded it.
 
     A variant that serves several rows is one curve, labelled with all of them: "sum+ = conv 1x1".
     The mean is over the finished seeds, at the epochs that all of them have; where none is finished, over all seeds
-    so far. Published end points are given where profile and data are COCO's. `look_of` is `styles.of` the study that
-    the sweep is part of; without it, the sweep's own. Raises AnalysisError where no trial has recorded the metric.
+    so far. Published end points are given where profile and data are COCO's. Raises AnalysisError where no trial has
+    recorded the metric.
+
+    Args:
+        metrics: of `frames.metrics_frame`.
+        name: of one of `METRICS`.
+        look_of: by variant, `styles.of` the study.
     """
-    metric = METRICS[name]
+    metric, lines, figures = METRICS[name], part.lines, part.declaration.figures if part.declaration else {}
     known = metrics.loc[metrics[name].notna()].sort_values("epoch")
     by_trial = {
         trial: pd.Series(of_trial[name].to_numpy() * metric.scale, index=of_trial["epoch"].to_numpy())
@@ -126,41 +124,33 @@ def curves(
         if trial in set(lines[names.TRIAL_ID])
     }
     if not by_trial:
-        raise AnalysisError(f"no trial of sweep {sweep!r} has a value of {name} yet; try another --metric or wait")
-    chosen = styles.of([Part(sweep, declaration, lines)]) if look_of is None else look_of
-    called, published = styles.labels(lines, declaration), _published(name, declaration)
+        raise AnalysisError(f"no trial of sweep {part.sweep!r} has a value of {name} yet; try another --metric or wait")
+    called, published = styles.labels(part), _published(name, part.declaration)
     comparable = is_coco(lines)
     found, absent = [], []
     served = lines.loc[lines[names.VARIANT_ID] != ""]
     for variant, of_variant in served.groupby(names.VARIANT_ID, sort=False):
-        # A seed that one of the rows lacks may serve another.
+        # A seed that one row lacks may be there in another.
         real_first = of_variant.sort_values(names.TRIAL_ID, key=lambda trial: trial == "", kind="stable")
         trials = real_first.drop_duplicates(names.SEED).sort_index()
         if set(trials[names.TRIAL_ID]) & set(by_trial):
             end = next((published[row] for row in of_variant["row"] if row in published), None) if comparable else None
-            found.append(_curve(called[variant], chosen[variant], trials, by_trial, end))
+            found.append(_curve(called[variant], look_of[variant], trials, by_trial, end))
         else:
             absent.append(called[variant])
     found.sort(key=lambda curve: curve.final, reverse=metric.better == "higher")
-    not_run = lines.loc[lines[names.VARIANT_ID] == "", "label"].unique()
+    not_run = tuple(lines.loc[lines[names.VARIANT_ID] == "", "label"].unique())
     foot = () if comparable or not published else (NOT_COMPARABLE,)
-    number = next((one for one, kind in _figures(declaration) if name == coco_block(kind)[0]), "")
-    head = heading(sweep, lines, declaration, f"Figure {number}" if number else "", foot)
-    return Curves(metric, head, tuple(found), tuple(absent), tuple(not_run))
+    number = next((f"Figure {one}" for one, kind in figures.items() if name == coco_block(kind)[0]), "")
+    return Curves(metric, heading(part, number, foot), tuple(found), tuple(absent), not_run)
 
 
-def heading(
-    sweep: str, lines: pd.DataFrame, declaration: Declaration | None, number: str = "", foot: tuple[str, ...] = ()
-) -> Heading:
-    """Returns what a figure of a table says of it; `number` is the figure's own, where it is not the table's."""
-    about = captions.caption(sweep, lines, None)
-    end = tuple(
-        filter(
-            None, (*foot, *source_versions.sentences(lines), f"{source}." if (source := captions.source(lines)) else "")
-        )
-    )
+def heading(part: Part, number: str = "", foot: tuple[str, ...] = ()) -> Heading:
+    """Returns the words around a figure; `number` is "Figure 2", "" where the figure has the table's number."""
+    about, source, declaration = captions.about(part), captions.source(part.lines), part.declaration
+    end = tuple(filter(None, (*foot, *source_versions.sentences(part.lines), f"{source}." if source else "")))
     if declaration is None:
-        return Heading(f"Sweep {sweep}", about, end)
+        return Heading(f"Sweep {part.sweep}", about, end)
     number = number or (f"Table {declaration.table}" if declaration.table else "")
     return Heading(f"{number}. {declaration.caption}".lstrip(". ").rstrip("."), about, end)
 
@@ -171,21 +161,14 @@ def is_coco(lines: pd.DataFrame) -> bool:
     return not (set(trials["profile"]) | set(trials["dataset"])) - {"coco"}
 
 
-def _figures(declaration: Declaration | None) -> list[tuple[str, str]]:
-    return list(declaration.figures.items()) if declaration else []
-
-
 def _published(name: str, declaration: Declaration | None) -> dict[str, float]:
     """Returns the published number of a COCO metric, by row."""
     iou_type, _, short = name.partition("/")
-    if declaration is None or short not in names.COCO_METRICS:
+    if short not in names.COCO_METRICS:
         return {}
     place = names.COCO_METRICS.index(short)
-    return {
-        row.name_in(declaration.name): row.published[iou_type][place]
-        for row in declaration.rows
-        if iou_type in row.published
-    }
+    declared = declarations.rows_of(declaration)
+    return {row: one.published[iou_type][place] for row, one in declared.items() if iou_type in one.published}
 
 
 def _curve(
@@ -196,7 +179,7 @@ def _curve(
     averaged = drawn if finished.empty else finished
     seeds = [by_trial[trial] for trial in averaged[names.TRIAL_ID]]
     together = pd.concat(seeds, axis="columns", join="inner")
-    if together.empty:  # attempts that broke off may have no epoch in common
+    if together.empty:  # interrupted trials may have no epoch in common
         together = pd.concat(seeds, axis="columns").sort_index()
     mean = together.mean(axis="columns")
     band = None

@@ -1,9 +1,8 @@
-"""On which images two trials disagree most, from what COCO's evaluation decided on their detections.
+"""Finds the images on which two trials disagree most, from COCO's decisions on their detections.
 
-Each trial is taken at the score that gives it the best F1 = 2 TP / (detections + objects) at IoU .5 over the whole
-validation set, because scores of two detectors are not on one scale. An image's mistakes are the detections from this
-score on that have no object and the objects that none of them has; two trials disagree by the difference of their
-mistakes.
+Each trial has its own score threshold, because scores of two detectors are not on one scale: the one with the best
+F1 = 2 TP / (detections + objects) at IoU .5 over the whole validation set. An image's mistakes are its false positives
+and missed objects from this threshold on; two trials disagree by the difference of their mistakes.
 """
 
 from dataclasses import dataclass, fields
@@ -16,7 +15,7 @@ from experiments.trial.matches import Matches
 
 @dataclass(frozen=True)
 class Tally:
-    """What a trial found in one image."""
+    """The numbers of found, missed and false boxes of a trial in one image."""
 
     found: int
     missed: int
@@ -24,7 +23,7 @@ class Tally:
 
     @property
     def mistakes(self) -> int:
-        """Returns how many."""
+        """Returns their number."""
         return self.missed + self.false
 
 
@@ -39,9 +38,9 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A trial's detections at its best score; crowds' are left out, as in AP."""
+    """A trial's detections from its threshold on, without those of crowds, as in AP."""
 
-    threshold: float  # the lowest score that is shown, 1 where nothing is
+    threshold: float  # lowest score that is shown; 1 where no detection is
     places: np.ndarray  # (n,) of the detections in the matches
     true: np.ndarray  # (n,) bool, has an object at IoU .5
     found: np.ndarray  # (I,) by image, true detections
@@ -65,7 +64,7 @@ class Disagreement:
 
 
 def disagreement(first: Matches, second: Matches, most: int) -> Disagreement:
-    """Returns at most so many images in each direction; of equal differences those with fewer mistakes come first.
+    """Returns at most `most` images in each direction; of equal differences, those with fewer mistakes come first.
 
     Raises AnalysisError where the two were not evaluated on the same images and objects.
     """

@@ -1,4 +1,4 @@
-"""What each kind of error costs a sweep's variants, as plain data: TIDE's breakdown of AP50, nothing drawn."""
+"""The cost in AP50 of each kind of error (TIDE) for each variant, as plain data."""
 
 from dataclasses import dataclass
 
@@ -7,28 +7,28 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.figures import curves
 from analysis.figures.curves import Heading
-from analysis.read.metrics import KINDS
+from analysis.read.metrics import KINDS, POINTS
 from analysis.read.runs import Run
+from analysis.read.study import Part
 from experiments import names
-from experiments.declared import Declaration
 
 MEANING = {
     "Cls": "wrong class",
-    "Loc": "badly placed",
+    "Loc": "poorly localized",
     "Both": "both of these",
-    "Dupe": "found twice",
+    "Dupe": "duplicate",
     "Bkg": "background",
     "Miss": "missed",
-    "FalsePos": "all false ones",
-    "FalseNeg": "all not found",
+    "FalsePos": "all false positives",
+    "FalseNeg": "all false negatives",
 }
-NOTE = "By how much {} AP50 would rise without these errors alone (TIDE, Bolya et al. 2020). They do not add up."
+NOTE = "Rise of {} AP50 if only this kind of error were fixed (TIDE, Bolya et al. 2020). The kinds do not add up."
 COLUMNS = ("line", "row", "label", names.TRIAL_ID, names.SEED, "iou_type", "kind", "value")
 
 
 @dataclass(frozen=True)
 class Bar:
-    """What a kind of error costs a variant, times 100: the mean of its finished seeds, and each by itself."""
+    """The cost of a kind of error for a variant, AP50 x 100: the mean over its finished seeds, and each seed."""
 
     mean: float
     seeds: tuple[float, ...]
@@ -36,13 +36,13 @@ class Bar:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """All a drawing needs: for each kind of error a bar per variant, in the order of `labels`."""
+    """For each kind of error one bar per variant, in the order of `labels`."""
 
     iou_type: str
     heading: Heading
     labels: tuple[str, ...]
     bars: dict[str, tuple[Bar, ...]]  # by kind: names.ERROR_KINDS, then names.ERROR_SIDES
-    absent: tuple[str, ...]  # labels of the rows without any finished trial that recorded its errors
+    absent: tuple[str, ...]  # labels of the rows whose finished trials recorded no errors
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -54,13 +54,13 @@ class Mistakes:
 
 
 def frame(lines: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
-    """Returns what finished trials recorded at their last epoch, columns COLUMNS: a line per trial, IoU type and kind.
+    """Returns the errors of finished trials at their last epoch, columns COLUMNS: a line per trial, IoU type and kind.
 
     Args:
         lines: of a sweep, `rows_frame`'s.
         runs: that these trials are from.
 
-    Values are fractions, NaN where the data have no object. A trial whose run recorded no errors has no line.
+    Values are fractions, NaN where the data have no object. Trials that recorded no errors have no line.
     """
     recorded = {run.run_id: run.metrics for run in runs}
     found = []
@@ -74,19 +74,19 @@ def frame(lines: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
-def mistakes(
-    sweep: str, lines: pd.DataFrame, runs: list[Run], iou_type: str, declaration: Declaration | None = None
-) -> Mistakes:
-    """Returns what the errors of boxes or masks cost each line of a sweep's table.
+def mistakes(part: Part, runs: list[Run], iou_type: str) -> Mistakes:
+    """Returns the cost of box or mask errors for each line of a table.
 
-    Raises AnalysisError where no finished trial has recorded that.
+    Raises AnalysisError where no finished trial recorded them.
     """
-    values = frame(lines, runs)
+    lines, values = part.lines, frame(part.lines, runs)
     values = values.loc[(values["iou_type"] == iou_type) & values["value"].notna()]
     if values.empty:
         finished = set(lines.loc[lines["status"] == names.FINISHED, "run_id"])
         remedy = next((run.without_matches for run in runs if run.run_id in finished), "wait for one")
-        raise AnalysisError(f"no finished trial of sweep {sweep!r} has recorded its {KINDS[iou_type]} errors; {remedy}")
+        raise AnalysisError(
+            f"no finished trial of sweep {part.sweep!r} has recorded its {KINDS[iou_type]} errors; {remedy}"
+        )
     by_kind = {kind: dict(list(own.groupby("line")["value"])) for kind, own in values.groupby("kind")}
     labels = lines.drop_duplicates("line").set_index("line")["label"]
     shown = labels.loc[labels.index.isin(values["line"])]
@@ -94,10 +94,10 @@ def mistakes(
         kind: tuple(_bar(by_kind[kind][line]) for line in shown.index)
         for kind in (*names.ERROR_KINDS, *names.ERROR_SIDES)
     }
-    head = curves.heading(sweep, lines, declaration)
+    head = curves.heading(part)
     return Mistakes(iou_type, head, tuple(shown), bars, tuple(dict.fromkeys(labels.drop(shown.index))))
 
 
 def _bar(values: pd.Series) -> Bar:
-    seeds = tuple(100 * float(value) for value in values)
+    seeds = tuple(POINTS * float(value) for value in values)
     return Bar(sum(seeds) / len(seeds), seeds)

@@ -1,4 +1,4 @@
-"""Frames and evidence -> what plots beside the curves show, as plain data: differences, costs, sizes of objects."""
+"""Forest plots, AP against cost, and AP by object size, as plain data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from analysis.errors import AnalysisError
 from analysis.figures import curves, styles
 from analysis.figures.curves import BAND_FROM, Heading
 from analysis.figures.styles import Look
+from analysis.read import frames
 from analysis.read.metrics import COSTS, METRICS, Metric
 from analysis.read.study import Part, Study
 from analysis.statistics import means
@@ -17,7 +18,7 @@ from analysis.statistics.means import ALPHA, Interval
 from experiments import names
 
 SIZES = {"APs": "small", "APm": "medium", "APl": "large"}  # COCO's: below 32^2 and 96^2 pixels, and above
-SEVERAL_DEVICES = "Measured on {}: compare only what ran on one of them."
+SEVERAL_DEVICES = "Measured on {}: compare only points of one device."
 COUNTED = (names.PARAMETERS, names.EXTRACTOR_PARAMETERS, names.GMACS, names.EXTRACTOR_GMACS)  # the same on any device
 
 
@@ -41,14 +42,14 @@ class Forest:
     axis: str
     heading: Heading
     estimates: tuple[Estimate, ...]
-    absent: tuple[str, ...] = ()  # labels of the rows that nothing can be told of
+    absent: tuple[str, ...] = ()  # labels of the rows without a difference
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Returns the foot: what filled and hollow mean, as far as the figure has them, and what it cannot show."""
+        """Returns the foot: what the markers in the figure mean, and what is missing."""
         tested = {one.significant for one in self.estimates}
-        kinds = [f"Filled: found, p < {ALPHA:g}, corrected for all rows."] if True in tested else []
-        kinds += ["Hollow: no difference is found."] if False in tested else []
+        kinds = [f"Filled: significant, p < {ALPHA:g}, corrected for all rows."] if True in tested else []
+        kinds += ["Hollow: not significant."] if False in tested else []
         kinds += ["Grey: not tested."] if None in tested else []
         missing = [f"Nothing to compare yet: {', '.join(self.absent)}."] if self.absent else []
         return tuple(filter(None, (" ".join(kinds), *missing, *self.heading.foot)))
@@ -64,12 +65,12 @@ class Point:
     value: float
     costs: tuple[float, float]
     values: tuple[float, float]
-    front: bool  # no other variant is as cheap and better, or as good and cheaper
+    front: bool  # no other variant is at least as cheap and at least as good
 
 
 @dataclass(frozen=True)
 class Pareto:
-    """AP against a cost, a point a variant, the cheapest first."""
+    """AP against a cost: one point per variant, the cheapest first."""
 
     metric: Metric
     cost: Metric
@@ -80,7 +81,7 @@ class Pareto:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Returns the foot."""
-        kinds = ["Line: the Pareto front, where nothing as cheap is better."]
+        kinds = ["Line: the Pareto front: no variant that costs as little is better."]
         if any(point.values[0] < point.values[1] or point.costs[0] < point.costs[1] for point in self.points):
             kinds.append("Points: means over the finished seeds; bars: from the lowest to the highest seed.")
         missing = [f"Not measured: {', '.join(self.absent)}."] if self.absent else []
@@ -122,7 +123,7 @@ class Sizes:
 def effects(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Forest:
     """Returns each row of a table less its baseline, AP x 100. Raises AnalysisError where no row has a difference."""
     scale = found.metric.scale
-    called = styles.labels(part.lines, part.declaration)
+    called = styles.labels(part)
     name = {line.label: called[line.variant_id] for line in found.lines}
     estimates = tuple(
         Estimate(
@@ -140,7 +141,7 @@ def effects(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Forest:
     if not estimates:
         raise AnalysisError(f"no row of sweep {part.sweep!r} can be compared with its baseline yet; wait for both")
     compared = {one.label for one in estimates} | {one.against for one in estimates}
-    head = curves.heading(part.sweep, part.lines, part.declaration, foot=(found.note,))
+    head = curves.heading(part, foot=(found.note,))
     axis = f"{found.metric.axis} less the baseline's"
     return Forest(axis, head, estimates, _absent(part, called, compared))
 
@@ -153,7 +154,7 @@ def pareto(study: Study, part: Part, name: str, cost: str, look_of: Mapping[str,
     metric, measured = METRICS[name], {one.name: one for one in COSTS}[cost]
     last = _last(study, part, name)
     of_run = {run.tags[names.TRIAL_ID]: run for run in study.runs if cost in run.metrics}
-    called = styles.labels(part.lines, part.declaration)
+    called = styles.labels(part)
     means: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     devices = set()
     for variant, values in last.items():
@@ -181,14 +182,14 @@ def pareto(study: Study, part: Part, name: str, cost: str, look_of: Mapping[str,
             )
         )
     foot = () if cost in COUNTED or len(devices) < 2 else (SEVERAL_DEVICES.format(", ".join(sorted(devices))),)
-    head = curves.heading(part.sweep, part.lines, part.declaration, foot=foot)
+    head = curves.heading(part, foot=foot)
     return Pareto(metric, measured, head, tuple(points), _absent(part, called, {point.label for point in points}))
 
 
 def sizes(study: Study, part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Sizes:
     """Returns AP of small, medium and large objects for the rows of a table that have evidence.
 
-    The intervals are Student's over seeds, from BAND_FROM seeds on: those of two are too wide to be of use.
+    The intervals are Student's over seeds, from BAND_FROM seeds on; those of two seeds are too wide to be useful.
     Raises AnalysisError where the data have no objects by size.
     """
     iou_type, _, _ = found.metric.name.partition("/")
@@ -196,7 +197,7 @@ def sizes(study: Study, part: Part, found: Evidence, look_of: Mapping[str, Look]
     values = [_last(study, part, metric.name) for metric in metrics]
     if not any(values):
         raise AnalysisError(f"no finished trial of sweep {part.sweep!r} has AP by object size")
-    called = styles.labels(part.lines, part.declaration)
+    called = styles.labels(part)
     place = {line.label: number for number, line in enumerate(found.lines)}
     rows = []
     for line in found.lines:
@@ -207,7 +208,7 @@ def sizes(study: Study, part: Part, found: Evidence, look_of: Mapping[str, Look]
         baseline = place.get(line.baseline) if line.baseline != line.label else None
         intervals = tuple(_interval(of_size) for of_size in seeds)
         rows.append(SizeRow(called[line.variant_id], look_of[line.variant_id], baseline, intervals, seeds))
-    head = curves.heading(part.sweep, part.lines, part.declaration)
+    head = curves.heading(part)
     return Sizes(metrics, head, tuple(rows), _absent(part, called, {row.label for row in rows}))
 
 
@@ -217,9 +218,8 @@ def _interval(values: Sequence[float]) -> Interval:
 
 
 def _last(study: Study, part: Part, name: str) -> dict[str, dict[str, float]]:
-    """Returns the last value of each finished trial that has one, by variant and trial."""
-    known = study.metrics.loc[lambda all_: all_[name].notna()].sort_values("epoch")
-    of_trial = dict(zip(known[names.TRIAL_ID], known[name], strict=True))  # the last stays
+    """Returns a metric's result of each finished trial that has one, by variant and trial."""
+    of_trial = frames.last_values(study.metrics)[name].dropna().to_dict()
     found: dict[str, dict[str, float]] = {}
     for line in part.lines.loc[part.lines["status"] == names.FINISHED].itertuples():
         if line.trial_id in of_trial:
@@ -228,6 +228,6 @@ def _last(study: Study, part: Part, name: str) -> dict[str, dict[str, float]]:
 
 
 def _absent(part: Part, called: Mapping[str, str], shown: set[str]) -> tuple[str, ...]:
-    """Returns the variants and the rows without any that are not shown."""
+    """Returns the labels of the variants that are not shown, and of the rows without a variant."""
     not_run = part.lines.loc[part.lines[names.VARIANT_ID] == "", "label"]
     return tuple(label for label in dict.fromkeys((*called.values(), *not_run)) if label not in shown)

@@ -1,4 +1,4 @@
-"""The images on which two trials disagree most, with the objects and both trials' boxes: plain data, nothing drawn."""
+"""The images on which two trials disagree most, with the objects and both trials' boxes, as plain data."""
 
 import json
 import tempfile
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 DETECTIONS = "detections.npz"  # a run's artifact
 NOTE = (
-    "Each is shown from the score on that has its best F1 at IoU .5 over all images. Mistakes are false and missed "
-    "together; the greatest difference comes first."
+    "Each trial's detections are shown above the score with its best F1 at IoU .5 over all images. Mistakes are false "
+    "positives and missed objects; the greatest difference comes first."
 )
 
 
@@ -53,7 +53,7 @@ class Line:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """All that a drawing needs."""
+    """The images of a figure, by the trial that makes fewer mistakes."""
 
     labels: tuple[str, str]  # of the two trials
     heading: Heading
@@ -63,7 +63,7 @@ class SideBySide:
 
 @dataclass(frozen=True)
 class Trial:
-    """What MLflow keeps of a trial's last evaluation, on boxes."""
+    """The box detections of a trial's last evaluation."""
 
     label: str
     matches: Matches
@@ -79,7 +79,7 @@ def disagree(
     images: Path,
     most: int = 3,
 ) -> SideBySide:
-    """Returns the images on which two finished trials disagree most, at most so many in each direction.
+    """Returns the images on which two finished trials disagree most, at most `most` in each direction.
 
     Args:
         uri: of the store, for messages.
@@ -93,7 +93,7 @@ def disagree(
 
 
 def of_trials(first: Trial, second: Trial, annotations: Path, images: Path, most: int) -> SideBySide:
-    """Returns the same of two trials that are already read."""
+    """Returns the same for two trials that are already read."""
     found = disagreement(first.matches, second.matches, most)
     truth = _read(annotations)
     if _counts(truth) != _evaluated(first.matches):
@@ -173,7 +173,7 @@ def _trial(uri: str, run: Run) -> Trial:
             ]
             decided, records = matches.load(files[0]), detections.load(files[1])
         except (OSError, ValueError) as error:
-            raise AnalysisError(f"what is kept of {run.tags[names.TRIAL_ID]} cannot be read ({error})") from error
+            raise AnalysisError(f"the detections of {run.tags[names.TRIAL_ID]} cannot be read ({error})") from error
     return Trial(label, decided["bbox"], records["bbox"])
 
 
@@ -210,7 +210,7 @@ def _panel(
         text = f"{classes[category]} {decided.score[place]:.2f}"
         x, y, width, height = boxes[place].tolist()
         drawn.append(Box(x, y, width, height, "found" if true else "false", text))
-        if true:  # as COCO: the highest score first, each has the best object of its class that is left
+        if true:  # as COCO: by falling score, each is matched to the best remaining object of its class
             own = [one for one in left if one["category_id"] == category]
             left.remove(max(own, key=lambda one: intersection_over_union(boxes[place], np.array(one["bbox"]))))
     return tuple(drawn + [_of(one, classes[one["category_id"]], "missed") for one in left])
@@ -234,7 +234,7 @@ def _kind(annotation: dict[str, Any]) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())  # in whichever of Unicode's encodings
+        content = json.loads(path.read_bytes())  # in any of Unicode's encodings
         missing = [key for key in ("images", "annotations", "categories") if key not in content]
     except (OSError, ValueError, TypeError) as error:
         raise AnalysisError(f"--annotations {path} cannot be read ({error}); name a file in COCO's format") from error
@@ -244,7 +244,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _pixels(folder: Path, name: str) -> np.ndarray:
-    pixels = cv2.imread(str(folder / name))  # as it was trained on: turned by its EXIF tag, for one
+    pixels = cv2.imread(str(folder / name))  # as in training: rotated by its EXIF tag
     if pixels is None:
         raise AnalysisError(
             f"the image {folder / name} cannot be read; --images is the folder that the annotations' file names, "

@@ -1,4 +1,4 @@
-"""Evidence -> how each row's difference from its baseline became surer as seeds were added, as plain data."""
+"""Each row's difference from its baseline against the number of seeds, as plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from analysis.statistics.means import Interval
 from analysis.statistics.row_evidence import NONE_THAT_MATTERS, RowEvidence
 
 HOW_TO_READ = (
-    "Points: a row less its baseline at this number of seeds of both. Bars: repeated 95 % intervals, which hold the "
-    "truth at all numbers of seeds together."
+    "Points: a row less its baseline, when both had this number of seeds. Bars: repeated 95 % intervals, which hold "
+    "simultaneously at all numbers of seeds."
 )
 
 
@@ -47,27 +47,23 @@ class Strips:
 
 
 def strips(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Strips:
-    """Returns each row that was looked at; AnalysisError where the seeds of none were added after looking."""
-    scale = found.metric.scale
-    called = styles.labels(part.lines, part.declaration)
+    """Returns each row with a look; AnalysisError where no row got seeds after a look."""
+    called = styles.labels(part)
     matters = part.declaration.matters if part.declaration else None
     rows = tuple(
         Strip(
             called[line.variant_id],
             called[line.baseline_id],
             look_of[line.variant_id],
-            tuple(
-                Interval(scale * one.estimate, scale * one.low, scale * one.high, one.n)
-                for one in line.repeated.intervals
-            ),
+            tuple(one.times(found.metric.scale) for one in line.repeated.intervals),
             _outcome(line, matters),
         )
         for line in found.lines
         if line.repeated and line.repeated.looks
     )
     if not rows:
-        raise AnalysisError(f"the seeds of sweep {part.sweep!r} were all asked for at once; draw its effects")
-    head = curves.heading(part.sweep, part.lines, part.declaration, foot=(found.note,))
+        raise AnalysisError(f"the seeds of sweep {part.sweep!r} were all asked for at once; leave --seeds out")
+    head = curves.heading(part, foot=(found.note,))
     return Strips(f"{found.metric.axis} less the baseline's", head, rows)
 
 

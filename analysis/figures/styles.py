@@ -1,17 +1,17 @@
-"""How each variant looks and what it is called in every figure of a study: decided once, over all its tables."""
+"""The colour, marker, dashes and name of each variant, the same in every figure of a study."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.read import baselines, declarations
 from analysis.read.study import Part
 from experiments import names
-from experiments.declared import Declaration
 
-# Okabe and Ito's colours, each moved by at most 18 CIELAB units so that no two come nearer than 29 (theirs: 18), to
-# readers with normal sight, protanopia and deuteranopia alike. The first is the baseline's.
+# Okabe and Ito's colours, each moved by at most 18 CIELAB units, so that any two differ by 29 (theirs: 18) for readers
+# with normal sight, protanopia and deuteranopia. The first is the baseline's.
 COLOURS = ("#111111", "#00549C", "#C03000", "#54A860", "#F0A800", "#54B4FC", "#903C60", "#E490B4")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*")  # one more than colours, so that 72 pairs differ
 DASHED = (4.0, 1.6)  # of baselines; lengths in line widths, on and off
@@ -27,12 +27,12 @@ class Look:
     dashes: tuple[float, ...] = ()
 
 
-PLAIN = Look(COLOURS[1], "o")  # of what is no variant
+PLAIN = Look(COLOURS[1], "o")  # without a variant
 
 
 @dataclass(frozen=True)
 class _Row:
-    key: Hashable  # the variant's id; of a row that is not run, what the file has for it
+    key: Hashable  # the variant's id; of a row that is not run, its overrides
     baseline: bool  # others are compared with it
     pair: Hashable | None  # the baseline that this row alone is compared with, in a table of several baselines
 
@@ -40,9 +40,9 @@ class _Row:
 def of(parts: Sequence[Part]) -> dict[str, Look]:
     """Returns the look of each variant, by its id.
 
-    Two variants of one table differ in colour and marker while these suffice, else in two of colour, marker and
-    dashes; no two of the study look alike up to 72. Baselines are dashed, and the first is black. Where each of several
-    baselines has one row, that row has its baseline's colour. Rows that are not run keep a look for later.
+    Two variants of one table differ in colour and marker while there are enough, else in two of colour, marker and
+    dashes. Up to 72 variants of a study all differ. Baselines are dashed, and the first is black. Where each of several
+    baselines has one row, that row has its baseline's colour. Rows that are not run have a reserved look.
     """
     recorded = _recorded(parts)
     tables = [_rows(part, recorded) for part in parts]
@@ -55,11 +55,12 @@ def of(parts: Sequence[Part]) -> dict[str, Look]:
     return {key: look for key, look in found.items() if isinstance(key, str)}
 
 
-def labels(lines: pd.DataFrame, declaration: Declaration | None) -> dict[str, str]:
-    """Returns what each variant of a table is called, by its id: all the rows that it serves, "sum+ = conv 1x1".
+def labels(part: Part) -> dict[str, str]:
+    """Returns each variant's name in a table, by its id: all of its rows, "sum+ = conv 1x1".
 
-    Of rows that other files declare, the file is named where two variants would read alike: "table3: conv 1x1".
+    Where two variants would have the same name, the file of their row is added: "table3: conv 1x1".
     """
+    lines, declaration = part.lines, part.declaration
     prefixes = {f"{row.sweep}: " for row in declaration.rows if row.sweep != declaration.name} if declaration else set()
 
     def bare(label: str) -> str:
@@ -84,10 +85,7 @@ def _recorded(parts: Sequence[Part]) -> dict[Hashable, str]:
 
 
 def _declared(part: Part) -> dict[str, Hashable]:
-    declaration = part.declaration
-    if declaration is None:
-        return {}
-    return {row.name_in(declaration.name): frozenset(row.overrides) for row in declaration.rows}
+    return {name: frozenset(row.overrides) for name, row in declarations.rows_of(part.declaration).items()}
 
 
 def _rows(part: Part, recorded: dict[Hashable, str]) -> list[_Row]:
@@ -98,7 +96,7 @@ def _rows(part: Part, recorded: dict[Hashable, str]) -> list[_Row]:
         absent = overrides.get(line["row"], line["row"])
         key = line[names.VARIANT_ID] or recorded.get(absent) or (absent,)
         keys.setdefault(key, line["row"])
-    baseline_of = dict(_baselines(part, keys.values()))
+    baseline_of = baselines.of_rows(part)
     uses = Counter(baseline_of.values())
     first = {name: key for key, name in reversed(list(keys.items()))}
     rows = []
@@ -109,20 +107,8 @@ def _rows(part: Part, recorded: dict[Hashable, str]) -> list[_Row]:
     return rows
 
 
-def _baselines(part: Part, rows: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yields each row with what it is compared with."""
-    if part.declaration is None:
-        first, *others = rows
-        yield from ((other, first) for other in others)
-        return
-    name_of = {(row.sweep, row.name): row.name_in(part.declaration.name) for row in part.declaration.rows}
-    for row in part.declaration.rows:
-        if row.baseline is not None:
-            yield row.name_in(part.declaration.name), name_of[row.sweep, row.baseline]
-
-
 def _next(row: _Row, beside: Sequence[Look], found: dict[Hashable, Look]) -> Look:
-    """Returns a look for a row that stands in tables with looks `beside` it, in a study that has `found` others."""
+    """Returns a look for a row whose tables have the looks `beside`, in a study with the looks `found`."""
     colours = Counter(look.colour for look in found.values())
     markers = Counter(look.marker for look in found.values())
     taken = Counter(look.colour for look in beside)

@@ -1,36 +1,42 @@
 """What each row of a table is compared with."""
 
+from analysis.read import declarations
 from analysis.read.study import Part
 from experiments import names
 
+SHARED = tuple(factor for factor in names.FACTORS if factor not in ("aggregation", "pre", "post"))
+
+
+def of_rows(part: Part) -> dict[str, str]:
+    """Returns the baseline of each row that has one, by name: the declared one; in a typed sweep the first row."""
+    if part.declaration is None:
+        rows = list(part.lines["row"].unique())
+        return dict.fromkeys(rows[1:], rows[0]) if rows else {}
+    declared = declarations.rows_of(part.declaration)
+    names_of = {(row.sweep, row.name): name for name, row in declared.items()}
+    return {name: names_of[row.sweep, row.baseline] for name, row in declared.items() if row.baseline is not None}
+
 
 def of(part: Part) -> dict[str, str]:
-    """Returns the variant that each is compared with: its row's declared baseline, or the first of a typed sweep.
+    """Returns the variant that each variant is compared with, by id.
 
-    Of a baseline with several variants, that which shares the row's profile, data, recipe, schedule and architecture.
+    Where the baseline's row has several variants, it is the one with the same profile, data, recipe, schedule and
+    architecture.
     """
     lines = part.lines.loc[part.lines[names.VARIANT_ID] != ""].drop_duplicates(["row", names.VARIANT_ID])
-    shared = [factor for factor in names.FACTORS if factor not in ("aggregation", "pre", "post")]
-    if part.declaration is None:
-        first = lines.iloc[0][names.VARIANT_ID] if len(lines) else ""
-        return {variant: first for variant in lines[names.VARIANT_ID] if variant != first}
-    wanted = {row.name_in(part.declaration.name): row for row in part.declaration.rows}
+    baseline_of = of_rows(part)
     found = {}
     for _, line in lines.iterrows():
-        row = wanted.get(line["row"])
-        if row is None or row.baseline is None:
-            continue
-        named = next(one for one in part.declaration.rows if one.sweep == row.sweep and one.name == row.baseline)
-        candidates = lines.loc[lines["row"] == named.name_in(part.declaration.name)]
-        alike = candidates.loc[(candidates[shared] == line[shared]).all(axis="columns")]
-        chosen = alike if len(alike) else candidates if len(candidates) == 1 else alike
+        candidates = lines.loc[lines["row"] == baseline_of.get(line["row"])]
+        alike = candidates.loc[(candidates[[*SHARED]] == line[[*SHARED]]).all(axis="columns")]
+        chosen = candidates if len(candidates) == 1 else alike
         if len(chosen) == 1 and chosen.iloc[0][names.VARIANT_ID] != line[names.VARIANT_ID]:
             found[line[names.VARIANT_ID]] = chosen.iloc[0][names.VARIANT_ID]
     return found
 
 
 def together(variants: list[str], baselines: dict[str, str]) -> list[list[str]]:
-    """Returns variants in groups of what is compared with one another, if only by way of others."""
+    """Returns groups of variants that are compared with each other, directly or through other variants."""
     groups: dict[str, list[str]] = {}
     for variant in variants:
         root, passed = variant, {variant}

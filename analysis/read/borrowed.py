@@ -1,4 +1,4 @@
-"""A declared sweep that nobody asked for, whose rows have been trained as rows of other declared sweeps."""
+"""Finds the trials of a declared sweep among those of other declared sweeps, where the sweep itself never ran."""
 
 import json
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ Overrides = frozenset[str]
 
 
 def of_other_sweeps(runs: list[Run], sweep: str) -> list[Run]:
-    """Returns the runs, those that serve a row of a declared sweep as if it had been asked for; else as they are.
+    """Returns the runs, with the tags of a declared sweep added to those that train one of its rows.
 
-    A run does so where it serves a row of another declared sweep with the same overrides and the same words typed
-    beside. Nothing changes where some run is of that sweep, or its file lists nothing that ran.
+    A run trains a row where it is of a row of another declared sweep that has the same overrides, and the same words
+    were typed after both sweeps' names. Runs stay as they are where one is already of the sweep.
     """
     key = names.sweep_key(sweep)
     declaration = declarations.of_sweep(sweep)
@@ -24,14 +24,14 @@ def of_other_sweeps(runs: list[Run], sweep: str) -> list[Run]:
     found = []
     for run in runs:
         served = _served(run, sweep.partition(" ")[2])
-        rows = [row.name_in(declaration.name) for row in declaration.rows if frozenset(row.overrides) in served]
+        rows = [name for name, row in declarations.rows_of(declaration).items() if frozenset(row.overrides) in served]
         tags = {names.SWEEP + key: sweep, names.ROWS + key: json.dumps(rows)} if rows else {}
         found.append(replace(run, tags={**run.tags, **tags}))
     return found
 
 
 def _served(run: Run, typed: str) -> set[Overrides]:
-    """Returns the overrides of the declared rows that a run serves in sweeps with these words typed beside."""
+    """Returns the overrides of the declared rows that a run is of, in sweeps with these words after their names."""
     found: set[Overrides] = set()
     for tag, sweep in run.tags.items():
         if tag.startswith(names.SWEEP) and sweep.partition(" ")[2] == typed:
@@ -41,8 +41,5 @@ def _served(run: Run, typed: str) -> set[Overrides]:
 
 
 def _overrides(sweep: str, rows: Iterable[str]) -> Iterable[Overrides]:
-    declaration = declarations.of_sweep(sweep)
-    declared = (
-        {row.name_in(declaration.name): frozenset(row.overrides) for row in declaration.rows} if declaration else {}
-    )
-    return (declared[row] for row in rows if row in declared)
+    declared = declarations.rows_of(declarations.of_sweep(sweep))
+    return (frozenset(declared[row].overrides) for row in rows if row in declared)

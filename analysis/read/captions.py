@@ -1,12 +1,12 @@
-"""Words that tables and figures share: what a set of trials is about and how far a trial came."""
+"""Words that tables and figures share: captions, and the states of trials."""
 
 from collections.abc import Hashable
 
 import pandas as pd
 
 from analysis.read import rows, source_versions
+from analysis.read.study import Part
 from experiments import names
-from experiments.declared import Declaration
 
 IN_CAPTION = ("profile", "dataset", "recipe", "schedule")
 
@@ -17,18 +17,20 @@ def context(lines: pd.DataFrame) -> dict[str, str]:
     return {factor: " + ".join(str(value) for value in trials[factor].unique()) for factor in IN_CAPTION}
 
 
-def caption(sweep: str, lines: pd.DataFrame, declaration: Declaration | None) -> str:
-    """Returns one line: sweep, profile, dataset, recipe, schedule and the number of different seeds.
+def about(part: Part) -> str:
+    """Returns one line: sweep, profile, dataset, recipe, schedule and the number of different seeds."""
+    seeds = part.lines[names.SEED].nunique()
+    words = [f"{factor} {value or 'not recorded'}" for factor, value in context(part.lines).items()]
+    return ", ".join([f"sweep {part.sweep}", *words, f"{seeds} seed{'s' * (seeds != 1)}"])
 
-    The number and caption of a declared sweep come first: "Table III: Ablation on pre-processing (sweep table3, ...)".
-    """
-    seeds = lines[names.SEED].nunique()
-    words = [f"{factor} {value or 'not recorded'}" for factor, value in context(lines).items()]
-    about = ", ".join([f"sweep {sweep}", *words, f"{seeds} seed{'s' * (seeds != 1)}"])
+
+def caption(part: Part) -> str:
+    """Returns the same after the table's number: "Table III: Ablation on pre-processing (sweep table3, ...)"."""
+    declaration = part.declaration
     if declaration is None:
-        return about
+        return about(part)
     number = f"Table {declaration.table}: " if declaration.table else ""
-    return f"{number}{declaration.caption.rstrip('.')} ({about})"
+    return f"{number}{declaration.caption.rstrip('.')} ({about(part)})"
 
 
 def source(lines: pd.DataFrame) -> str:
@@ -40,16 +42,16 @@ def source(lines: pd.DataFrame) -> str:
     return f"{count} at commit{'s' * (len(commits) > 1)} {', '.join(commits)}" if len(trials) else ""
 
 
-def rest(sweep: str, lines: pd.DataFrame) -> str:
+def rest(part: Part) -> str:
     """Returns what to type for the rows and seeds that are not run, "" where there are none."""
-    command = rows.what_runs_the_rest(sweep, lines)
+    command = rows.what_runs_the_rest(part.sweep, part.lines)
     return f"`{command}` runs what is not run yet." if command else ""
 
 
 def state(status: str, reason: str, last_epoch: int | None) -> str:
     """Returns why a trial has no result: "failed: out of memory", "running, epoch 3"; "" where it has one.
 
-    `last_epoch` is the last one evaluated, None before the first; a finished run without any is no result.
+    `last_epoch` is the last one evaluated, None before the first; a finished run without one has no result.
     """
     if status == names.FINISHED:
         return "" if last_epoch is not None else "finished without metrics"

@@ -1,19 +1,19 @@
-"""Which file of sweeps/ describes a recorded sweep, which one a table's number means, and what to type to run it."""
+"""Finds the file of sweeps/ that declares a sweep, a table's number or a figure's, and the command to run it."""
 
 import shlex
 from collections.abc import Iterable, Sequence
 
 from analysis.errors import AnalysisError
 from experiments import declared
-from experiments.declared import key_of
+from experiments.declared import Declaration, Row, key_of
 
 ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
 
-def of_sweep(sweep: str) -> declared.Declaration | None:
+def of_sweep(sweep: str) -> Declaration | None:
     """Returns the declaration of a recorded sweep; None for a typed one and where the file is gone.
 
-    What was typed beside a declared sweep stands behind its name: "table1 recipe=paper,upstream". Raises AnalysisError
+    Words that were typed with a declared sweep follow its name: "table1 recipe=paper,upstream". Raises AnalysisError
     where the file is wrong.
     """
     name = sweep.partition(" ")[0]
@@ -21,6 +21,11 @@ def of_sweep(sweep: str) -> declared.Declaration | None:
         return declared.read(name) if name in declared.known() else None
     except declared.DeclarationError as error:
         raise AnalysisError(str(error)) from error
+
+
+def rows_of(declaration: Declaration | None) -> dict[str, Row]:
+    """Returns the declared rows by the names that tables show, in the file's order; none of a typed sweep."""
+    return {row.name_in(declaration.name): row for row in declaration.rows} if declaration else {}
 
 
 def numbered(number: str) -> str:
@@ -51,7 +56,7 @@ def drawn(number: str) -> tuple[str, str]:
 
 
 def whole(sweep: str) -> str:
-    """Returns the declared sweep that includes a sweep and most others, with what was typed beside it; else itself."""
+    """Returns the largest declared sweep that includes a sweep, with the same typed words; else the sweep itself."""
     name, space, typed = sweep.partition(" ")
     including = [
         found
@@ -64,16 +69,16 @@ def whole(sweep: str) -> str:
 
 
 def data_root(overrides: Iterable[str]) -> str:
-    """Returns the last of overrides that says where data lie, "dataset.root=data/mine"; "" where none does.
+    """Returns the last override of the data's folder, "dataset.root=data/mine"; "" where there is none.
 
-    It is no part of a trial's id, so the sweep's name does not have it.
+    It is not part of a trial's id, so the sweep's name does not have it.
     """
     found = [word.lstrip("+") for word in overrides if key_of(word) == "dataset.root"]
     return found[-1] if found else ""
 
 
 def command(sweep: str, seeds: Sequence[str] = (), root: str = "") -> str:
-    """Returns the command line that asks for a declared sweep, as far as it was typed, with all of its seeds.
+    """Returns the command line that runs a declared sweep, with the words that were typed with it and all its seeds.
 
     `root` is that of `data_root`.
     """

@@ -1,4 +1,4 @@
-"""What trials noted of their surroundings: packages, machine and data, from the files of their attempts."""
+"""Packages, machine and data of trials, from the provenance files of their attempts."""
 
 import json
 import tempfile
@@ -15,7 +15,7 @@ FOLDER = "provenance"  # of a run's artifacts: a file for each attempt
 
 
 class Surroundings(BaseModel):
-    """Of one trial, `KEPT`."""
+    """The fields `KEPT` of one trial's provenance."""
 
     machine: dict[str, Any]
     data: dict[str, dict[str, Any]]
@@ -23,11 +23,11 @@ class Surroundings(BaseModel):
 
 
 FORM = TypeAdapter(list[Surroundings])  # of what `read` returns
-KEPT = ("machine", "data", "packages")  # and nothing that tells where files lie
+KEPT = ("machine", "data", "packages")  # no paths
 
 
 def read(runs: Sequence[Run], uri: str) -> list[dict[str, Any]]:
-    """Returns `KEPT` of one run for each commit, machine and data set, as its last attempt noted it.
+    """Returns `KEPT` of one run for each commit, machine and data set, as its last attempt recorded it.
 
     Args:
         runs: of trials.

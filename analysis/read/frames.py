@@ -19,25 +19,24 @@ RUN_COLUMNS = ("run_id", "status", "started", "place", "recorded", "rows", *TAGS
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def sweeps_frame(runs: list[Run]) -> pd.DataFrame:
-    """Returns one row per sweep, columns `sweep` and `planned` (newest plan of any of its runs), newest first."""
+def sweeps(runs: list[Run]) -> list[str]:
+    """Returns the names of the recorded sweeps, the one that was asked for last first."""
     planned: dict[str, datetime] = {}
     for run in runs:
         for tag, name in run.tags.items():
             if tag.startswith(names.SWEEP):
                 when = _moment(run.tags.get(names.PLANNED + tag.removeprefix(names.SWEEP), ""))
                 planned[name] = max(when, planned.get(name, NEVER))
-    newest_first = sorted(sorted(planned.items()), key=lambda item: item[1], reverse=True)  # alike: by name
-    return pd.DataFrame(newest_first, columns=["sweep", "planned"])
+    return sorted(sorted(planned), key=lambda name: planned[name], reverse=True)  # at the same time: by name
 
 
 def find_sweep(runs: list[Run], wanted: str, uri: str) -> str:
     """Returns the name of the wanted sweep, or of the newest for "last"; AnalysisError lists the known names."""
-    known = list(sweeps_frame(runs)["sweep"])
+    known = sweeps(runs)
     if not known:
         raise nothing_recorded(uri)
     if wanted == LAST:
-        return str(known[0])
+        return known[0]
     if wanted not in known:
         remedy = f"`{declarations.command(wanted)}` runs it; " if declarations.of_sweep(wanted) else ""
         listed = f"known, newest first: {', '.join(known)}; or {LAST}"
@@ -46,12 +45,11 @@ def find_sweep(runs: list[Run], wanted: str, uri: str) -> str:
 
 
 def runs_frame(runs: list[Run], sweep: str) -> pd.DataFrame:
-    """Returns one row per run of the sweep's trials, columns RUN_COLUMNS; what was not recorded is an empty string.
+    """Returns one row per run of the sweep's trials, columns RUN_COLUMNS; "" stands for what was not recorded.
 
-    A trial belongs to a sweep by its id, so an attempt that another sweep made at the same trial counts here too.
-    `started` is in ms since 1970; `place` is that of its variant among those that were asked for; `recorded` holds the
-    names of the metrics that the run has; `rows` those of the declared sweep's rows that it serves, None where the run
-    says nothing of them.
+    A trial belongs to a sweep by its id: runs that another sweep started of the same trial count too.
+    `started` is in ms since 1970; `place` is the variant's place in the sweep; `recorded` holds the names of the run's
+    metrics; `rows` the names of the declared rows that the trial is of, None where the run does not say.
     """
     key = names.sweep_key(sweep)
     tag = names.SWEEP + key
@@ -75,9 +73,9 @@ def runs_frame(runs: list[Run], sweep: str) -> pd.DataFrame:
 
 
 def _places(runs: list[Run], sweep: str) -> dict[str, tuple[int, ...]]:
-    """Returns where each variant stands among those that were asked for; one that no run places, last.
+    """Returns each variant's place in the sweep; a variant without a recorded place comes last.
 
-    Where no run says so, as earlier versions left them, it is where its values stand in what was typed.
+    Earlier versions recorded no places: then it is the place of the variant's values in the typed sweep.
     """
     tag, typed = names.PLACE + names.sweep_key(sweep), _choices(sweep)
     placed = any(tag in run.tags for run in runs)
@@ -90,13 +88,13 @@ def _places(runs: list[Run], sweep: str) -> dict[str, tuple[int, ...]]:
 
 
 def _choices(sweep: str) -> dict[str, list[str]]:
-    """Returns the values that a typed sweep names, by key: {"pre": ["none", "conv5"]}; nothing of a declared one."""
+    """Returns the values of a typed sweep by key: {"pre": ["none", "conv5"]}; {} of a declared sweep."""
     words = (word.partition("=") for word in sweep.split())
     return {key_of(key): values.split(",") for key, sign, values in words if sign and key != names.SEED}
 
 
 def _place(run: Run, typed: dict[str, list[str]]) -> tuple[int, ...]:
-    """Returns where a run's values stand among those typed; a value that is not found there, last."""
+    """Returns the places of a run's values among the typed ones; a value that was not typed comes last."""
     overrides = {key_of(word): word.partition("=")[2] for word in run.overrides}
     own = {key: run.params.get(key, overrides.get(key, "")) for key in typed}
     return tuple(values.index(own[key]) if own[key] in values else len(values) for key, values in typed.items())
@@ -105,10 +103,9 @@ def _place(run: Run, typed: dict[str, list[str]]) -> tuple[int, ...]:
 def trials_frame(runs: pd.DataFrame) -> pd.DataFrame:
     """Returns one row per trial: its latest FINISHED run, else its latest started; plus a column `label`.
 
-    What that run does not say of `rows` is taken from the trial's other runs, and a variant has the text of its newest.
-    Variants come in the order in which they were typed, else in that in which they were first started; their seeds in
-    numerical order. `label` is what a person reads for a variant; where two variants read alike, their ids tell them
-    apart.
+    Where that run has no `rows`, they are those of the trial's other runs. A variant's text is that of its newest run.
+    Variants are in the order of the sweep, else of their first start; seeds in numerical order. `label` is the
+    variant's text, with its id where two variants have the same text.
     """
     if runs.empty:
         return runs.assign(label=pd.Series(dtype=str))
@@ -135,7 +132,7 @@ def wanted_histories(trials: pd.DataFrame, metrics: tuple[str, ...]) -> list[tup
 def metrics_frame(trials: pd.DataFrame, histories: Histories, wanted: tuple[str, ...]) -> pd.DataFrame:
     """Returns one row per trial and epoch: `trial_id`, `epoch` and a column per wanted metric, as recorded.
 
-    NaN stands for not recorded and for COCO's -1 (no such objects). Where an epoch was recorded twice, the value with
+    NaN stands for not recorded and for COCO's -1 (no such objects). Of an epoch that was recorded twice, the value with
     the last timestamp counts.
     """
     trial_of = dict(zip(trials["run_id"], trials[names.TRIAL_ID], strict=True))
@@ -149,6 +146,14 @@ def metrics_frame(trials: pd.DataFrame, histories: Histories, wanted: tuple[str,
     long = long.drop_duplicates([names.TRIAL_ID, "epoch", "metric"], keep="last")
     wide = long.pivot(index=[names.TRIAL_ID, "epoch"], columns="metric", values="value")
     return wide.reindex(columns=list(wanted)).reset_index().rename_axis(columns=None)
+
+
+def last_values(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Returns the results of trials: what `metrics_frame` has at each trial's last epoch, one row per trial id.
+
+    A metric that is NaN at that epoch stays NaN: an earlier epoch does not stand in for it.
+    """
+    return metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last").set_index(names.TRIAL_ID)
 
 
 def _moment(text: str) -> datetime:

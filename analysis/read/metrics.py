@@ -1,16 +1,17 @@
-"""The metrics that tables and figures know: how each is called, shown and compared."""
+"""The metrics of tables and figures: their names, units and which direction is better."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from experiments import names
 
-KINDS = {"bbox": "box", "segm": "mask"}  # the IoU types as the paper says them
+POINTS = 100.0  # AP is stored as a fraction and shown times this
+KINDS = {"bbox": "box", "segm": "mask"}  # the paper's words for the IoU types
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One MLflow metric as people read it; `scale` times the recorded value is the number in `unit`."""
+    """An MLflow metric and its label; `scale` times the recorded value is the number in `unit`."""
 
     name: str
     label: str
@@ -28,7 +29,7 @@ METRICS = {
     metric.name: metric
     for metric in (
         *(
-            Metric(names.coco_metric(iou_type, short), f"{KINDS[iou_type]} {short}", "x100", 100.0, "higher")
+            Metric(names.coco_metric(iou_type, short), f"{KINDS[iou_type]} {short}", "x100", POINTS, "higher")
             for iou_type in names.IOU_TYPES
             for short in names.COCO_METRICS
         ),

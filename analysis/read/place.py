@@ -1,4 +1,4 @@
-"""Where trials that are read lie, so that commands for them can be printed."""
+"""Finds the output folder of the trials that are read, for the commands that messages print."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from analysis.read.runs import Run
 from experiments import names, sqlite_uri
 from experiments.commands import Place
 
-STORE = Path(names.DEFAULT_TRACKING_URI).name  # in an output folder, unless it was put elsewhere
+STORE = Path(names.DEFAULT_TRACKING_URI).name  # in an output folder, unless tracking.uri names another
 
 
 def place(arguments: Namespace, runs: Sequence[Run] = ()) -> Place:
-    """Returns where the trials are that a command line asks for, as far as it or their runs tell.
+    """Returns the output folder and store of the trials, as far as the command line or their runs tell.
 
-    A folder that `paper` wrote is read anywhere, and tells nothing of where its trials were.
+    A folder that `paper` wrote does not tell where its trials were.
     """
     if getattr(arguments, "source", None):
         return Place()

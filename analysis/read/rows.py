@@ -1,4 +1,4 @@
-"""Trials -> the rows of a table, as a tidy frame: one line per row and trial, and what the file asks for but lacks."""
+"""Trials -> the rows of a table, as a tidy frame: one line per row and trial, and lines for trials not run."""
 
 import pandas as pd
 
@@ -6,18 +6,17 @@ from analysis.read import declarations, source_versions
 from experiments import names
 from experiments.declared import Declaration, words
 
-ROOT = "root"  # column of a study's lines: where the data of all of them lay, as `declarations.data_root` has it
-NOT_RUN = "NOT RUN"  # beside MLflow's status words: a row, or a seed of it, that no run serves yet
+ROOT = "root"  # column of a study's lines: the override of the data's folder, see `declarations.data_root`
+NOT_RUN = "NOT RUN"  # added to MLflow's statuses: a row, or a seed of it, without a run
 
 
 def rows_frame(sweep: str, trials: pd.DataFrame, declaration: Declaration | None) -> pd.DataFrame:
     """Returns the columns of `trials_frame` and `row`, `label`, `remark`, `line`: one line per row x trial.
 
-    `row` is the row's name, for a typed sweep the variant's label. Rows come in the order of the declaration, then
-    those that it does not have, which `remark` says. `line` numbers the lines of the table: each variant of a row is
-    one, and `label` tells them apart; it ends in `source_versions.SIGN` where other code trained a seed of it. A
-    declared row without a trial, and each seed that a row lacks, is there with an empty `trial_id` and the status
-    NOT_RUN; `what_runs_the_rest` is what to type for them.
+    `row` is the row's name, for a typed sweep the variant's label. Rows are in the order of the declaration; rows
+    that it does not have come last, with a `remark`. `line` numbers the lines of the table, one per variant of a row;
+    `label` is the line's text and ends in `source_versions.SIGN` where other code trained one of its seeds. A declared
+    row without a trial, and each seed that a row lacks, has an empty `trial_id` and the status NOT_RUN.
     """
     names_of_rows = [
         (label,) if rows is None else rows for label, rows in zip(trials["label"], trials["rows"], strict=True)
@@ -29,9 +28,9 @@ def rows_frame(sweep: str, trials: pd.DataFrame, declaration: Declaration | None
             other.groupby(served[names.VARIANT_ID]).transform("any").map({True: f" {source_versions.SIGN}", False: ""})
         )
         served["label"] = _labels(served) + sign
-    asked = [row.name_in(declaration.name) for row in declaration.rows] if declaration else []
+    asked = [*declarations.rows_of(declaration)]
     seeds = _seeds(trials)
-    # Where more was typed beside the name, each row has a variant for each combination of what was typed.
+    # With more words typed after the name, each row has a variant for each combination of their values.
     typed_more = declaration is not None and sweep != declaration.name
     most = int(served.groupby("row")[names.VARIANT_ID].nunique().max()) if len(served) else 0
     lines = []
@@ -58,14 +57,14 @@ def recorded(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def what_runs_the_rest(sweep: str, lines: pd.DataFrame) -> str:
-    """Returns the command that runs what the lines of a declared sweep lack, "" where they lack nothing."""
+    """Returns the command that runs the lines of a declared sweep that are NOT_RUN, "" where there are none."""
     if not (lines["status"] == NOT_RUN).any():
         return ""
     return declarations.command(sweep, _seeds(lines), lines[ROOT].iat[0] if ROOT in lines else "")
 
 
 def _seeds(trials: pd.DataFrame) -> list[str]:
-    """Returns the different seeds in numerical order; one that is "" where none is recorded."""
+    """Returns the different seeds in numerical order; [""] where none is recorded."""
     return sorted(set(trials[names.SEED]) - {""}, key=lambda seed: (len(seed), seed)) or [""]
 
 
@@ -89,7 +88,7 @@ def _absent(like: pd.DataFrame, seeds: list[str], **told: str) -> pd.DataFrame:
 
 
 def _labels(served: pd.DataFrame) -> pd.Series:
-    """Returns each row's name and, where a row has several variants, what they differ in: "baseline recipe=paper"."""
+    """Returns each row's name, followed by the settings in which its variants differ: "baseline recipe=paper"."""
     settings = served.apply(_settings, axis="columns")
     differing = {
         key
@@ -104,7 +103,7 @@ def _labels(served: pd.DataFrame) -> pd.Series:
 
 
 def _settings(trial: pd.Series) -> dict[str, str]:
-    """Returns the choices that a trial is known by: its factors, then what its variant's text says beyond them."""
+    """Returns a trial's factors, then the other settings in its variant's text."""
     factors = {name: f"{name}={trial[name]}" for name in names.FACTORS}
     more = {word.partition("=")[0]: word for word in words(trial[names.VARIANT]) if "=" in word}
     return {**factors, **{key: word for key, word in more.items() if key not in factors}}

@@ -1,4 +1,4 @@
-"""What MLflow holds of trials, as plain data: runs with their tags, params and last values, and metric histories."""
+"""Reads runs of trials (tags, params, last values) and metric histories from MLflow, as plain data."""
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROWS, CODE = TypeAdapter(list[str]), TypeAdapter(dict[str, str])
 PAGE = 100  # runs in one request for histories: no server gives more
-MLFLOW_S_OWN = "Default"  # the experiment that every store begins with
+MLFLOW_S_OWN = "Default"  # the experiment that every store has
 MOST_POINTS = 25_000  # in one answer, as MLflow's server limits it
 
 
@@ -36,26 +36,26 @@ class Run:
 
     @property
     def overrides(self) -> list[str]:
-        """Returns what to type after `python run.py` to get its trial again; nothing where that is not recorded."""
+        """Returns the overrides of its trial, to type after `python run.py`; [] where they are not recorded."""
         return shlex.split(self.tags.get(names.OVERRIDES, ""))
 
     @property
     def without_matches(self) -> str:
-        """Returns what to do about matches that a finished trial lacks."""
+        """Returns the remedy for a finished trial that has no matches.npz."""
         why = self.tags.get(names.UNMATCHED)
-        if not why:  # of an earlier version, or without its detections
-            return "do it again with rerun=true"
+        if not why:  # an earlier version trained it, or its detections are lost
+            return "train it again with rerun=true"
         return f"{why}: `{shlex.join(['python', 'run.py', *self.overrides])}` makes matches.npz, without training"
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns what is true of it in any place, for JSON; `Run(**...)` is its inverse."""
+        """Returns its fields for JSON, without the place of its artifacts; `Run(**...)` is the inverse."""
         return {name: value for name, value in asdict(self).items() if name != "artifacts"}
 
 
 def check(run: Run) -> None:
-    """Raises ValueError for tags that programs read, and that these could not."""
+    """Raises ValueError where a tag that analysis reads has a wrong form."""
     if not run.tags.get(names.TRIAL_ID):
-        raise ValueError("a run is of no trial")
+        raise ValueError("a run has no trial_id")
     _ = run.overrides
     CODE.validate_json(run.tags.get(names.CODE) or "{}")
     for tag, value in run.tags.items():
@@ -66,7 +66,7 @@ def check(run: Run) -> None:
         elif tag.startswith(names.RULES):
             seeds.read(value)
         elif tag.startswith(names.ASKED) and datetime.fromisoformat(value).tzinfo is None:
-            raise ValueError("a trial is asked for at no time of the world")
+            raise ValueError(f"{tag} {value} has no time zone")
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class Point:
 
 
 def of_experiment(client: "MlflowClient", experiment: str, uri: str) -> list[Run]:
-    """Returns all runs of trials in an MLflow experiment; AnalysisError (it names the `uri`) where there is none.
+    """Returns all runs of trials in an MLflow experiment.
 
-    Where others have been recorded it lists those.
+    Raises AnalysisError, which names the `uri` and the other experiments, where there is none.
     """
     found = client.get_experiment_by_name(experiment)
     runs: list[Run] = []
@@ -141,7 +141,7 @@ def histories(
         if len(points) < MOST_POINTS:
             for run_id, point in points:
                 found[run_id, metric].append(point)
-        else:  # the answer may have been cut: one by one
+        else:  # the answer may be truncated: ask for each run
             for run_id in run_ids:
                 history = client.get_metric_history(run_id, metric)
                 found[run_id, metric] = [Point(one.step, one.timestamp, one.value) for one in history]
@@ -164,7 +164,7 @@ def _pages(wanted: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]
 
 
 def _bulk(client: "MlflowClient", metric: str, run_ids: list[str]) -> list[tuple[str, Point]]:
-    """Returns points of many runs in one request, which MLflow's client offers no method for (3.17)."""
+    """Returns points of many runs in one request; MLflow's client (3.17) has no method for it."""
     store = client._tracking_client.store
     if hasattr(store, "get_metric_history_bulk"):  # a database
         points = store.get_metric_history_bulk(run_ids, metric, MOST_POINTS)

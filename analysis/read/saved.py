@@ -1,4 +1,4 @@
-"""The small plain files that a study is saved as: their names, and whether a folder has all of them as they were."""
+"""The files of a saved study: their names, and a check that a folder has all of them unchanged."""
 
 import csv
 from collections.abc import Iterator
@@ -18,49 +18,50 @@ SUMS = "SHA256SUMS"  # of all of them, as `sha256sum --check` reads it
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Raises AnalysisError, with the file's name, for whatever a reader finds wrong in it."""
+    """Turns any error of reading a file into an AnalysisError with the file's name."""
     try:
         yield
     except (ValueError, TypeError, LookupError, RecursionError, OverflowError, csv.Error) as error:
         reason = shown(" ".join(str(error).split()), 200)
         raise AnalysisError(
-            f"{path} is damaged ({reason}); bring back the files that `python -m analysis paper` wrote there"
+            f"{path} is damaged ({reason}); restore the files that `python -m analysis paper` wrote there"
         ) from error
 
 
 def check_whole(folder: Path) -> None:
-    """Raises AnalysisError where a file is lacking, or is not the one that was written."""
+    """Raises AnalysisError where a file is missing or was changed."""
     try:
         flaw = _flaw(folder)
     except OSError as error:
         flaw = f"{error.filename}: {error.strerror}"
     if flaw:
         raise AnalysisError(
-            f"{folder} holds no whole study ({flaw}); bring back the files that `python -m analysis paper` wrote there"
+            f"{folder} holds an incomplete study ({flaw}); "
+            "restore the files that `python -m analysis paper` wrote there"
         )
 
 
 def _flaw(folder: Path) -> str:
     if not (folder / SUMS).is_file():
-        return f"{SUMS} is not there"
+        return f"{SUMS} is missing"
     lines = (line.partition("  ") for line in (folder / SUMS).read_text(errors="replace").splitlines())
     sums = {name: digest for digest, _, name in lines}
     for name in dict.fromkeys((*written(folder), *sums)):
         if not (folder / name).is_file():
-            return f"{name} is not there"
+            return f"{name} is missing"
         if sums.get(name) != files.digest(folder / name):
-            return f"{name} is not as it was written"
+            return f"{name} was changed"
     return ""
 
 
 def written(folder: Path) -> list[str]:
-    """Returns the files that a study's folder has, but for the sums."""
+    """Returns the files of a study's folder, without the checksums."""
     decided = sorted(path.relative_to(folder).as_posix() for path in folder.glob(DECIDED))
     return [ABOUT, RUNS, HISTORIES, AROUND, *decided]
 
 
 def studies_near(folder: Path) -> list[Path]:
-    """Returns the folders that hold a study: those in this one, else beside it, else that which it lies in."""
+    """Returns the nearest folders that hold a study: inside this one, else next to it, else its parent."""
     for around in (folder, folder.parent):
         if found := sorted(path.parent.parent for path in around.glob(f"[!.]*/{DATA}/{ABOUT}")):
             return found

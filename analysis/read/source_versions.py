@@ -1,4 +1,4 @@
-"""Which code trained the trials of a table: those that another version of a file trained, those of several commits."""
+"""Finds trials that another version of the code trained than the newest, and trials of several commits."""
 
 import json
 
@@ -6,14 +6,14 @@ import pandas as pd
 
 from experiments import names
 
-SIGN = "†"  # behind the label of a row that other code trained
+SIGN = "†"  # after the label of a row that other code trained
 MOST = 5  # rows that a sentence names
 
 
 def other_code(trials: pd.DataFrame) -> dict[str, list[str]]:
-    """Returns for trials, by id, the files that they loaded in another version than the newest trial that loaded them.
+    """Returns, by trial id, the files whose version differs from the one that the newest trial loaded.
 
-    A trial is not named where nothing differs, or where nothing is known of what it loaded.
+    Trials without a difference, and those that recorded no files, are left out.
     """
     loaded = {
         trial.trial_id: {name: meanings.split(",") for name, meanings in json.loads(trial.code or "{}").items()}
@@ -41,7 +41,7 @@ def commits(tag: str) -> list[str]:
 
 
 def sentences(lines: pd.DataFrame) -> tuple[str, ...]:
-    """Returns what a reader must know of the code behind a table's numbers; nothing where all ran the same.
+    """Returns sentences on rows that other code trained and on trials of several commits; () where there are none.
 
     Args:
         lines: of `rows.rows_frame`.
@@ -64,7 +64,7 @@ def sentences(lines: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _rows(served: pd.DataFrame, wanted: list[str]) -> str:
-    """Returns the rows that trials belong to, with their seeds where these are not all of the row's."""
+    """Returns the rows of these trials, with the seeds where only some of the row's are among them."""
     found = []
     for label, of_row in served.groupby("label", sort=False):
         own = of_row.loc[of_row[names.TRIAL_ID].isin(wanted)]

@@ -16,7 +16,7 @@ from experiments import sqlite_uri
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Quiet, and not the many minutes that MLflow would wait for a server that died; what the user has set stays.
+# No log lines, and no minutes of waiting for a server that died; the user's own settings win.
 DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -45,11 +45,11 @@ def reading(uri: str) -> Iterator["MlflowClient"]:
     """Yields a client whose store has answered once.
 
     Raises AnalysisError where nothing is recorded yet, where a server does not answer within about ten seconds or
-    breaks off later, and where MLflow cannot read what the URI names.
+    stops answering later, and where MLflow cannot read the URI.
     """
     if not uri.startswith(KINDS):
         raise AnalysisError(
-            f"the tracking URI {without_password(uri)} is no kind of store; give sqlite:///PATH or http(s)://HOST:PORT"
+            f"the tracking URI {without_password(uri)} is not a kind of store; give sqlite:///PATH or http(s)://HOST:PORT"
         )
     if uri.startswith("sqlite:"):
         _check_sqlite(uri)
@@ -67,7 +67,7 @@ def reading(uri: str) -> Iterator["MlflowClient"]:
         with _environment(FIRST_ANSWER):
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
-    except Exception as error:  # a mistyped URI ends in any of a dozen exception types of MLflow and of the drivers
+    except Exception as error:  # a wrong URI raises one of a dozen exception types of MLflow and the drivers
         raise _unreadable(uri, error) from error
     try:
         yield client
@@ -89,7 +89,7 @@ def _unreadable(uri: str, error: Exception) -> AnalysisError:
 
 
 def _connect(uri: str) -> None:
-    """Raises what keeps a database server's driver from connecting, at once; MLflow itself would try for minutes."""
+    """Raises the driver's error where a database server cannot be reached; MLflow itself would retry for minutes."""
     from sqlalchemy import create_engine
     from sqlalchemy.engine import make_url
 
@@ -99,8 +99,8 @@ def _connect(uri: str) -> None:
 
 
 def _check_sqlite(uri: str) -> None:
-    # MLflow creates a missing database and fills an empty one. A reader that did so while a study is starting would
-    # race with the writer, which can leave the file unusable; a file with a run in it is complete, so ask for that.
+    # MLflow creates a missing database and initialises an empty one. A reader that did so while a study starts would
+    # race with the writer and can leave the file unusable. A file that has a run is complete, so look for one.
     path = sqlite_uri.file(uri)
     if path is None or not path.is_file():
         raise nothing_recorded(uri)
@@ -115,13 +115,13 @@ def _check_sqlite(uri: str) -> None:
             raise nothing_recorded(uri) from error
         raise AnalysisError(f"cannot read {path} ({error}); check its permissions, or try again in a moment") from error
     except sqlite3.DatabaseError as error:
-        raise AnalysisError(f"{path} is no sqlite database ({error}); name another --tracking-uri") from error
+        raise AnalysisError(f"{path} is not a sqlite database ({error}); name another --tracking-uri") from error
     if not recorded:
         raise nothing_recorded(uri)
 
 
 def artifacts(uri: str, run_id: str, recorded: str) -> str:
-    """Returns the URI of a run's artifacts: where an output folder was moved or copied they are beside its store.
+    """Returns the URI of a run's artifacts; in an output folder that was moved or copied, they are next to its store.
 
     Args:
         uri: of the store.

@@ -1,8 +1,7 @@
-"""A study: all that MLflow holds of a sweep and of the tables it is made of, as plain data for a few small files."""
+"""A study: a sweep's runs, metrics and matches with the tables that it includes; read from MLflow, saved and loaded."""
 
 import csv
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -47,7 +46,7 @@ METRIC_COLUMNS = ("run_id", "metric", "step", "timestamp", "value")
 
 @dataclass(frozen=True)
 class Saved:
-    """What `ABOUT` says."""
+    """The content of `ABOUT`."""
 
     format: Literal[3]
     sweep: str
@@ -57,7 +56,7 @@ SAVED, RUN = TypeAdapter(Saved), TypeAdapter(Run)
 
 
 def file_name(sweep: str) -> str:
-    """Returns a sweep's whole name as a file or a folder has it: no shell needs it in quotes."""
+    """Returns a file name for a sweep, without characters that a shell would need quoted."""
     return names.sweep_key(sweep).replace(" ", "_")
 
 
@@ -71,20 +70,20 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Returns what its files in a study's folder are called by: the declaration, without what was typed beside."""
+        """Returns the name of its files in a study's folder: the declaration's, without other typed words."""
         return self.declaration.name if self.declaration else file_name(self.sweep)
 
 
 @dataclass(frozen=True)
 class Study:
-    """What was recorded: runs, their tidy metrics, and what was decided about each detection.
+    """What was recorded of a sweep: runs, metric histories, and COCO's decision on each detection.
 
     Args:
-        sweep: as it was asked for.
-        runs: all of the sweep's trials; and of what includes it, as their rows tell of noise too.
+        sweep: its whole name.
+        runs: of the sweep's trials, and of the sweep that includes it: their seeds also show training noise.
         histories: of `METRICS`, by run id and metric.
         matches: by trial id, then IoU type; absent for trials that did not finish.
-        surroundings: of one trial for each commit, machine and data set, as `environments.read` has them.
+        surroundings: of one trial for each commit, machine and data set, see `environments.read`.
     """
 
     sweep: str
@@ -110,7 +109,7 @@ class Study:
 
     @cached_property
     def parts(self) -> list[Part]:
-        """Returns its tables in the order of the declaration; a sweep that includes no other is one table."""
+        """Returns its tables in the order of the declaration; a sweep that includes no other has one table."""
         declaration = self.declaration
         _, _, typed = self.sweep.partition(" ")
         sweeps = [self.sweep]
@@ -132,7 +131,7 @@ class Study:
 
     @cached_property
     def data_root(self) -> str:
-        """Returns what was typed for the place of the data, "dataset.root=data/mine", "" where nothing was."""
+        """Returns the override of the data's folder, "dataset.root=data/mine", "" where there is none."""
         members = set(self.trials["run_id"])
         of_sweep = sorted((run for run in self.runs if run.run_id in members), key=lambda run: run.started)
         return declarations.data_root(word for run in of_sweep for word in run.overrides)
@@ -148,16 +147,20 @@ class Study:
         return frames.trials_frame(frames.runs_frame(self.runs, self.sweep))
 
 
-Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]  # of a text and a number of steps
+Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]  # (text, steps) -> calls after each step
 
 
-def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress: Progress) -> Study:
-    """Returns the study of the sweep that is asked for; AnalysisError where MLflow has none or lacks what it should.
+Note = Callable[[str], None]  # called with a sentence on data that were left out
+
+
+def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress: Progress, note: Note) -> Study:
+    """Returns the study of a sweep; AnalysisError where MLflow has none.
 
     Args:
         uri: of the store, for messages.
         asked: a sweep's name, or "last".
-        progress: told of each long step.
+        progress: called for each long step.
+        note: called for matches that cannot be read; their trial then counts as one without matches.
     """
     recorded = borrowed.of_other_sweeps(of_experiment(client, experiment, uri), asked)
     sweep = frames.find_sweep(recorded, asked, uri)
@@ -169,11 +172,11 @@ def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress
     trials = frames.trials_frame(frames.runs_frame(recorded, sweep))
     finished = set(trials.loc[trials["status"] == names.FINISHED, "run_id"])
     done = [run for run in runs if run.run_id in finished]
-    return Study(sweep, runs, found, _matches(done, uri, progress), environments.read(done, uri))
+    return Study(sweep, runs, found, _matches(done, uri, progress, note), environments.read(done, uri))
 
 
 def wanted_histories(recorded: list[Run], sweep: str, metrics: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Returns the (run id, metric) that a sweep's tables need, with those of the rows that tell of noise."""
+    """Returns the (run id, metric) that a sweep's tables need, with those of the sweep that includes it."""
     trials = [frames.trials_frame(frames.runs_frame(recorded, one)) for one in _with_whole(sweep)]
     return [*dict.fromkeys(key for one in trials for key in frames.wanted_histories(one, metrics))]
 
@@ -182,25 +185,25 @@ def _with_whole(sweep: str) -> list[str]:
     return [*dict.fromkeys((sweep, declarations.whole(sweep)))]
 
 
-def _matches(runs: Sequence[Run], uri: str, progress: Progress) -> dict[str, dict[str, Matches]]:
+def _matches(runs: Sequence[Run], uri: str, progress: Progress, note: Note) -> dict[str, dict[str, Matches]]:
     from mlflow import artifacts
 
     decided: dict[str, dict[str, Matches]] = {}
     with progress("reading detections", len(runs)) as on_read, tempfile.TemporaryDirectory() as folder:
         for run in runs:
-            # By the URI that is known already: asked for a run's artifacts, MLflow would read the run anew.
+            # By the known URI: given a run id, MLflow would read the run again.
             if any(Path(one.path).name == MATCHES for one in artifacts.list_artifacts(run.artifacts, tracking_uri=uri)):
                 file = artifacts.download_artifacts(f"{run.artifacts}/{MATCHES}", dst_path=folder, tracking_uri=uri)
                 try:
                     decided[run.tags[names.TRIAL_ID]] = _load(Path(file))
-                except AnalysisError as error:  # a trial without matches, as tables then say
-                    print(f"note: {run.tags[names.TRIAL_ID]} is taken as without matches: {error}", file=sys.stderr)
+                except AnalysisError as error:
+                    note(f"{run.tags[names.TRIAL_ID]} counts as a trial without matches: {error}")
             on_read()
     return decided
 
 
 def save(study: Study, folder: Path) -> None:
-    """Writes a study as small plain files, from which `load` gives it back."""
+    """Writes a study as plain files, which `load` reads."""
     (folder / "matches").mkdir(parents=True, exist_ok=True)
     about = {"format": FORMAT, "sweep": study.sweep}
     (folder / ABOUT).write_text(json.dumps(about) + "\n")
@@ -219,7 +222,7 @@ def save(study: Study, folder: Path) -> None:
 
 
 def load(folder: Path) -> Study:
-    """Returns what was saved; AnalysisError where the folder holds no study, one of another format or not all of it."""
+    """Returns a saved study; AnalysisError where the folder holds none, another format, or damaged files."""
     sweep, runs = outline(folder)
     with named(folder / HISTORIES):
         found = _histories(folder / HISTORIES)
@@ -257,7 +260,7 @@ def outline(folder: Path) -> tuple[str, list[Run]]:
     if isinstance(about, dict) and about.get("format") not in (None, FORMAT):  # which may have other files
         raise AnalysisError(
             f"{folder} has format {about['format']}; this version reads {FORMAT}: "
-            "make it anew from MLflow with `python -m analysis paper`"
+            "make it again from MLflow with `python -m analysis paper`"
         )
     check_whole(folder)
     with named(folder / ABOUT):

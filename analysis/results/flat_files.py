@@ -1,9 +1,10 @@
-"""A study as tidy frames for tools of one's own: what was planned and became of it, and every epoch of every trial."""
+"""A study as two tidy frames for other tools: the plan with the state of each trial, and all epochs of all trials."""
 
 import shlex
 
 import pandas as pd
 
+from analysis.read import declarations
 from analysis.read.study import Study
 from experiments import names
 from experiments.declared import key_of
@@ -12,17 +13,15 @@ PLAN = ("table", "row", "variant", names.SEED, "overrides", names.TRIAL_ID, "sta
 
 
 def plan(study: Study) -> pd.DataFrame:
-    """Returns a line for each row of each table and seed, columns `PLAN`: also for those that never ran.
+    """Returns a line for each row of each table and seed, columns `PLAN`, also for trials that never ran.
 
-    `overrides` is what to type after `python run.py`, with -m where what was typed beside the sweep's name has several
-    values; a trial that several rows show has a line in each.
+    `overrides` is what to type after `python run.py`, with -m where a word typed after the sweep's name has several
+    values; a trial of several rows has a line in each.
     """
     runs = {run.run_id: run for run in study.runs}
     lines = []
     for part in study.parts:
-        declared = (
-            {row.name_in(part.declaration.name): row for row in part.declaration.rows} if part.declaration else {}
-        )
+        declared = declarations.rows_of(part.declaration)
         beside = [*part.sweep.split()[1:], *filter(None, [study.data_root])]
         of_variant = {
             line.variant_id: [word for word in runs[line.run_id].overrides if key_of(word) != names.SEED]

@@ -1,10 +1,9 @@
-"""A study's folder of results: every table and figure, the report, and the data that all of it is made from."""
+"""Writes a study's folder of results: all tables and figures, the report, and the data that they are made from."""
 
 import contextlib
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from markupsafe import Markup
@@ -20,19 +19,20 @@ from analysis.read.metrics import KINDS, coco_block
 from analysis.read.runs import Run
 from analysis.read.study import Part, Study
 from analysis.results import flat_files, provenance, report
-from analysis.statistics import evidence, noise_groups
+from analysis.statistics import evidence
 from analysis.statistics.evidence import Evidence
 from analysis.tables import ablation, costs, formats, full
 from experiments import names
 
-MADE = "made.txt"  # names all files that a call wrote, which the next may replace
+MADE = "made.txt"  # lists all files that a call wrote; the next call may replace them
 
 
 def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
-    """Writes all that is made of a study into `folder`, in place of what an earlier call left there of the same sweep.
+    """Writes the results of a study into `folder`; replaces those of an earlier call for the same sweep.
 
-    Another folder is filled first, so that one which is there is whole. What else lies there stays. Returns the files,
-    less those of the data. AnalysisError where the folder holds another study, or finished trials that this one lacks.
+    A temporary folder is filled first, so that an existing folder stays whole. Other files in the folder stay. Returns
+    the files, without the data. Raises AnalysisError where the folder holds another study, or finished trials that
+    this one does not have.
     """
     theirs = _of_earlier_call(found, folder) if folder.exists() else []
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
@@ -54,7 +54,7 @@ def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
 
 
 def _of_earlier_call(found: Study, folder: Path) -> list[Path]:
-    """Returns the files of a folder, relative to it, that an earlier call wrote; AnalysisError where they must stay."""
+    """Returns the files of an earlier call, relative to the folder; AnalysisError where they must not be replaced."""
     if not (folder / study.DATA / study.ABOUT).exists():
         raise AnalysisError(f"{folder} exists and holds no study; name another place with --out")
     remedy = "name another place with --out, or remove the folder first"
@@ -81,7 +81,7 @@ def _finished(sweep: str, runs: Sequence[Run]) -> set[str]:
 
 
 def _replace(folder: Path, theirs: Sequence[Path], part: Path, ours: Sequence[Path]) -> None:
-    """Moves what is new into a folder and removes what was written there earlier: all else keeps its place."""
+    """Moves new files into a folder and removes those of an earlier call; other files stay."""
     for path in ours:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (part / path).replace(folder / path)
@@ -104,9 +104,7 @@ def _fill(found: Study, folder: Path, progress: study.Progress) -> None:
             figures = _curves(found, part, look_of) | _plots(found, part, sure, look_of)
             for name, data in figures.items():
                 draw(folder / name, data)
-            table = ablation.ablation_table(
-                part.sweep, part.lines, found.metrics, part.declaration, partial(noise_groups.noises, found)
-            )
+            table = ablation.of(found, part)
             _write_tables(part, table, sure, known, folder)
             made.append((part, table, sure, figures))
         of_cost = _of_cost(found, look_of)
@@ -134,19 +132,19 @@ Figures = dict[str, Drawable]  # by file name
 
 
 def _curves(found: Study, part: Part, look_of: Mapping[str, Look]) -> Figures:
-    """Returns AP against the epoch: the figures that the declaration numbers, else one."""
+    """Returns AP against the epoch: the declared figures, else one of box AP."""
     recorded = found.metrics.loc[found.metrics[names.TRIAL_ID].isin(part.lines[names.TRIAL_ID])]
     numbers = part.declaration.figures if part.declaration else {}
     wanted = {f"figure{number}": iou_type for number, iou_type in numbers.items()} or {f"{part.name}-epochs": "bbox"}
     return {
-        name: curves(part.sweep, part.lines, found.metrics, coco_block(iou_type)[0], part.declaration, look_of)
+        name: curves(part, found.metrics, coco_block(iou_type)[0], look_of)
         for name, iou_type in wanted.items()
         if recorded[coco_block(iou_type)[0]].notna().any()
     }
 
 
 def _plots(found: Study, part: Part, sure: Sequence[Evidence], look_of: Mapping[str, Look]) -> Figures:
-    """Returns each row less its baseline, AP by object size, and what each kind of error costs."""
+    """Returns the figures of differences, seeds, object sizes and errors."""
     drawn: Figures = {}
     for one in sure:
         name = f"{table_name(part)}-{_kind(one)}"
@@ -157,14 +155,12 @@ def _plots(found: Study, part: Part, sure: Sequence[Evidence], look_of: Mapping[
         with contextlib.suppress(AnalysisError):  # the data have no objects by size
             drawn[f"{name}-sizes"] = plots.sizes(found, part, one, look_of)
         with contextlib.suppress(AnalysisError):  # no trial has kept them
-            drawn[f"{name}-errors"] = mistakes.mistakes(
-                part.sweep, part.lines, found.runs, one.metric.name.partition("/")[0], part.declaration
-            )
+            drawn[f"{name}-errors"] = mistakes.mistakes(part, found.runs, one.metric.name.partition("/")[0])
     return drawn
 
 
 def _of_cost(found: Study, look_of: Mapping[str, Look]) -> Figures:
-    """Returns AP against each cost that was measured, over the whole study."""
+    """Returns AP against each measured cost, over the whole study."""
     drawn: Figures = {}
     part = found.parts[0] if len(found.parts) == 1 else found.whole
     for cost in (names.GMACS, names.SECONDS_PER_IMAGE, names.TRAINING_MEMORY):
@@ -180,12 +176,12 @@ def _kind(of: Evidence) -> str:
 
 
 def _inline(folder: Path, figures: Figures) -> list[Markup]:
-    """Returns drawings as parts of a page."""
+    """Returns drawings as inline SVG."""
     return [Markup("<svg" + (folder / f"{name}.svg").read_text().partition("<svg")[2]) for name in figures]
 
 
 def table_name(part: Part) -> str:
-    """Returns what the files of a part's table are called: "table3" for the paper's Table III, else as its sweep."""
+    """Returns the name of a table's files: "table3" for the paper's Table III, else the sweep's."""
     table = part.declaration.table if part.declaration else None
     if table in declarations.ROMAN:
         return f"table{declarations.ROMAN.index(table) + 1}"

@@ -1,4 +1,4 @@
-"""Where a study comes from: commits, packages, machines, data, the time it took, and how often it was interrupted."""
+"""The provenance of a study: commits, packages, machines, data, time, and interruptions."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from experiments import names
 
 
 def of(study: Study) -> dict[str, str]:
-    """Returns what is known of the study's trials together, as people read it."""
+    """Returns the provenance of all trials of a study, as text by topic."""
     tags = [run.tags for run in study.own]
     versions = sorted({key for one in tags for key in one if key.startswith(names.VERSION)})
     machines = [one["machine"] for one in study.surroundings]
@@ -36,7 +36,7 @@ def of(study: Study) -> dict[str, str]:
 
 
 def page(study: Study) -> str:
-    """Returns it as Markdown."""
+    """Returns the provenance as Markdown."""
     lines = [pipes([key, value]) for key, value in of(study).items()]
     head = [f"# Where {study.sweep} comes from", "", "| | |", "|---|---|"]
     rest = (
@@ -55,7 +55,7 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 
 def _data(study: Study) -> dict[str, str]:
-    """Returns what each split held; the hash is of its annotation file."""
+    """Returns the size of each split; the hash is of its annotation file."""
     told: dict[str, dict[str, None]] = {}
     for one in study.surroundings:
         for split, facts in one["data"].items():

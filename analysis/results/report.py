@@ -1,4 +1,4 @@
-"""The one-page answer: which module helps, by how much, how sure that is and at what cost; then tables and figures."""
+"""Writes report.html: an answer per table, then the tables, figures, costs and provenance."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ from experiments.declared import key_of
 
 FIDELITY = ROOT / "docs" / "fidelity.md"
 READING = (
-    "AP is COCO's, times 100. Intervals (95 %) are for other seeds and other validation images; a difference counts as "
-    "found (*) where it stays one after Holm's correction for all rows of its table, and by its own rows' seeds; "
-    "`better` is how sure one may be that a row is the better one, for that row alone, `beats` how probable it is that "
-    "one new training of it beats one of its baseline."
+    "AP is COCO's, times 100. Intervals (95 %) are for other seeds and other validation images. A difference is "
+    "significant (*) where it is so after Holm's correction for all rows of its table, and by the two rows' own seeds. "
+    "`better` is the confidence that a row is better than its baseline, for that row alone; `beats` is the probability "
+    "that one new training of it has a higher AP than one of its baseline."
 )
-DEMO = "Numbers of this profile and data are not COCO's, and no word on which module is better there."
+DEMO = "Numbers of this profile and data are not COCO's, and do not tell which module is better on COCO."
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Answer:
 
 
 def answers(sections: Sequence[Section]) -> list[Answer]:
-    """Returns for each table and IoU type what its rows can be told to do, by that with the largest difference."""
+    """Returns an answer for each table and IoU type, about the row with the largest difference."""
     over_all = evidence.over_all(one for section in sections for one in section.evidence)
     return [_answer(section, one, over_all) for section in sections for one in section.evidence if one.lines]
 
@@ -94,18 +94,18 @@ def _answer(section: Section, found: Evidence, over_all: Mapping[tuple[str, str,
     text = numbers.difference(best.difference)
     seeds = f"{found.seeds} seed{'s' * (found.seeds != 1)}"
     if found.detectable is not None:
-        seeds += f" can tell a difference of {found.detectable:.1f} AP, at least four times in five"
+        seeds += f" can detect a difference of {found.detectable:.1f} AP with 80 % power"
     if not sure:
         largest = f"largest: {best.label} {text} against {best.baseline}"
-        return Answer(f"{title}: no difference in {found.metric.label} is found.", f"{largest}; {seeds}.", "open")
+        return Answer(f"{title}: no significant difference in {found.metric.label}.", f"{largest}; {seeds}.", "open")
     verb = "better" if best.difference.estimate > 0 else "worse"
     sentence = f"{title}: {best.label} is {verb} than {best.baseline} by {text} {found.metric.label}."
     p = over_all[found.metric.name, best.variant_id, best.baseline_id]
     told = [
         f"p {numbers.equals(best.p)} in this table, "
         f"{numbers.equals(p)} over all {len(over_all)} comparisons of the study",
-        f"not told from it: {', '.join(found.like_leading)}" if found.like_leading else "",
-        f"{len(sure)} of {len(compared)} rows differ from their baseline",
+        f"not significantly different from it: {', '.join(found.like_leading)}" if found.like_leading else "",
+        f"{len(sure)} of {len(compared)} rows differ significantly from their baseline",
         seeds,
     ]
     return Answer(sentence, f"{'; '.join(filter(None, told))}.", verb)
@@ -148,7 +148,7 @@ def _trials(study: Study) -> list[tuple[str, ...]]:
 
 
 def _fidelity() -> Markup:
-    """Returns the document without its own title, its headings a level lower, its tables in frames that scroll."""
+    """Returns docs/fidelity.md as HTML without its title, with headings one level lower and scrolling tables."""
     _, _, text = FIDELITY.read_text().partition("\n")
     page = MarkdownIt("commonmark").enable("table").render(text.replace("\n## ", "\n### "))
     return Markup(page.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>"))

@@ -1,8 +1,8 @@
-"""COCO's six average precisions on images drawn with replacement, from what its evaluation decided on each once.
+"""COCO's six average precisions on images drawn with replacement, from its decisions on the images as they are.
 
-An image drawn w times counts w times, with its objects and detections, as if copied. AP is pycocotools' to the last
-bits: detections in the order of a stable sort by score over the copies in the order of their images, precision made to
-fall, read at 101 recalls, and averaged over IoU thresholds and the classes that have objects.
+An image that is drawn w times counts as w copies of its objects and detections. AP equals pycocotools' up to rounding:
+a stable sort of all copies by score, monotone precision, read at 101 recalls, averaged over IoU thresholds and over the
+classes that have objects.
 """
 
 import itertools
@@ -81,10 +81,10 @@ class DrawnPrecision:
         return np.stack([_mean(precision[:, :, area, chosen]) for area, chosen in CHOSEN.values()], axis=1)
 
     def _laid_out(self, matches: Matches, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the detections in COCO's order, those that have to be there copy by copy repeated, and their columns.
+        """Returns the detections in COCO's order, tied ones repeated for each copy, and their columns.
 
-        Two detections a and b of one class and image with one score come as a b a b where their image is drawn twice,
-        all others as a a. Columns beyond the images' say whether an image is drawn at least so often.
+        Two detections a and b of one class and image with the same score come as a b a b where their image is drawn
+        twice; all others as a a. Columns after the images' say whether an image is drawn at least k times.
         """
         image, score, category = matches.image[order], matches.score[order], matches.category[order]
         decided = np.concatenate([matches.matched, matches.ignored], axis=1)[order]
@@ -111,7 +111,7 @@ def _ranked(matches: Matches, category: int, area: int, places: np.ndarray, colu
     if not true.any():
         return None
     counts = ignored != every
-    counts[np.flatnonzero(true)[-1] + 1 :] = False  # nothing follows from what comes after the last object found
+    counts[np.flatnonzero(true)[-1] + 1 :] = False  # detections after the last true one do not change AP
     true, ignored = true[counts], ignored[counts]
     bits = [1 << threshold for threshold in range(THRESHOLDS)]
     return _Ranked(

@@ -1,4 +1,4 @@
-"""The sentences below a table of differences: how to read it, and what it rests on."""
+"""The sentences below a table of differences: how to read it, and how it was computed."""
 
 from collections.abc import Sequence
 
@@ -10,33 +10,33 @@ from analysis.statistics.rounds import Rounds
 from analysis.statistics.row_evidence import RowEvidence
 from experiments import names
 
-SHOWN = 3  # trials that lack their matches, named in a note
+SHOWN = 3  # trials without matches that a note names
 OF_NOISE = (
-    f"The noise from one training to the next (sd) is a row's own from {means.OWN_FROM} seeds on; with fewer it is at "
-    "least what all rows of the study with its architecture, profile, data and schedule show together. p is corrected "
-    "for all rows of this table (Holm), and no smaller than the two rows' own seeds give (Welch). better: how sure one "
-    "may be that the row is better than its baseline, for that row alone. beats: how probable it is that one new "
-    "training of the row has a higher AP than one of its baseline, on these images."
+    f"Training noise (sd) is a row's own from {means.OWN_FROM} seeds on; with fewer seeds it is at least the noise "
+    "pooled over all rows of the study with the same architecture, profile, data and schedule. p is corrected for "
+    "all rows of this table (Holm), and is not below that of the two rows' own seeds (Welch). better: the confidence "
+    "that the row is better than its baseline, for that row alone. beats: the probability that one new training of the "
+    "row has a higher AP than one of its baseline, on these images."
 )
 OF_BOTH = (
     "Intervals (95 %) hold for other seeds and other validation images of the same kind: images are drawn with "
     "replacement, the same for all rows, 1000 times. "
 )
-OF_SEEDS = "Intervals (95 %) are Student's, over seeds alone: not all trials have their matches. "
-OF_ONE = "A difference of which one side has one seed has no p."
+OF_SEEDS = "Intervals (95 %) are Student's, over seeds alone, as some trials have no matches. "
+OF_ONE = "A difference has no p where one of the two rows has one seed."
 OF_NONE = (
-    "Nothing tells what training again would change, as no row that is alike has two seeds: differences have no "
-    "interval, and that of a row's own AP is for other validation images alone."
+    "Training noise is unknown, as no similar row has two seeds: differences have no interval, and the interval of a "
+    "row's own AP is for other validation images alone."
 )
 OF_TWO = (
-    "Two seeds show little of a row's noise: were the baseline three times as noisy as the other rows, intervals would "
-    "hold the truth in 92 % of studies, and some row of a table would be found by chance in up to 7 %."
+    "Two seeds say little about a row's noise: if the baseline were three times as noisy as the other rows, intervals "
+    "would hold the truth in 92 % of studies, and a table would have a false finding in up to 7 % of them."
 )
 FOR_ALL_LOOKS = (
     "p and the intervals of differences hold for all looks together, those of a row at the seeds that it and its "
     "baseline had at the newest look"
 )
-OF_TWINS = "same: the baseline's AP to the last bit for every seed, so that there is nothing to test."
+OF_TWINS = "same: for every seed the AP is the baseline's to the last bit; it is not tested."
 
 
 def note(
@@ -47,13 +47,13 @@ def note(
     matters: float | None,
     looked: Rounds | None,
 ) -> str:
-    """Returns how to read the lines of a table.
+    """Returns the note below the lines of a table.
 
     Args:
         name: of the metric.
         lacking: the trials that have no matches.
         matters: the smallest difference that matters, AP x 100; None where the table's file has none.
-        looked: the rounds in which seeds were added, where they were.
+        looked: the rounds in which seeds were added; None where all were asked for at once.
     """
     compared = [line for line in lines if line.baseline]
     tested = [line for line in compared if not np.isnan(line.p)]
@@ -70,7 +70,7 @@ def note(
 
 
 def _of_looks(lines: Sequence[RowEvidence], looked: Rounds) -> list[str]:
-    """Returns how seeds were added, where that depended on what was seen."""
+    """Returns how seeds were added after results were seen."""
     rules, histories = looked.rules, [line.repeated for line in lines if line.repeated]
     if rules is None:
         steps = max((tuple(look.seeds for look in one.looks) for one in histories), key=len, default=())
@@ -91,18 +91,18 @@ def _of_looks(lines: Sequence[RowEvidence], looked: Rounds) -> list[str]:
 
 
 def _noisier(study: Study, name: str, lines: Sequence[RowEvidence]) -> list[str]:
-    """Returns a sentence for each row that is noisier than those that it is alike with."""
+    """Returns a sentence for each row that is noisier than the similar rows."""
     labels = dict(zip(study.trials[names.VARIANT_ID], study.trials["label"], strict=True))
     labels |= {line.variant_id: line.label for line in lines}
     return [
-        f"Rows are not alike in noise: {labels.get(variant, variant)} has an sd of "
+        f"Rows differ in noise: {labels.get(variant, variant)} has an sd of "
         f"{numbers.points(np.sqrt(own.variance))} AP, "
-        f"all others together of {numbers.points(np.sqrt(others.variance))} (Cochran's C, p {numbers.equals(p)})."
+        f"the other rows together have {numbers.points(np.sqrt(others.variance))} (Cochran's C, p {numbers.equals(p)})."
         for variant, p, own, others in noise_groups.noisier(study, name, [line.variant_id for line in lines])
     ]
 
 
 def _without_matches(study: Study, lacking: Sequence[str]) -> str:
-    """Returns which trials lack their matches, and what to do about it."""
+    """Returns which trials have no matches, and the remedy."""
     listed = ", ".join([*lacking[:SHOWN], *(["..."] if len(lacking) > SHOWN else [])])
-    return f"{len(lacking)} lack them ({listed}); of the first: {study.run_of(lacking[0]).without_matches}."
+    return f"{len(lacking)} have none ({listed}); of the first: {study.run_of(lacking[0]).without_matches}."

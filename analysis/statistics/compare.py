@@ -1,13 +1,13 @@
-"""Two variants, or two studies row by row: every metric's difference with its interval, and whether one got worse."""
+"""Compares two rows, or two studies row by row: each metric's difference, its interval, and whether it is worse."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.read import source_versions
-from analysis.read.metrics import METRICS, Metric, coco_block
+from analysis.read import declarations, frames, source_versions
+from analysis.read.metrics import METRICS, POINTS, Metric, coco_block
 from analysis.read.study import Part, Progress, Study
 from analysis.statistics import images, means, noise_groups
 from analysis.statistics.evidence import DRAWS
@@ -15,7 +15,7 @@ from analysis.statistics.means import ALPHA, Interval, RowNoise
 from experiments import names
 from experiments.trial.matches import Matches
 
-NOTHING = RowNoise(1, means.UNKNOWN, means.UNKNOWN, means.UNKNOWN)  # is known of a metric that was not recorded
+NOTHING = RowNoise(1, means.UNKNOWN, means.UNKNOWN, means.UNKNOWN)  # of a metric that was not recorded
 APS = {coco_block(kind)[0] for kind in names.IOU_TYPES}
 PUBLISHED = "published"  # instead of a second row: the numbers published for the first
 
@@ -55,7 +55,7 @@ class Comparison:
 
 
 def rows(study: Study) -> dict[str, Side]:
-    """Returns each row of a study; a row of several tables stands under its first."""
+    """Returns each row of a study; a variant of several tables has the name of its first row."""
     found: dict[str, Side] = {}
     known = set()
     noises = _noises(study)
@@ -64,23 +64,14 @@ def rows(study: Study) -> dict[str, Side]:
             finished = own.loc[own["status"] == names.FINISHED]
             if variant not in known and len(finished):
                 known.add(variant)
-                title = (
-                    source_versions.plain(label)
-                    if len(study.parts) == 1
-                    else f"{part.name}: {source_versions.plain(label)}"
-                )
+                prefix = f"{part.name}: " if len(study.parts) > 1 else ""
                 trials = dict(zip(finished[names.SEED], finished[names.TRIAL_ID], strict=True))
-                found[title] = Side(_matches(study, trials), noises.get(variant, {}))
+                found[prefix + source_versions.plain(label)] = Side(_matches(study, trials), noises.get(variant, {}))
     return found
 
 
-def lacking(before: Mapping[str, Side], after: Mapping[str, Side]) -> list[str]:
-    """Returns the rows that have finished trials before and none after."""
-    return [row for row in before if row not in after]
-
-
 def find(part: Part, wanted: str, study: Study) -> Side:
-    """Returns the row or variant that is wanted; AnalysisError lists those there are."""
+    """Returns a row or variant by name; AnalysisError lists the rows where there is none."""
     lines = part.lines.loc[part.lines[names.VARIANT_ID] != ""]
     lines = lines.assign(label=lines["label"].map(source_versions.plain))
     for column in ("row", "label", names.VARIANT, names.VARIANT_ID):
@@ -107,15 +98,15 @@ def _matches(study: Study, trials: Mapping[str, str]) -> dict[str, dict[str, Mat
     lacking = [trial for trial in trials.values() if trial not in study.matches]
     if lacking:
         remedy = study.run_of(lacking[0]).without_matches
-        raise AnalysisError(f"{lacking[0]} kept no matches to compare; {remedy}")
+        raise AnalysisError(f"{lacking[0]} has no matches to compare; {remedy}")
     return {seed: study.matches[trial] for seed, trial in trials.items()}
 
 
 def compare(pairs: Mapping[str, tuple[Side, Side]], progress: Progress) -> list[Comparison]:
     """Returns every metric of every pair (before, after), AP first.
 
-    p is corrected for the APs of all pairs together, and for all their other metrics together, and no less than the
-    noise of the two sides' own seeds gives. Raises AnalysisError where a side has no finished trial.
+    p is corrected (Holm) over the APs of all pairs, and separately over all their other metrics, and is not below the p
+    by the two sides' own seeds. Raises AnalysisError where a side has no finished trial.
     """
     for row, (before, after) in pairs.items():
         if not before.trials or not after.trials:
@@ -132,12 +123,9 @@ def compare(pairs: Mapping[str, tuple[Side, Side]], progress: Progress) -> list[
                 drawn = images.draw(own, np.random.default_rng(0), DRAWS)
                 for _ in range(count):
                     step()
-            found += [_compared(row, name, short, drawn, sides) for short, name in _metrics(kind)]
+            block = zip(names.COCO_METRICS, coco_block(kind), strict=True)
+            found += [_compared(row, name, short, drawn, sides) for short, name in block]
     return _corrected(found)
-
-
-def _metrics(kind: str) -> Iterable[tuple[str, str]]:
-    return zip(names.COCO_METRICS, coco_block(kind), strict=True)
 
 
 def _compared(row: str, name: str, short: str, drawn: images.Draws, sides: Mapping[str, Side]) -> Comparison:
@@ -162,26 +150,24 @@ def _corrected(found: list[Comparison]) -> list[Comparison]:
 
 
 def with_published(part: Part, wanted: str, study: Study) -> list[Comparison]:
-    """Returns ours less the numbers published for a row, which are of one run: as far off as one more seed may be.
+    """Returns our mean less the number published for a row, which is of one run, for each metric.
 
-    Intervals are `means.one_more`'s; p is corrected for all metrics together (Holm). Raises AnalysisError where the
-    data are not those of the published numbers, or none is published.
+    Intervals are `means.one_more`'s; p is corrected over all metrics (Holm). Raises AnalysisError where the data are
+    not COCO, or no number is published.
     """
-    declaration = part.declaration
-    declared = {row.name_in(declaration.name): row for row in declaration.rows} if declaration else {}
-    row = declared.get(wanted)
+    row = declarations.rows_of(part.declaration).get(wanted)
     if row is None or not row.published:
         raise AnalysisError(f"no numbers are published for {wanted!r} of sweep {part.sweep}")
     lines = part.lines.loc[(part.lines["row"] == wanted) & (part.lines["status"] == names.FINISHED)]
     settings = set(lines["profile"]) | set(lines["dataset"])
     if settings - {"coco"}:
         raise AnalysisError(f"{wanted!r} ran on {', '.join(sorted(settings))}; the published numbers are COCO's")
-    last = study.metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last").set_index(names.TRIAL_ID)
+    last = frames.last_values(study.metrics)
     found = []
     for kind, numbers in row.published.items():
         for name, number in zip(coco_block(kind), numbers, strict=True):
             ours = [float(last.at[trial, name]) for trial in lines[names.TRIAL_ID]]
-            apart, p = means.one_more(ours, number / 100, rounded=0.1 / 100)
-            found.append(Comparison(wanted, METRICS[name], number / 100, means.mean(ours), apart, p))
+            apart, p = means.one_more(ours, number / POINTS, rounded=0.1 / POINTS)
+            found.append(Comparison(wanted, METRICS[name], number / POINTS, means.mean(ours), apart, p))
     together = means.holm({one.metric.name: one.p for one in found})
     return [replace(one, p=together[one.metric.name]) for one in found]

@@ -1,4 +1,4 @@
-"""Means and differences of a table's rows, each with how far it may be from the truth."""
+"""Means and differences of a table's rows, with their spread."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from analysis.statistics.spread import Spread
 
 @dataclass(frozen=True)
 class Contrasts:
-    """What the trials of a table tell of one metric.
+    """The means and differences of one metric in a table.
 
     Args:
         values: by variant, then seed.
         noises: of each variant.
-        drawn: by variant; without draws, there are seeds alone.
+        drawn: by variant; without draws, the spread is over seeds only.
     """
 
     values: noise_groups.Values

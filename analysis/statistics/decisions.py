@@ -1,10 +1,11 @@
-"""Which comparisons of a study are decided, and what the others still need."""
+"""The state of each comparison of a study: decided, or open for more seeds."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from analysis.read.metrics import POINTS
 from analysis.read.study import Progress, Study
 from analysis.statistics.evidence import evidence
 from analysis.statistics.means import Interval
@@ -17,7 +18,7 @@ MOST = "not decided"  # at seeds.most
 
 @dataclass(frozen=True)
 class Decision:
-    """What one row's comparison with its baseline has come to.
+    """The state of one row's comparison with its baseline.
 
     Args:
         seeds: of the newest look, which both rows have; 0 where there was none.
@@ -36,7 +37,7 @@ class Decision:
 
 
 def decide(study: Study, rules: Rules, progress: Progress) -> list[Decision]:
-    """Returns the state of each declared comparison, of the first of boxes and masks that its table shows."""
+    """Returns the state of each comparison, by box AP, or by mask AP where the table shows masks only."""
     found: list[Decision] = []
     for part in study.parts:
         matters = part.declaration.matters if part.declaration else None
@@ -75,10 +76,9 @@ def _state(line: RowEvidence, seeds: int, rules: Rules, matters: float | None) -
 
 
 def limited_by_images(line: RowEvidence, matters: float | None) -> bool:
-    """Returns whether more seeds cannot decide a comparison: not for any difference that its seeds leave possible.
+    """Returns whether no number of seeds can decide a comparison, for any difference that its seeds leave possible.
 
-    With all seeds there are, its interval would still reach as far as the images alone have it: past 0 on both sides,
-    and past what matters on one.
+    An interval over images alone would still include 0, and reach beyond the difference that matters.
     """
     if line.repeated is None or line.spread is None or line.difference is None:
         return False
@@ -88,4 +88,4 @@ def limited_by_images(line: RowEvidence, matters: float | None) -> bool:
     distance = abs(line.difference.estimate)
     if of_images <= distance + of_seeds:
         return False
-    return matters is None or of_images + max(0.0, distance - of_seeds) >= matters / 100
+    return matters is None or of_images + max(0.0, distance - of_seeds) >= matters / POINTS

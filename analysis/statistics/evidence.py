@@ -1,4 +1,4 @@
-"""How sure a table's differences are: each row against its baseline, over seeds and images, corrected for all rows."""
+"""Tests each row of a table against its baseline, over seeds and images, corrected for all rows."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.read import baselines
-from analysis.read.metrics import METRICS, Metric, coco_block
+from analysis.read.metrics import METRICS, POINTS, Metric, coco_block
 from analysis.read.study import Part, Progress, Study
 from analysis.statistics import caveats, images, means, noise_groups, numbers, power, rounds
 from analysis.statistics.contrasts import Contrasts
@@ -20,14 +20,14 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a table's rows can be told to do, for boxes or masks."""
+    """The intervals and tests of a table, for boxes or masks."""
 
     metric: Metric
     lines: tuple[RowEvidence, ...]
-    seeds: int  # of the tested rows with most of them; without a test, most of any row
-    detectable: float | None  # AP x 100: a true difference so large is found in at least four of five such studies
-    leading: RowEvidence | None  # of those that are found, else of all, the one with the largest difference
-    like_leading: tuple[str, ...]  # labels of rows with its baseline that the seeds and images cannot tell from it
+    seeds: int  # of the tested row with most; without a test, of any row
+    detectable: float | None  # AP x 100: a true difference of this size is found in at least four of five such studies
+    leading: RowEvidence | None  # the largest difference among the significant rows, else among all
+    like_leading: tuple[str, ...]  # labels of rows with the same baseline that do not differ from it significantly
     note: str
 
     @property
@@ -58,7 +58,7 @@ class Evidence:
 
 
 def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evidence | None:
-    """Returns what the finished trials of a table tell of AP; None where none has any."""
+    """Returns the evidence on AP of a table's finished trials; None where no trial has a result."""
     name = coco_block(iou_type)[0]
     labels = {line["variant_id"]: line["label"] for _, line in part.lines.iterrows() if line["variant_id"]}
     known = noise_groups.values(study, name)
@@ -87,7 +87,7 @@ def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evi
 
 
 def _drawn(matches: dict[str, dict[str, Matches]], groups: list[list[str]], progress: Progress) -> dict[str, Draws]:
-    """Returns the draws of what is compared with one another, by variant."""
+    """Returns the draws by variant; variants that are compared with each other share them."""
     found: dict[str, Draws] = {}
     for group in groups:
         own = {variant: matches[variant] for variant in group}
@@ -149,7 +149,7 @@ def _line(variant: str, table: Contrasts, labels: dict[str, str], baseline: str 
 
 
 def _looked_at(line: RowEvidence, repeated: Repeated | None) -> RowEvidence:
-    """Returns a line by all looks at it, where seeds were added after one or by `seed=auto`."""
+    """Returns a line with p and interval over all looks, where seeds were added after a look or by `seed=auto`."""
     if repeated is None or (repeated.rules is None and len(repeated.looks) == 1):
         return line
     last, interval, p = repeated.looks[-1], repeated.intervals[-1], repeated.p
@@ -167,14 +167,14 @@ def _looked_at(line: RowEvidence, repeated: Repeated | None) -> RowEvidence:
 
 
 def _judged(line: RowEvidence, matters: float | None) -> RowEvidence:
-    within = matters is not None and line.difference is not None and line.difference.within(matters / 100)
+    within = matters is not None and line.difference is not None and line.difference.within(matters / POINTS)
     return replace(line, equivalent=within)
 
 
 def corrected(lines: Iterable[RowEvidence]) -> list[RowEvidence]:
-    """Returns lines with p for all of them together, Holm's, and each no less than its rows' own seeds give.
+    """Returns lines with p corrected over all of them (Holm), and not below the p by the two rows' own seeds.
 
-    So a noise that other rows lend finds no difference that the two rows by themselves would not show.
+    So no difference is found by pooled noise that the two rows' own seeds do not show.
     """
     known = list(lines)
     together = means.holm({str(place): line.raw for place, line in enumerate(known)})
@@ -185,7 +185,7 @@ def corrected(lines: Iterable[RowEvidence]) -> list[RowEvidence]:
 
 
 def over_all(tables: Iterable[Evidence]) -> dict[tuple[str, str, str], float]:
-    """Returns p corrected for all comparisons of a study together, each once: by metric, variant and baseline."""
+    """Returns p corrected over all different comparisons of a study, by metric, variant and baseline."""
     distinct = {
         (one.metric.name, line.variant_id, line.baseline_id): line
         for one in tables
@@ -206,7 +206,7 @@ def _distance(line: RowEvidence) -> float:
 
 
 def _like(leading: RowEvidence, lines: list[RowEvidence], table: Contrasts) -> tuple[str, ...]:
-    """Returns the labels of the rows with the same baseline that cannot be told from the leading one."""
+    """Returns the labels of the rows with the same baseline that do not differ significantly from the leading one."""
     rivals = [
         line for line in lines if line.baseline_id == leading.baseline_id and line.variant_id != leading.variant_id
     ]
@@ -215,10 +215,10 @@ def _like(leading: RowEvidence, lines: list[RowEvidence], table: Contrasts) -> t
 
 
 def _detectable(lines: list[RowEvidence]) -> float | None:
-    """Returns what a row with as many seeds as any can be told by; the noise at its upper 80 % bound.
+    """Returns the detectable difference of the rows with most seeds, with the noise at its upper 80 % bound.
 
-    None where seeds were added after looking: how many there are then depends on what was seen. Of several such rows,
-    the median: their images differ a little in what they tell.
+    It is the median over these rows, whose spreads over images differ a little. None where seeds were added after
+    looking, as their number then depends on the results.
     """
     tested = [line for line in lines if not np.isnan(line.p) and line.spread is not None and line.repeated is None]
     if not tested:
@@ -229,4 +229,4 @@ def _detectable(lines: list[RowEvidence]) -> float | None:
         for line in tested
         if line.spread is not None and line.common == most
     ]
-    return 100 * float(np.median(told))
+    return POINTS * float(np.median(told))

@@ -1,4 +1,4 @@
-"""What each factor adds on its own and what only two together: main effects and interactions of a grid's factors."""
+"""Main effects of a grid's factors and their interactions."""
 
 import itertools
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.read import frames
 from analysis.statistics.means import LEVEL, Interval, Noise, holm, p_value
 from experiments import names
 from experiments.declared import key_of, words
@@ -18,7 +19,7 @@ MODULES = ("aggregation", "pre", "post")
 
 @dataclass(frozen=True)
 class Effect(Interval):
-    """What levels add to the mean, beyond what each adds alone where they are several; `n` values have them."""
+    """The effect of a level, or the interaction of several; `n` values have these levels."""
 
     levels: dict[str, str]  # by factor: {"pre": "conv5"}, or {"pre": "conv5", "post": "attention"}
     p: float  # Student's, two-sided, corrected for all effects of the model (Holm); NaN without freedom
@@ -30,29 +31,27 @@ class Effects:
 
     mean: Interval  # of all cells alike, however many seeds each has
     effects: tuple[Effect, ...]
-    not_estimated: tuple[tuple[str, ...], ...]  # factors whose effect, or interaction, the cells at hand do not tell
+    not_estimated: tuple[tuple[str, ...], ...]  # terms that cannot be estimated from these cells
     freedom: int  # degrees of freedom left for the spread; with 0 there are no intervals
-    blocked: bool  # what a seed adds in all cells alike is taken out of the spread
+    blocked: bool  # seeds are a term of the model
 
 
-def effects(
-    values: pd.DataFrame, factors: Sequence[str], value: str = "value", order: int = 2, level: float = LEVEL
-) -> Effects:
-    """Returns the effects of factors and their interactions by ordinary least squares, sum-to-zero coding.
+def effects(values: pd.DataFrame, factors: Sequence[str], order: int = 2) -> Effects:
+    """Returns the effects of factors and their interactions, by ordinary least squares with sum-to-zero coding.
 
-    Cells may lack seeds or be absent. A term whose columns depend on those of others up to its order is left out and
-    told: the other effects then hold if there is no such interaction. Seeds are blocks: what a seed adds to all cells
-    alike is a term too, where each factor's effect can be told from it. What is left within cells, and what terms
-    beyond `order` would explain, make the intervals, by Student's t; each interval is for itself.
+    Cells may lack seeds or be absent. A term that cannot be told from terms of at most its order is left out and
+    listed; the other effects then assume that this interaction is 0. Seeds are blocks: what a seed adds to all cells
+    alike is a term too, where it can be told from each factor. The residual gives 95 % intervals by Student's t; it
+    includes terms beyond `order`. Each interval is for itself.
 
     Args:
-        values: a row for each trial, columns: the factors, the seed, and the value; rows without a value are left out.
-        factors: columns of levels; one with a single level has no effect and is passed over.
-        value: the column of values.
+        values: one row per trial, columns: the factors, the seed, and `value`; rows without a value are left out.
+        factors: columns of levels; a factor with one level has no effect and is left out.
         order: how many factors an interaction has at most.
-        level: of the intervals, in 0..1.
+
+    Raises ValueError where a cell has two values of one seed.
     """
-    known = values.loc[values[value].notna()]
+    known = values.loc[values["value"].notna()]
     if known.duplicated([*factors, names.SEED]).any():
         raise ValueError("values has a cell with two values of one seed; give each trial once")
     levels = {factor: list(dict.fromkeys(known[factor])) for factor in factors}
@@ -62,7 +61,7 @@ def effects(
     absent: list[tuple[str, ...]] = []
     for size in range(1, order + 1):
         terms = {term: reduce(_products, (codes[one] for one in term)) for term in itertools.combinations(varied, size)}
-        # An interaction is of no use without the parts it is the rest of.
+        # An interaction means nothing without its main effects.
         whole = {term: own for term, own in terms.items() if not any(set(lacks) <= set(term) for lacks in absent)}
         found = {term: own for term, own in whole.items() if _independent(term, {**columns, **whole})}
         absent += [term for term in terms if term not in found]
@@ -71,14 +70,14 @@ def effects(
     if len(seeds) > 1:
         coded = _code(known[names.SEED], seeds)
         block = coded if _independent((names.SEED,), {**columns, (names.SEED,): coded}) else block
-    return _fitted(known, value, levels, columns, block, tuple(absent), level)
+    return _fitted(known, levels, columns, block, tuple(absent))
 
 
 def of_modules(trials: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> Effects | None:
-    """Returns the effects of all that varies in a grid on a metric's last value; None where fewer than two things do.
+    """Returns the effects on a metric of all factors that vary in a grid; None where fewer than two vary.
 
-    A factor is a group of options, or a single value that was set beside them (schedule.epochs); what is set of a
-    module (pre.kernel_size) belongs to the module. Trials that are not told apart by these make no grid.
+    A factor is a group of options, or a single value that was overridden (schedule.epochs); an override of a module
+    (pre.kernel_size) belongs to the module's level. None also where two variants have the same levels.
 
     Args:
         trials: of `frames.trials_frame`; those that finished count.
@@ -86,19 +85,18 @@ def of_modules(trials: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> Effe
         metric: a column of it.
     """
     finished = trials.loc[trials["status"] == names.FINISHED]
-    last = metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last")
-    values = finished.merge(last[[names.TRIAL_ID, metric]], on=names.TRIAL_ID)
+    values = finished.merge(frames.last_values(metrics)[metric], on=names.TRIAL_ID)
     of_trial = [_levels(trial) for _, trial in values.iterrows()]
     levels = pd.DataFrame(of_trial, index=values.index).fillna("")
     varied = [factor for factor in levels if levels[factor].nunique() > 1]
     cells = values[names.VARIANT_ID].nunique()
     if len(varied) < 2 or cells != len(levels[varied].drop_duplicates()):
         return None
-    return effects(levels[varied].assign(**{names.SEED: values[names.SEED], metric: values[metric]}), varied, metric)
+    return effects(levels[varied].assign(**{names.SEED: values[names.SEED], "value": values[metric]}), varied)
 
 
 def _levels(trial: pd.Series) -> dict[str, str]:
-    """Returns a trial's level of each factor, as `of_modules` has them."""
+    """Returns a trial's level of each factor, see `of_modules`."""
     found = {factor: str(trial[factor]) for factor in names.FACTORS}
     for word in words(trial[names.VARIANT]):
         key, group = key_of(word), key_of(word).partition(".")[0]
@@ -113,14 +111,12 @@ def _levels(trial: pd.Series) -> dict[str, str]:
 
 def _fitted(
     known: pd.DataFrame,
-    value: str,
     levels: dict[str, list[str]],
     columns: dict[tuple[str, ...], np.ndarray],
     block: np.ndarray,
     absent: tuple[tuple[str, ...], ...],
-    level: float,
 ) -> Effects:
-    design, observed = np.hstack([*columns.values(), block]), known[value].to_numpy(float)
+    design, observed = np.hstack([*columns.values(), block]), known["value"].to_numpy(float)
     if not len(known):
         return Effects(Interval(np.nan, np.nan, np.nan, 0), (), (), 0, blocked=False)
     solution, *_ = np.linalg.lstsq(design, observed, rcond=None)
@@ -128,7 +124,8 @@ def _fitted(
     residual = observed - design @ solution
     variance = residual @ residual / freedom if freedom else np.nan
     covariance = variance * np.linalg.inv(design.T @ design)
-    reach = stats.t.ppf((1 + level) / 2, freedom) if freedom else np.nan
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) if freedom else np.nan
+    cells = {(factor, one): known[factor].to_numpy(object) == one for factor, own in levels.items() for one in own}
     found: list[Effect] = []
     test_of: list[int] = []  # by effect: the place of the first that is tested with it
     ends = np.cumsum([own.shape[1] for own in columns.values()])
@@ -137,23 +134,20 @@ def _fitted(
         weights = np.ones((1, 1))
         for factor in term:
             weights = np.kron(weights, _contrasts(len(levels[factor])))
-        errors = np.sqrt(np.einsum("ij,jk,ik->i", weights, covariance[place, place], weights))
-        estimates = weights @ solution[place]
-        for number, chosen in enumerate(itertools.product(*(levels[factor] for factor in term))):
-            of = dict(zip(term, chosen, strict=True))
-            n = int(np.logical_and.reduce([known[factor] == one for factor, one in of.items()]).sum())
-            estimate, half = float(estimates[number]), float(reach * errors[number])
-            p = p_value(estimate, Noise(float(errors[number]) ** 2, freedom))
-            # Of two levels, one's effect is the other's with its sign changed: one test, not two.
-            alike = [np.allclose(np.abs(weights[number]), np.abs(other)) for other in weights[: number + 1]]
-            test_of.append(len(found) - number + alike.index(True))
+        errors = np.sqrt(np.einsum("ij,jk,ik->i", weights, covariance[place, place], weights)).tolist()
+        # Of two levels, one's effect is the other's with its sign changed: one test, not two.
+        _, first, kind = np.unique(np.abs(weights), axis=0, return_index=True, return_inverse=True)
+        test_of += (len(found) + first[kind]).tolist()
+        of_levels = itertools.product(*(levels[factor] for factor in term))
+        for chosen, estimate, error in zip(of_levels, (weights @ solution[place]).tolist(), errors, strict=True):
+            of, half = dict(zip(term, chosen, strict=True)), reach * error
+            n = int(np.logical_and.reduce([cells[one] for one in of.items()]).sum()) if of else len(known)
+            p = p_value(estimate, Noise(error**2, freedom)) if test_of[len(found)] == len(found) else np.nan
             found.append(Effect(estimate, estimate - half, estimate + half, n, levels=of, p=p))
     mean, tested = found[0], range(1, len(found))
     corrected = holm({str(place): found[place].p for place in tested if test_of[place] == place})
-    told = tuple(replace(found[place], p=corrected[str(test_of[place])]) for place in tested)
-    return Effects(
-        Interval(mean.estimate, mean.low, mean.high, len(known)), told, absent, freedom, blocked=block.shape[1] > 0
-    )
+    effects_ = tuple(replace(found[place], p=corrected[str(test_of[place])]) for place in tested)
+    return Effects(Interval(mean.estimate, mean.low, mean.high, mean.n), effects_, absent, freedom, block.shape[1] > 0)
 
 
 def _contrasts(count: int) -> np.ndarray:
@@ -170,7 +164,7 @@ def _products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _independent(term: tuple[str, ...], columns: dict[tuple[str, ...], np.ndarray]) -> bool:
-    """Returns whether each of a term's columns tells something that no other column does."""
+    """Returns whether a term's columns are linearly independent of all others."""
     others = np.hstack([own for other, own in columns.items() if other != term])
     both = np.hstack([others, columns[term]])
     return bool(np.linalg.matrix_rank(both) == np.linalg.matrix_rank(others) + columns[term].shape[1])

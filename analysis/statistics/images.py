@@ -1,7 +1,6 @@
-"""How sure AP is, and its difference to another row's: all trials on the same images, drawn with replacement.
+"""Means and differences of AP with their spread: all trials on the same images, drawn with replacement.
 
-The interval is for the mean over seeds and over validation sets of this size (AP falls a little as sets grow, so that
-sets of other sizes are no measure for it).
+Intervals are for the mean over seeds and over validation sets of this size; AP falls a little as sets grow.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +16,8 @@ from analysis.statistics.spread import Spread
 from experiments import names
 from experiments.trial.matches import Matches
 
-BATCH = 32  # draws computed at once; never by the number of threads, so that sums come out the same
+BATCH = 32  # draws computed at once; it does not depend on the number of threads, so that sums are the same
+THREADS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +32,11 @@ class Draws:
     values: dict[str, dict[str, np.ndarray]]
     images: int
 
-    def plain(self, metric: str) -> dict[str, dict[str, float]]:
-        """Returns a metric on the images as they are, by row and seed."""
-        number = names.COCO_METRICS.index(metric)
-        return {row: {seed: float(own[0, number]) for seed, own in of.items()} for row, of in self.values.items()}
-
     def mean(self, row: str, metric: str, noise: Noise) -> "Estimate":
         """Returns the mean over a row's seeds.
 
         Args:
-            noise: of this mean, from seed to seed; one that is not known leaves it to the images alone.
+            noise: of this mean, from seed to seed; where it is unknown, the spread is over images only.
         """
         return self._estimate([(1, row)], metric, noise)
 
@@ -49,8 +44,7 @@ class Draws:
         """Returns the mean over a row's seeds less that over another's.
 
         Args:
-            noise: of this difference, from seed to seed. Where it is not known there is no spread: nothing is known of
-                training again.
+            noise: of this difference, from seed to seed; where it is unknown, there is no spread.
         """
         found = self._estimate([(1, row), (-1, other)], metric, noise)
         return found if noise.freedom else Estimate(found.estimate, None)
@@ -72,13 +66,13 @@ class Draws:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or a difference, and how far it may be from the truth; None where that is not known."""
+    """A mean or a difference, and its spread; None where that is unknown."""
 
     estimate: float
     spread: Spread | None
 
     def interval(self, n: int, level: float = LEVEL, within: tuple[float, float] = (-np.inf, np.inf)) -> Interval:
-        """Returns the interval, no further than a metric's values go; `n` is for the reader."""
+        """Returns the interval, clipped to the range of the metric; `n` is only displayed."""
         if self.spread is None:
             return Interval(self.estimate, np.nan, np.nan, n)
         half = self.spread.half_width(level)
@@ -86,32 +80,30 @@ class Estimate:
 
     @property
     def p(self) -> float:
-        """Returns the two-sided p-value of its being 0; NaN where nothing is known of training again."""
+        """Returns the two-sided p-value for a true value of 0; NaN where the training noise is unknown."""
         if self.spread is None or not self.spread.seeds.freedom:
             return np.nan
         return 1 - self.spread.level(abs(self.estimate))
 
     @property
     def better(self) -> float:
-        """Returns the confidence that it is above 0: .975 where `low` of a 95 % interval is 0; NaN as for `p`."""
+        """Returns the confidence that it is above 0: .975 where a 95 % interval starts at 0; NaN as for `p`."""
         return float((1 + np.sign(self.estimate) * (1 - self.p)) / 2)
 
 
 def draw(
     trials: Mapping[str, Mapping[str, Matches]],
     rng: np.random.Generator,
-    draws: int = 1000,
-    threads: int = 2,
+    draws: int,
     on_drawn: Callable[[int], None] = lambda draws: None,
 ) -> Draws:
-    """Returns what each trial has on the same draws of images.
+    """Returns the metrics of each trial on the same draws of images.
 
     Args:
         trials: by row, then by seed's name: each trial's matches, all of the same validation set.
-        rng: draws the images; the result depends on nothing else, the number of threads included.
+        rng: draws the images; the result depends on nothing else.
         draws: how often as many images as there are are drawn; 0 for the images as they are.
-        threads: that compute at once.
-        on_drawn: is told how many draws of a trial were done, from any thread.
+        on_drawn: is called with the number of draws of a trial that were done, from any thread.
 
     Raises AnalysisError where the trials were not evaluated on the same images, objects and classes.
     """
@@ -121,14 +113,14 @@ def draw(
     drawn = [np.bincount(one, minlength=images).astype(np.int32) for one in chosen]
     counts = np.stack([np.ones(images, np.int32), *drawn])  # first the set as it is
     values = {
-        row: {seed: _values(matches, counts, threads, on_drawn) for seed, matches in seeds.items()}
+        row: {seed: _values(matches, counts, on_drawn) for seed, matches in seeds.items()}
         for row, seeds in trials.items()
     }
     return Draws(values, images)
 
 
 def _of_seed_and_images(table: np.ndarray, draws: np.ndarray) -> float:
-    """Returns what drawing images adds to the variance of a mean over seeds (r / S); of one seed it is not known, 0."""
+    """Returns the part r / S of the variance of a mean over seeds (see Spread); 0 for one seed."""
     seeds = len(table)
     if seeds < 2:
         return 0.0
@@ -136,7 +128,7 @@ def _of_seed_and_images(table: np.ndarray, draws: np.ndarray) -> float:
     return max(0.0, float(across[draws].mean() - across[0]))
 
 
-def _values(matches: Matches, counts: np.ndarray, threads: int, on_drawn: Callable[[int], None]) -> np.ndarray:
+def _values(matches: Matches, counts: np.ndarray, on_drawn: Callable[[int], None]) -> np.ndarray:
     """Returns the six metrics of a trial (1 + draws, 6)."""
     precision = DrawnPrecision(matches, most=int(counts.max()))
 
@@ -145,8 +137,8 @@ def _values(matches: Matches, counts: np.ndarray, threads: int, on_drawn: Callab
         on_drawn(len(found))
         return found
 
-    # Threads and not processes: numpy's loops let go of Python's lock.
-    with ThreadPoolExecutor(threads) as pool:
+    # Threads, not processes: numpy's loops release Python's lock.
+    with ThreadPoolExecutor(THREADS) as pool:
         return np.concatenate(list(pool.map(of_batch, range(0, len(counts), BATCH))))
 
 

@@ -1,4 +1,4 @@
-"""Intervals and tests for the means of a few seeds. NaN stands for what the data cannot tell, never a width of zero."""
+"""Intervals and tests for the means of a few seeds. NaN stands for what is not estimable."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,12 @@ class Interval:
     high: float
     n: int
 
+    def times(self, scale: float) -> "Interval":
+        """Returns the interval in another unit."""
+        return Interval(scale * self.estimate, scale * self.low, scale * self.high, self.n)
+
     def within(self, margin: float) -> bool:
-        """Returns whether all of it is nearer to 0 than a margin: no difference that matters."""
+        """Returns whether the whole interval lies within a margin of 0."""
         return bool(-margin < self.low and self.high < margin)
 
 
@@ -29,12 +33,12 @@ class Interval:
 class Noise:
     """How much a value differs from one training to the next, as a variance with the freedom of its estimate."""
 
-    variance: float = np.nan  # of one value; NaN where nothing tells
+    variance: float = np.nan  # of one value; NaN where it is unknown
     freedom: float = 0  # degrees of freedom
 
     @property
     def upper(self) -> "Noise":
-        """Returns the noise at its upper 80 % bound, by the chi-squared distribution; as if it were known."""
+        """Returns the noise with the upper 80 % bound of its variance, by the chi-squared distribution."""
         if not self.freedom:
             return self
         return Noise(self.variance * self.freedom / float(stats.chi2.ppf(0.2, self.freedom)), self.freedom)
@@ -48,12 +52,12 @@ class RowNoise:
     """The noise of one value of a row, of which there are `n` seeds."""
 
     n: int
-    own: Noise  # what its own seeds show
-    used: Noise  # what its intervals are made with
-    alike: Noise  # what all rows that are alike show together
+    own: Noise  # of its own seeds
+    used: Noise  # that intervals use
+    alike: Noise  # pooled over all rows of its group
 
     def of_mean(self, alone: bool = False) -> Noise:
-        """Returns the noise of the mean over its seeds; `alone` by its own seeds alone."""
+        """Returns the noise of the mean over its seeds; with `alone` by its own seeds only."""
         noise = self.own if alone else self.used
         return Noise(noise.variance / self.n, noise.freedom) if self.n and noise.freedom else UNKNOWN
 
@@ -61,7 +65,7 @@ class RowNoise:
 def total(parts: Sequence[Noise]) -> Noise:
     """Returns the noise of a sum or difference of independent parts: Welch's degrees of freedom (Satterthwaite 1946).
 
-    Unknown where a part is. Two means' noises give Welch's unequal-variances t test (Welch 1947).
+    Unknown where a part is unknown. Two means' noises give Welch's unequal-variances t test (Welch 1947).
     """
     if not parts or not all(part.freedom for part in parts):
         return UNKNOWN
@@ -73,13 +77,14 @@ def total(parts: Sequence[Noise]) -> Noise:
 
 
 def of_difference(one: RowNoise, other: RowNoise, alone: bool = False, cautious: bool = False) -> Noise:
-    """Returns the noise of the mean of one row less that of another; `alone` by what their own seeds show.
+    """Returns the noise of the mean of one row less that of another.
 
-    Where both rows borrow it, it is one estimate and not two that are independent: its freedom counts once.
+    Where both rows use the pooled noise, it is one estimate and not two independent ones: its freedom counts once.
 
     Args:
-        cautious: below OWN_FROM seeds, with no more freedom than the row of fewer seeds has. Welch's errs too often
-            where rows of two to four seeds are looked at again and again (`test_sequential.py`).
+        alone: use the noise of the two rows' own seeds only.
+        cautious: below OWN_FROM seeds, limit the freedom to that of the row with fewer seeds: Welch's test errs too
+            often where rows of two to four seeds are looked at repeatedly (`test_sequential.py`).
     """
     if not alone and one.used == other.used and one.n and other.n:
         return Noise(one.used.variance * (1 / one.n + 1 / other.n), one.used.freedom)
@@ -90,7 +95,7 @@ def of_difference(one: RowNoise, other: RowNoise, alone: bool = False, cautious:
 
 
 def p_value(estimate: float, noise: Noise) -> float:
-    """Returns Student's two-sided p-value of an estimate's being 0; NaN where its noise is not known."""
+    """Returns Student's two-sided p-value for a true value of 0; NaN where the noise is unknown."""
     if not noise.freedom or np.isnan(estimate):
         return np.nan
     if not noise.variance:
@@ -98,36 +103,35 @@ def p_value(estimate: float, noise: Noise) -> float:
     return float(2 * stats.t.sf(abs(estimate) / np.sqrt(noise.variance), noise.freedom))
 
 
-def interval(estimate: float, noise: Noise, n: int, level: float = LEVEL) -> Interval:
-    """Returns Student's t interval of an estimate with this noise; without ends where the noise is not known."""
+def interval(estimate: float, noise: Noise, n: int) -> Interval:
+    """Returns Student's t interval of an estimate; its ends are NaN where the noise is unknown."""
     if not noise.freedom:
         return Interval(estimate, np.nan, np.nan, n)
-    half = float(stats.t.ppf((1 + level) / 2, noise.freedom) * np.sqrt(noise.variance))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, noise.freedom) * np.sqrt(noise.variance))
     return Interval(estimate, estimate - half, estimate + half, n)
 
 
-def mean(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """Returns the mean across seeds and Student's t interval; no interval of one value, NaN of none."""
+def mean(values: Sequence[float]) -> Interval:
+    """Returns the mean over seeds and Student's t interval; one value has no interval, none has NaN."""
     array = _finite(values)
     if not len(array):
         return Interval(np.nan, np.nan, np.nan, 0)
     own = own_noise(values)
-    return interval(float(array.mean()), Noise(own.variance / len(array), own.freedom), len(array), level)
+    return interval(float(array.mean()), Noise(own.variance / len(array), own.freedom), len(array))
 
 
 def own_noise(values: Sequence[float]) -> Noise:
-    """Returns what the seeds of one row tell of its noise; unknown for fewer than two."""
+    """Returns the noise that the seeds of one row show; unknown for fewer than two."""
     array = _finite(values)
     return Noise(float(array.var(ddof=1)), len(array) - 1) if len(array) > 1 else UNKNOWN
 
 
 def row_noises(groups: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, RowNoise]:
-    """Returns each row's noise. Rows of one group are alike in all that noise is known to depend on.
+    """Returns each row's noise. Training noise is assumed equal in the rows of one group, and pooled.
 
-    A row of at least OWN_FROM seeds has its own. One of fewer has its own where that is larger than what the rows of
-    its group show together, and else that of the group: a few seeds may look alike by chance, and never by more than
-    the group shows do intervals get narrower. Differences of rows with these noises keep to their level where one row,
-    or the baseline, is three times as noisy as the others (`tests/analysis/statistics/test_coverage.py`).
+    A row of at least OWN_FROM seeds has its own noise. A row of fewer seeds has the larger of its own and the pooled
+    noise, because a few seeds may agree by chance. Tests with these noises keep their level where one row, or the
+    baseline, is three times as noisy as the others (`tests/analysis/statistics/test_coverage.py`).
 
     Args:
         groups: values by row and seed's name. A row that is another's `twin` counts once in its group.
@@ -138,20 +142,20 @@ def row_noises(groups: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str,
         for name, of_seed in group.items():
             values = list(of_seed.values())
             own, n = own_noise(values), len(_finite(values))
-            larger = own.variance > together.variance * (1 + 1e-9)  # of equal ones, that which is known better
+            larger = own.variance > together.variance * (1 + 1e-9)  # of equal ones the pooled, which has more freedom
             found[name] = RowNoise(n, own, own if n >= OWN_FROM or larger else together, together)
     return found
 
 
 def pooled(samples: Iterable[Sequence[float]]) -> Noise:
-    """Returns the noise within samples together, weighted by their freedom."""
+    """Returns the pooled noise within samples, weighted by their freedom."""
     known = [one for values in samples if (one := own_noise(values)).freedom]
     freedom = sum(one.freedom for one in known)
     return Noise(sum(one.variance * one.freedom for one in known) / freedom, freedom) if known else UNKNOWN
 
 
 def noisiest(known: Mapping[str, Noise]) -> tuple[str, float] | None:
-    """Returns the name of the largest noise and the p-value of its being no larger than the others'.
+    """Returns the name of the row that is noisier than the others, and the p-value of equal noise.
 
     Cochran's C test (1941), for samples of different sizes by the F ratio of one to all others ('t Lam 2010,
     Analytica Chimica Acta 659:68, the G test); Bonferroni's bound over the names, exact where p is below .5 for samples
@@ -175,9 +179,9 @@ def noisiest(known: Mapping[str, Noise]) -> tuple[str, float] | None:
 
 
 def beats(estimate: float, noises: Sequence[Noise]) -> float:
-    """Returns the probability that one new training beats another, whose true means differ by the estimate.
+    """Returns the probability that a new training of one row beats one of another, by the difference of their means.
 
-    Phi(d / sqrt(2) sigma) where both have the noise sigma; NaN where a noise is not known.
+    Phi(d / sqrt(2) sigma) where both have the noise sigma; NaN where a noise is unknown.
     """
     if not all(noise.freedom for noise in noises) or np.isnan(estimate):
         return np.nan
@@ -185,10 +189,8 @@ def beats(estimate: float, noises: Sequence[Noise]) -> float:
     return float(stats.norm.cdf(estimate / sd)) if sd else (1 + float(np.sign(estimate))) / 2
 
 
-def one_more(
-    values: Sequence[float], other: float, rounded: float = 0.0, level: float = LEVEL
-) -> tuple[Interval, float]:
-    """Returns the mean less one further value, with the interval that holds 0 for a replication, and the p-value.
+def one_more(values: Sequence[float], other: float, rounded: float = 0.0) -> tuple[Interval, float]:
+    """Returns the mean less one further value, its interval, and the p-value for a further value of the same kind.
 
     The prediction interval of a single future value: s sqrt(1 + 1/n) is the standard error of its distance from the
     mean (Hahn and Meeker 1991, section 4.7). Without interval and p for fewer than two values.
@@ -202,28 +204,26 @@ def one_more(
     own = own_noise(values)
     noise = Noise(own.variance * (1 + 1 / len(array)) + rounded**2 / 12, own.freedom)
     distance = float(array.mean()) - other
-    return interval(distance, noise, len(array), level), p_value(distance, noise)
+    return interval(distance, noise, len(array)), p_value(distance, noise)
 
 
 def twin(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-    """Returns whether two rows are equal to the last bit for every seed that both have: what sets them apart did
-    nothing.
-    """
+    """Returns whether two rows are equal to the last bit for every seed that both have."""
     common = one.keys() & other.keys()
     return bool(common) and all(one[seed] == other[seed] for seed in common)
 
 
 def distinct(group: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
-    """Returns the rows of a group, of twins only that with the most seeds: the same outcome twice tells no more."""
+    """Returns the rows of a group without repeats: of twins, only the one with most seeds."""
     kept: dict[str, Mapping[str, float]] = {}
-    for variant, of_seed in sorted(group.items(), key=lambda item: -len(item[1])):  # of twins, that with most seeds
+    for variant, of_seed in sorted(group.items(), key=lambda item: -len(item[1])):
         if not any(twin(of_seed, other) for other in kept.values()):
             kept[variant] = of_seed
     return kept
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Returns p-values that hold together, whatever their dependence (Holm 1979); NaN is no test and stays NaN."""
+    """Returns p-values corrected for multiple tests under any dependence (Holm 1979); NaN is not a test and stays."""
     tests = sorted((p, name) for name, p in p_values.items() if not np.isnan(p))
     adjusted, highest = dict(p_values), 0.0
     for place, (p, name) in enumerate(tests):
@@ -233,6 +233,6 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _finite(values: Sequence[float]) -> np.ndarray:
-    """Returns what was measured; NaN is COCO's -1 or a value that was never recorded."""
+    """Returns the values that are not NaN, which is COCO's -1 or a value that was not recorded."""
     array = np.asarray(values, float)
     return array[np.isfinite(array)]

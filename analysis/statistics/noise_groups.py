@@ -1,4 +1,4 @@
-"""Which rows of a study are alike in all that noise is known to depend on, and the noise of each row by that."""
+"""Groups the rows of a study whose training noise is assumed equal, and estimates each row's noise."""
 
 from collections.abc import Iterable
 
@@ -19,14 +19,13 @@ Values = dict[str, dict[str, float]]  # by variant, then seed
 
 
 def values(study: Study, name: str) -> Values:
-    """Returns the last value of a metric of each finished trial of the whole study, whatever sweep asked for it."""
+    """Returns a metric's result of each finished trial of the whole study."""
     trials = finished(study.runs)
-    metrics = frames.metrics_frame(trials, study.histories, (name,)).dropna(subset=name)
-    last = metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last").set_index(names.TRIAL_ID)
+    last = frames.last_values(frames.metrics_frame(trials, study.histories, (name,)))[name].dropna()
     found: Values = {}
     for trial in trials.itertuples():
         if trial.trial_id in last.index:
-            found.setdefault(trial.variant_id, {})[trial.seed] = float(last.at[trial.trial_id, name])
+            found.setdefault(trial.variant_id, {})[trial.seed] = float(last[trial.trial_id])
     return found
 
 
@@ -44,7 +43,7 @@ def finished(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def groups(study: Study, known: Values) -> list[Values]:
-    """Returns the values of each group of rows that are alike."""
+    """Returns the values of each group of rows that share the settings in DEPENDS_ON."""
     setting = {run.tags.get(names.VARIANT_ID, ""): _setting(run) for run in study.runs}
     found: dict[tuple[str, ...], Values] = {}
     for variant, of_seed in known.items():
@@ -58,12 +57,12 @@ def noises(study: Study, name: str) -> dict[str, RowNoise]:
 
 
 def noisier(study: Study, name: str, variants: Iterable[str]) -> list[tuple[str, float, Noise, Noise]]:
-    """Returns the rows that are noisier than those that they are alike with, by `means.noisiest` at .05.
+    """Returns the rows that are noisier than the rest of their group, by `means.noisiest` at .05.
 
     Args:
-        variants: of a table; what is told is about groups that have some of them.
+        variants: of a table; groups without any of them are left out.
 
-    Each is a variant, its p-value, its own noise, and that of the others.
+    Each is a variant, its p-value, its own noise, and the pooled noise of the others.
     """
     wanted, found = set(variants), []
     for group in groups(study, values(study, name)):
@@ -77,7 +76,7 @@ def noisier(study: Study, name: str, variants: Iterable[str]) -> list[tuple[str,
 
 
 def _setting(run: Run) -> tuple[str, ...]:
-    """Returns what noise depends on: the options, and each of their values that was set otherwise."""
+    """Returns the options that noise depends on, and the overrides of their values."""
     typed = [word for word in words(run.tags.get(names.VARIANT, "")) if "=" in word]
     values_set = sorted(word for word in typed if key_of(word).partition(".")[0] in DEPENDS_ON)
     return (*(run.params.get(factor, "") for factor in DEPENDS_ON), *values_set)

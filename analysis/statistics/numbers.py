@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from analysis.read.metrics import POINTS
 from analysis.statistics.means import Interval
 
 
 def points(fraction: float, sign: str = "") -> str:
     """Returns AP x 100 with one decimal, "-" for NaN."""
-    return "-" if pd.isna(fraction) else f"{100 * fraction:{sign}.1f}"
+    return "-" if pd.isna(fraction) else f"{POINTS * fraction:{sign}.1f}"
 
 
 def interval(found: Interval, sign: str = "") -> str:
@@ -16,9 +17,9 @@ def interval(found: Interval, sign: str = "") -> str:
     return "" if np.isnan(found.low) else f"[{points(found.low, sign)}, {points(found.high, sign)}]"
 
 
-def difference(found: Interval | None) -> str:
+def difference(found: Interval) -> str:
     """Returns "+1.2 [+0.4, +2.0]"."""
-    return "" if found is None else f"{points(found.estimate, '+')} {interval(found, '+')}".strip()
+    return f"{points(found.estimate, '+')} {interval(found, '+')}".strip()
 
 
 def p_value(p: float) -> str:

@@ -1,4 +1,4 @@
-"""How small a true difference a study of some seeds is likely to find."""
+"""The smallest true difference that a study is likely to find."""
 
 import numpy as np
 from scipy import optimize, stats
@@ -7,19 +7,20 @@ from analysis.statistics.means import ALPHA, OWN_FROM, Noise
 from analysis.statistics.spread import Spread
 
 STUDIES = 2000  # simulated
+POWER = 0.8
 
 
-def detectable(noise: Noise, seeds: int, tests: int, images: Spread, power: float = 0.8) -> float:
-    """Returns the smallest true difference of one row that tables like this one find so often, with the right sign.
+def detectable(noise: Noise, seeds: int, tests: int, images: Spread) -> float:
+    """Returns the true difference of one row that tables like this one find with probability POWER and the right sign.
 
-    Both rows have this noise. What a study estimates of it, for each row and for the rows that are alike, is drawn from
-    chi-squared distributions; p is corrected for `tests` rows, by Holm's first step.
+    Both rows have this noise. Its estimates, of each row and pooled, are drawn from chi-squared distributions; p is
+    corrected for `tests` rows by Holm's first step.
 
     Args:
-        noise: of one value, taken for the true one; its freedom is that of what alike rows show together.
+        noise: of one value, taken as the true one; its freedom is that of the pooled noise.
         seeds: of each row, at least 2.
         tests: rows that are compared with a baseline.
-        images: what drawing validation images adds to the difference; its `seeds` do not matter.
+        images: the spread of the difference over images; its `seeds` are not used.
     """
     rng = np.random.default_rng(0)
     own = noise.variance * rng.chisquare(seeds - 1, (STUDIES, 2)) / (seeds - 1)
@@ -33,7 +34,7 @@ def detectable(noise: Noise, seeds: int, tests: int, images: Spread, power: floa
     sd = np.sqrt(images.shared + 2 * noise.variance / seeds)
 
     def lacking(difference: float) -> float:
-        return float(stats.norm.sf(widths, difference, sd).mean()) - power
+        return float(stats.norm.sf(widths, difference, sd).mean()) - POWER
 
     return float(optimize.brentq(lacking, 0.0, float(widths.max() + 10 * sd))) if sd else 0.0
 

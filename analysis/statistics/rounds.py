@@ -1,4 +1,4 @@
-"""When a study was looked at while seeds were added, and what each comparison was at each look."""
+"""The looks at a study while seeds were added, and each comparison at each look."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from analysis.statistics.means import Interval
 from experiments import names, seeds
 from experiments.seeds import Recorded
 
-MOST = 10  # seeds by which all of alpha is spent where nobody said so before; or twice those of the first look
+MOST = 10  # seeds at which all of alpha is spent without rules; or twice those of the first look
 
 Trial = tuple[str, str]  # variant, seed
 
@@ -34,7 +34,7 @@ class Rounds:
     """The rounds in which a study's seeds came.
 
     Args:
-        of_trial: round of each trial, from 0; a trial without one has no part in tests.
+        of_trial: round of each trial, from 0; trials without a round are not tested.
         rules: of `seed=auto`; None where seeds were added by hand.
         before: trials whose result was there before the rules were made.
     """
@@ -59,19 +59,19 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Repeated:
-    """What all looks at one comparison tell together."""
+    """All looks at one comparison."""
 
     looks: tuple[Look, ...]
     rules: Recorded | None
 
     @property
     def most(self) -> int:
-        """Returns the seeds at which all of alpha is spent; looks at more have no say."""
+        """Returns the seeds at which all of alpha is spent; looks at more seeds are ignored."""
         return self.rules.most if self.rules else max(MOST, 2 * self.looks[0].seeds)
 
     @property
     def _design(self) -> tuple[float, ...]:
-        """Returns the seeds of all looks, those that may still come included."""
+        """Returns the seeds of all looks, including future ones."""
         if self.rules:
             return tuple(map(float, range(self.rules.first, self.most + 1)))
         return tuple(float(look.seeds) for look in self.looks)
@@ -87,11 +87,11 @@ class Repeated:
 
     @property
     def alone(self) -> float:
-        """Returns the same by the noise of the two rows' own seeds."""
+        """Returns the sequential p-value by the noise of the two rows' own seeds."""
         return self._sequential({look.seeds: look.alone for look in self.looks})
 
     def level(self, at: int) -> float:
-        """Returns the level of the interval of the look at so many seeds, so that those of all looks hold together.
+        """Returns the level of the interval of a look, so that the intervals of all looks hold simultaneously.
 
         The repeated confidence interval (Jennison and Turnbull 1989, JRSS B 51:305).
         """
@@ -109,10 +109,10 @@ class Repeated:
 
 
 def of(study: Study, part: Part, name: str) -> Rounds | None:
-    """Returns the rounds of a table's trials; None where all its seeds were asked for before any result was there.
+    """Returns the rounds of a table's trials; None where all seeds were asked for before the first result.
 
     Args:
-        name: of the metric, whose last value is a trial's result.
+        name: of the metric.
     """
     runs = _runs(study, part)
     rules = _rules(runs)
@@ -131,9 +131,9 @@ def of(study: Study, part: Part, name: str) -> Rounds | None:
 def repeated(
     study: Study, name: str, rounds: Rounds, drawn: Mapping[str, Draws], pairs: Iterable[tuple[str, str]]
 ) -> dict[str, Repeated]:
-    """Returns what the looks at each row and its baseline were, by the row's variant.
+    """Returns the looks at each row and its baseline, by the row's variant.
 
-    A comparison is looked at in the rounds after which both rows together have more seeds than before, two at least.
+    A round is a look at a comparison where it raised the number of seeds that both rows have, to two at least.
     """
     known, wanted = noise_groups.values(study, name), list(pairs)
     looks: dict[str, list[Look]] = {variant: [] for variant, _ in wanted}
@@ -156,7 +156,7 @@ def repeated(
 
 
 def _with_others(known: noise_groups.Values, values: noise_groups.Values, rounds: Rounds) -> noise_groups.Values:
-    """Returns values with those of rows that are no part of the table, which tell of noise alone."""
+    """Returns values with those of rows outside the table, which only add to the pooled noise."""
     members = {variant for variant, _ in rounds.of_trial}
     return values | {variant: own for variant, own in known.items() if variant not in members}
 
@@ -184,7 +184,7 @@ def _runs(study: Study, part: Part) -> dict[Trial, Run]:
 
 
 def _rules(runs: Mapping[Trial, Run]) -> Recorded | None:
-    """Returns the rules of a sweep that all these trials belong to."""
+    """Returns the rules of a sweep that all these trials are part of."""
     kept: dict[str, list[Recorded]] = {}
     for run in runs.values():
         for tag, text in run.tags.items():
@@ -199,7 +199,7 @@ def _rules(runs: Mapping[Trial, Run]) -> Recorded | None:
 
 
 def _by_hand(study: Study, runs: Mapping[Trial, Run], name: str) -> dict[Trial, int]:
-    """Returns rounds by when each trial was asked for: one more where a result came in between."""
+    """Returns rounds by the time when each trial was asked for: a result in between starts a new round."""
     asked = {trial: _first_asked(run) for trial, run in runs.items()}
     shown = sorted(_last_moments(study, runs.values(), name))
     found: dict[Trial, int] = {}
@@ -219,7 +219,7 @@ def _last_moments(study: Study, runs: Iterable[Run], name: str) -> list[float]:
 
 
 def _first_asked(run: Run) -> float:
-    """Returns when a trial was first asked for, by whatever sweep; where nothing says so, before all others."""
+    """Returns the time when any sweep first asked for a trial, ms since 1970; -inf where none is recorded."""
     moments = [_milliseconds(text) for tag, text in run.tags.items() if tag.startswith(names.ASKED)]
     return min(moments, default=-np.inf)
 

@@ -1,4 +1,4 @@
-"""Tests that may be repeated as seeds are added: what each look may spend, and p-values that hold over all looks."""
+"""Group-sequential tests: alpha per look, and p-values that hold over all looks."""
 
 from functools import lru_cache
 
@@ -6,13 +6,13 @@ import numpy as np
 from scipy import optimize, stats
 
 NODES = 257  # of the quadrature between two boundaries
-REACH = 8.0  # standard deviations: where nothing is rejected yet, further out is nothing
+REACH = 8.0  # standard deviations; beyond them the density is negligible
 LEAST, MOST = 1e-9, 0.999  # levels that a sequential p-value may have
 
 
 @lru_cache(maxsize=4096)
 def nominal_levels(seeds: tuple[float, ...], most: float, alpha: float) -> tuple[float, ...]:
-    """Returns the two-sided p-value at which each look rejects, so that all looks together err with `alpha`.
+    """Returns the two-sided p-value at which each look rejects, so that all looks together have the error `alpha`.
 
     Linear spending (Lan and DeMets 1983, Biometrika 70:659, the third of their functions): until the look at n of at
     most N seeds, the probability of an error is alpha n / N. The levels follow by the recursion of Armitage, McPherson
@@ -65,7 +65,7 @@ def _tabulated(seeds: tuple[float, ...], most: float) -> tuple[np.ndarray, np.nd
 
 
 def p_values(nominal: np.ndarray, seeds: tuple[float, ...], most: float) -> np.ndarray:
-    """Returns p-values that hold whenever one looks and stops, from each look's own; an array of the same shape.
+    """Returns sequential p-values, valid at any stopping time, from each look's own; an array of the same shape.
 
     The sequential p-value (Liu and Anderson 2008, JASA 103:1621): the smallest alpha at which this look or an earlier
     one rejects. Those of several comparisons may be corrected together as p-values of one look are (Maurer and Bretz

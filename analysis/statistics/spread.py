@@ -1,4 +1,4 @@
-"""How far an estimate may be from the truth, for what seeds and validation images do together."""
+"""The spread of an estimate over seeds and validation images together."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,20 @@ from analysis.statistics.means import Noise
 
 @dataclass(frozen=True)
 class Spread:
-    """What the distance of an estimate from the truth is made of, as variances.
+    """The variance components of an estimate.
 
     With values v of seed and image set, v = a(seed) + e(images) + r(seed, images), the mean over S seeds has the
-    variance (a + r) / S + e. Noise from seed to seed, on the images as they are, tells of (a + r) / S, and draws of
-    images of e + r / S; of a difference, both are sums over its two rows. Percentiles of draws of both would not do:
-    those of two or three seeds do not reach far enough, and r would count twice. So each part has its own t quantile
-    (Howe 1974), which keeps to the level at least, and is the t interval across seeds where the images matter little,
-    and the bootstrap's where the images are all that matters.
+    variance (a + r) / S + e. The noise from seed to seed, on the images as they are, estimates (a + r) / S; draws of
+    images estimate e + r / S. For a difference, both are sums over its two rows. Percentiles of draws of both would be
+    wrong: two or three seeds do not reach far enough, and r would count twice. So each part has its own t quantile
+    (Howe 1974). The interval has at least its level; it is the t interval over seeds where images matter little, and
+    the bootstrap's where only images matter.
     """
 
     of_images: float  # e + r / S
     shared: float  # e
     images: int
-    seeds: Noise  # (a + r) / S; of no freedom where only the images are known to matter
+    seeds: Noise  # (a + r) / S; without freedom where it is unknown
 
     def half_width(self, level: float) -> float:
         """Returns half the width of the interval of a level in 0..1."""
@@ -34,7 +34,7 @@ class Spread:
         return float(np.sqrt(max(both, of_images**2 * self.of_images)))
 
     def level(self, distance: float) -> float:
-        """Returns the level of the interval that just reaches so far from the estimate."""
+        """Returns the level of the interval with this half width."""
         most = 1 - 1e-12
         if self.half_width(most) <= distance:
             return most if distance else 0.0

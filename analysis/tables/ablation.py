@@ -1,23 +1,25 @@
-"""Frames -> the ablation table as plain data: one line per row and variant, no file written."""
+"""The ablation table as plain data: one line per row and variant."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 
-from analysis.read import captions, source_versions
-from analysis.read.metrics import COCO_NAMES, METRICS, coco_block
-from analysis.statistics import means
+from analysis.read import captions, declarations, frames, source_versions
+from analysis.read.metrics import COCO_NAMES, coco_block
+from analysis.read.study import Part, Study
+from analysis.statistics import means, noise_groups, numbers
 from analysis.statistics.means import RowNoise
 from experiments import names
 from experiments.declared import Declaration
 
 NOTE = (
-    "AP x 100 at the last epoch, mean over the finished seeds (n). Bold: the best of a column and what the seeds "
-    "cannot tell from it (95 %, over seeds alone), unless that is all of it; where single seeds are all there is, the "
+    "AP x 100 at the last epoch, mean over the finished seeds (n). Bold: the best of a column and the rows that do not "
+    "differ from it significantly (95 %, over seeds alone), unless that is every row; with single seeds only, the "
     "highest number. -: no such objects; N/A: not measured."
 )
-OF_PUBLISHED = "Published numbers are on COCO, of one run each, and compared with none of ours."
+OF_PUBLISHED = "Published numbers are on COCO, of one run each, and are not compared with ours."
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,14 @@ class Row:
 
     @property
     def n(self) -> str:
-        """Returns the number of finished seeds, and of how many where some are not."""
+        """Returns the number of finished seeds: "3", or "2 of 3" where some are not finished."""
         return str(self.finished) if self.finished == self.trials else f"{self.finished} of {self.trials}"
 
     def shown(self, name: str) -> str:
-        """Returns a value as the paper prints it, "41.3"; "" where there is no result, "-" and "N/A" as in NOTE."""
+        """Returns a value as the paper prints it, "41.3"; "" where there is no result, "-" and "N/A" as NOTE says."""
         if not self.finished:
             return ""
-        return shown(name, self.values[name]) if self._measured(name) else "N/A"
+        return numbers.points(self.values[name]) if self._measured(name) else "N/A"
 
     def _measured(self, name: str) -> bool:
         block = coco_block(name.partition("/")[0])
@@ -53,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Published:
-    """The numbers published for a declared row, to be read beside ours and never compared with them."""
+    """The numbers published for a declared row; they are shown and not compared with ours."""
 
     name: str
     values: dict[str, float]  # times 100; without what was not published
@@ -74,8 +76,8 @@ class Table:
     context: dict[str, str]
     blocks: dict[str, tuple[str, ...]]
     lines: tuple[Row | Published, ...]
-    best: dict[str, frozenset[str]]  # ids; without the metrics in which no variant is better than another
-    rest: str  # what to type for the rows and seeds that are not run; "" where there are none
+    best: dict[str, frozenset[str]]  # ids; metrics in which no variant is best are left out
+    rest: str  # the command for the rows and seeds that are not run; "" where there are none
     source: str  # the commits that the trials ran, and how many trials
     doubts: tuple[str, ...] = ()  # sentences on rows that other code trained than the newest
 
@@ -85,7 +87,7 @@ class Table:
         return tuple(line for line in self.lines if isinstance(line, Row))
 
     def is_best(self, line: Row | Published, name: str) -> bool:
-        """Tells whether a line holds the best value of a column, or one that the seeds cannot tell from it."""
+        """Returns whether a line has the best value of a column, or one that does not differ from it significantly."""
         return isinstance(line, Row) and line.variant_id in self.best.get(name, ())
 
 
@@ -94,36 +96,43 @@ def note(table: Table) -> str:
     return f"{NOTE} {OF_PUBLISHED}" if len(table.lines) > len(table.rows) else NOTE
 
 
-def shown(name: str, value: float) -> str:
-    """Returns a metric as the paper prints it, AP x 100 with one decimal, and "-" for NaN."""
-    return "-" if pd.isna(value) else f"{METRICS[name].scale * value:.1f}"
-
-
 def ablation_table(
-    sweep: str,
-    lines: pd.DataFrame,
+    part: Part,
     metrics: pd.DataFrame,
-    declaration: Declaration | None = None,
     noises_of: Callable[[str], Mapping[str, RowNoise]] | None = None,
 ) -> Table:
-    """Returns the table of a sweep from `rows_frame` and `metrics_frame` with COCO_NAMES as its columns.
+    """Returns the ablation table of a part of a study.
 
-    Each trial counts with its last evaluated epoch. A mean is NaN as soon as one of its finished seeds is. Boxes and
-    masks are shown as declared, else boxes, and masks where any trial has them.
+    A mean is NaN where one of its finished seeds is. Boxes and masks are shown as declared; without a declaration,
+    masks where any trial has them.
 
     Args:
-        noises_of: the noise of a metric by variant, as `alike.noises` has it of a whole study; without it, the rows of
-            this table are taken to be alike.
+        metrics: of `frames.metrics_frame`, with COCO_NAMES among its columns.
+        noises_of: a metric's noise by variant, as `noise_groups.noises` has it of a whole study; without it, training
+            noise is assumed equal in all rows of this table.
     """
-    last = metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last").set_index(names.TRIAL_ID)
-    found = tuple(_row(line, last) for _, line in lines.groupby("line"))
+    last = frames.last_values(metrics)
+    found = tuple(_row(line, last) for _, line in part.lines.groupby("line"))
     measured = names.IOU_TYPES if metrics[list(coco_block("segm"))].notna().any(axis=None) else ("bbox",)
-    shown_types = declaration.columns if declaration and declaration.columns else measured
+    shown_types = part.declaration.columns if part.declaration and part.declaration.columns else measured
     blocks = {iou_type: coco_block(iou_type) for iou_type in shown_types}
     best = {name: variants for name in COCO_NAMES if (variants := _best(found, name, noises_of))}
-    caption, rest = captions.caption(sweep, lines, declaration), captions.rest(sweep, lines)
-    doubts = source_versions.sentences(lines)
-    return Table(sweep, caption, captions.context(lines), blocks, found, best, rest, captions.source(lines), doubts)
+    return Table(
+        part.sweep,
+        captions.caption(part),
+        captions.context(part.lines),
+        blocks,
+        found,
+        best,
+        captions.rest(part),
+        captions.source(part.lines),
+        source_versions.sentences(part.lines),
+    )
+
+
+def of(study: Study, part: Part) -> Table:
+    """Returns the table of a part with the noise that the whole study shows."""
+    return ablation_table(part, study.metrics, partial(noise_groups.noises, study))
 
 
 def _best(rows: Iterable[Row], name: str, noises_of: Callable[[str], Mapping[str, RowNoise]] | None) -> frozenset[str]:
@@ -149,15 +158,9 @@ def _as_good(row: Row, best: Row, name: str, noises: Mapping[str, RowNoise]) -> 
 
 def with_published(table: Table, declaration: Declaration | None) -> Table:
     """Returns the table with the published numbers of each declared row in a line below it."""
-    if declaration is None:
-        return table
     published = {
-        row.name_in(declaration.name): {
-            name: value
-            for iou_type, values in row.published.items()
-            for name, value in zip(coco_block(iou_type), values, strict=True)
-        }
-        for row in declaration.rows
+        row: dict(number for kind, own in one.published.items() for number in zip(coco_block(kind), own, strict=True))
+        for row, one in declarations.rows_of(declaration).items()
     }
     lines: list[Row | Published] = []
     for row, following in zip(table.rows, [*table.rows[1:], None], strict=True):

@@ -1,4 +1,4 @@
-"""What each variant costs, as its trials recorded it."""
+"""The cost of each variant: parameters, multiply-adds, times and memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from experiments import names
 
 @dataclass(frozen=True)
 class Costs:
-    """A row a variant: the mean over its finished trials, a column for each cost that any of them recorded."""
+    """One row per variant: means over its finished trials; one column per cost that any trial recorded."""
 
     metrics: tuple[Metric, ...]
     labels: dict[str, str]  # by variant id
@@ -34,7 +34,7 @@ class Costs:
 
 
 def costs(study: Study) -> Costs:
-    """Returns what the finished trials of a study recorded."""
+    """Returns the costs of a study's finished trials."""
     recorded = {run.run_id: run.metrics for run in study.runs}
     finished = study.trials.loc[lambda trials: trials["status"] == names.FINISHED]
     known = tuple(cost for cost in COSTS if any(cost.name in recorded[run_id] for run_id in finished["run_id"]))

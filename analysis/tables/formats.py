@@ -1,11 +1,11 @@
-"""The ablation table as text for files: Markdown to read, CSV to compute with."""
+"""Writes the ablation table as Markdown and CSV, and names the writer of each file ending."""
 
 import csv
 import io
 import math
 from collections.abc import Callable
 
-from analysis.read.metrics import KINDS, METRICS
+from analysis.read.metrics import KINDS, POINTS
 from analysis.tables.ablation import Published, Row, Table, note
 from analysis.tables.html import table_page
 from analysis.tables.latex import latex
@@ -33,7 +33,7 @@ def markdown(table: Table) -> str:
 def comma_separated(table: Table) -> str:
     """Returns a header and a line per variant: AP x 100 with four decimals, an empty cell where there is no number.
 
-    `source` is "measured" or, for published numbers, says so; these are no trials and have no profile, data or epoch.
+    `source` is "measured", or says that the numbers are published; these have no trials, profile, data or epoch.
     """
     metrics = [name for block in table.blocks.values() for name in block]
     text = io.StringIO()
@@ -48,8 +48,8 @@ def comma_separated(table: Table) -> str:
                 [line.name, "", line.label, *cells, "", "", "", "", "", table.sweep, *("" for _ in table.context)]
             )
             continue
-        numbers = [(METRICS[name].scale, line.values[name]) for name in metrics]
-        cells = ["" if math.isnan(value) else f"{scale * value:.4f}" for scale, value in numbers]
+        values = [POINTS * line.values[name] for name in metrics]
+        cells = ["" if math.isnan(value) else f"{value:.4f}" for value in values]
         counts = [line.finished, line.trials, line.epoch, line.state, " ".join(line.trial_ids)]
         writer.writerow([line.name, line.label, MEASURED, *cells, *counts, table.sweep, *table.context.values()])
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""An ablation table in full: published and ours with interval, difference from the baseline, how sure, and costs."""
+"""An ablation table in full: published AP, our AP with its interval, the difference from the baseline, and costs."""
 
 import csv
 import io
@@ -17,17 +17,17 @@ from analysis.tables.formats import pipes
 
 @dataclass(frozen=True)
 class Details:
-    """AP of boxes, of masks or of both: for each, a row for each of the table's, in its order; all is text."""
+    """One block for box AP, mask AP or each of both, with one row per row of the table; all cells are text."""
 
     sweep: str
     caption: str
     columns: tuple[str, ...]
     blocks: dict[str, tuple[tuple[str, ...], ...]]  # "box AP" -> rows
-    note: str  # how to read it, what is not run, and which commits ran
+    note: str  # how to read it, the command for what is not run, and the commits
 
 
 def details(part: Part, table: Table, sure: Sequence[Evidence], costs: Costs) -> Details:
-    """Returns what is known of AP for each row of a table, "" where nothing is; columns without anything are left out.
+    """Returns the table in full; unknown cells are "", and columns without any value are left out.
 
     Args:
         sure: of boxes, of masks or of both; at least one.
@@ -37,13 +37,13 @@ def details(part: Part, table: Table, sure: Sequence[Evidence], costs: Costs) ->
     used = [place for place, _ in enumerate(columns) if any(line[place] for lines in blocks.values() for line in lines)]
     notes = [*dict.fromkeys(one.note for one in sure)]
     if any(line.significant for one in sure for line in one.lines):
-        notes.append(f"*: found, p < {ALPHA:g}.")
+        notes.append(f"*: significant, p < {ALPHA:g}.")
     notes += [table.rest] if table.rest else []
     notes += table.doubts
     notes += [f"{table.source}."] if table.source else []
     return Details(
         table.sweep,
-        captions.caption(part.sweep, part.lines, part.declaration),
+        captions.caption(part),
         tuple(columns[place] for place in used),
         {name: tuple(tuple(line[place] for place in used) for line in lines) for name, lines in blocks.items()},
         " ".join(notes),

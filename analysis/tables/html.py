@@ -1,4 +1,4 @@
-"""Tables and the report as web pages of one file each: no network, no script but the sorting of tables."""
+"""Renders tables and the report as HTML pages of one file each, without network; the only script sorts tables."""
 
 from functools import cache
 from pathlib import Path

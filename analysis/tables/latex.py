@@ -1,4 +1,4 @@
-"""The ablation table as LaTeX, in the habit of booktabs: boxes and masks side by side, as in the paper's Table V."""
+"""Writes the ablation table as LaTeX with booktabs: boxes and masks side by side, as in the paper's Table V."""
 
 import re
 
@@ -24,7 +24,7 @@ SUBSCRIPTS = {"AP": "AP", **{short: f"AP$_{{{short[2:]}}}$" for short in names.C
 
 
 def escape(text: str) -> str:
-    """Returns text that LaTeX sets as it stands."""
+    """Returns text with LaTeX's special characters escaped."""
     return text.translate(SPECIAL)
 
 

@@ -2,11 +2,9 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
@@ -15,37 +13,14 @@ from analysis.read import study
 from analysis.results import folder as paper
 from experiments import names
 from experiments.trial import matches
-from experiments.trial.matches import Matches
 from tests.support import harness
+from tests.support.drawn import detector
 from tests.support.engines.browser import Pages, browser
+from tests.support.recorded import silent
 
 IMAGES = 60
 ROWS = {"table1": {"baseline": "single", "random": "random", "sum": "sum"}, "table5": {"Mask R-CNN": "mask"}}
 FOUND = {"single": 0.5, "random": 0.3, "sum": 0.8, "mask": 0.6}
-
-
-@contextmanager
-def silent(_: str, __: int) -> Iterator[Callable[[], None]]:
-    yield lambda: None
-
-
-def detector(share: float, seed: int) -> Matches:
-    """An object an image, of which this share is found."""
-    hit = np.random.default_rng(seed).random(IMAGES) < share
-    whole, nothing = np.where(hit, np.uint16(2**matches.THRESHOLDS - 1), np.uint16(0)), np.zeros(IMAGES, np.uint16)
-    places = np.arange(IMAGES, dtype=np.int32)
-    return Matches(
-        image_ids=places.astype(np.int64),
-        class_ids=np.array([1]),
-        image=places,
-        category=np.zeros(IMAGES, np.int16),
-        score=np.where(hit, 0.9, 0.1),
-        matched=np.stack([whole, nothing, nothing, whole], axis=1),
-        ignored=np.zeros((IMAGES, 4), np.uint16),
-        object_image=places,
-        object_category=np.zeros(IMAGES, np.int16),
-        objects=np.tile(np.array([[1, 0, 0, 1]], np.int32), (IMAGES, 1)),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +33,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for row, variant in rows.items():
             for seed in range(3):
                 _record(client, experiment, folder, table, row, variant, seed)
-    found = study.read(client, names.EXPERIMENT, "store", "paper", silent)
+    found = study.read(client, names.EXPERIMENT, "store", "paper", silent, print)
     paper.write(found, folder / "results", silent)
     return folder / "results" / "report.html"
 
@@ -77,7 +52,7 @@ def _record(client: MlflowClient, experiment: str, folder: Path, table: str, row
     ]
     cost = [Metric(names.GMACS, 100 * FOUND[variant], 1, 0), Metric(names.SECONDS_PER_IMAGE, 0.02, 4, 4)]
     client.log_batch(run, params=[Param(key, value) for key, value in factors.items()], metrics=points + cost)
-    matches.save(folder / "matches.npz", {"bbox": detector(FOUND[variant], seed)})
+    matches.save(folder / "matches.npz", {"bbox": detector(FOUND[variant], seed, IMAGES)})
     client.log_artifact(run, str(folder / "matches.npz"))
     client.set_terminated(run)
 

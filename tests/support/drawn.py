@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import matplotlib.style
+import numpy as np
 import pytest
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,9 +18,13 @@ from matplotlib.transforms import Bbox
 from analysis.drawing import sheet
 from analysis.read import declarations
 from analysis.read.runs import Histories, Point, Run
-from analysis.read.study import Study
+from analysis.read.study import Part, Study
+from analysis.statistics.evidence import Evidence, evidence
+from analysis.statistics.images import Draws
 from experiments import names
 from experiments.seeds import Recorded
+from experiments.trial.matches import THRESHOLDS, Matches
+from tests.support.recorded import silent
 
 GPU = "Some GPU"
 
@@ -106,6 +111,38 @@ def typed(
             runs.append(Run(trial, names.FINISHED, len(runs), tags, params, {"bbox/AP": ap}))
             histories[trial, "bbox/AP"] = [Point(1, 1000 * when + 1000, ap)]
     return Study("mine", runs, histories, {}, [])
+
+
+def detector(found: float, seed: int, images: int = 40) -> Matches:
+    """An object an image, of which this share is found, each by one detection."""
+    hit = np.random.default_rng(seed).random(images) < found
+    whole = np.where(hit, np.uint16(2**THRESHOLDS - 1), np.uint16(0))
+    nothing = np.zeros(images, np.uint16)
+    return Matches(
+        image_ids=np.arange(images),
+        class_ids=np.array([1]),
+        image=np.arange(images, dtype=np.int32),
+        category=np.zeros(images, np.int16),
+        score=np.where(hit, 0.9, 0.1),
+        matched=np.stack([whole, nothing, nothing, whole], axis=1),
+        ignored=np.zeros((images, 4), np.uint16),
+        object_image=np.arange(images, dtype=np.int32),
+        object_category=np.zeros(images, np.int16),
+        objects=np.tile(np.array([[1, 0, 0, 1]], np.int32), (images, 1)),
+    )
+
+
+def sure(found: Study, part: Part | None = None, iou_type: str = "bbox") -> Evidence:
+    """Returns the evidence of a table of a study, of its first unless another is given."""
+    known = evidence(found, part or found.parts[0], iou_type, silent)
+    assert known is not None
+    return known
+
+
+def plain(drawn: Draws, metric: str) -> dict[str, dict[str, float]]:
+    """Returns a metric on the images as they are, by row and seed."""
+    number = names.COCO_METRICS.index(metric)
+    return {row: {seed: float(own[0, number]) for seed, own in of.items()} for row, of in drawn.values.items()}
 
 
 def words(figure: Figure) -> dict[str, Bbox]:

@@ -1,14 +1,15 @@
 """Writes runs into a real MLflow store as an experiment would, and the sweeps that the tests read."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from analysis.read import frames
+from analysis.read import frames, study
 from analysis.read.metrics import COCO_NAMES
 from analysis.read.runs import Run, histories, of_experiment
 from experiments import names
@@ -76,6 +77,19 @@ class Recorder:
         if status != "RUNNING":
             self.client.set_terminated(run.info.run_id, status, self.clock + 500)
         return str(run.info.run_id)
+
+
+def silent(text: str, steps: int) -> AbstractContextManager[Callable[[], None]]:
+    """Shows no progress."""
+    return nullcontext(lambda: None)
+
+
+def read(recorder: Recorder, sweep: str, progress: study.Progress = silent) -> study.Study:
+    """Returns a sweep of an experiment as analysis reads it; fails where something was left out."""
+    notes: list[str] = []
+    found = study.read(recorder.client, recorder.experiment, recorder.uri, sweep, progress, notes.append)
+    assert not notes
+    return found
 
 
 def of_id(recorder: Recorder, run_id: str) -> Run:

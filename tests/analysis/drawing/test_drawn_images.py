@@ -8,13 +8,16 @@ import pytest
 from scipy import stats
 
 from analysis.errors import AnalysisError
+from analysis.statistics import images
 from analysis.statistics.average_precision import DrawnPrecision
 from analysis.statistics.images import BATCH, Estimate, draw
 from analysis.statistics.means import UNKNOWN, Interval, RowNoise, of_difference, row_noises
+from experiments import names
 from experiments.trial.matches import Matches, decided
 from tests.support import coco_sets
+from tests.support.drawn import plain
 
-METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+METRICS = names.COCO_METRICS
 
 
 def world(
@@ -62,11 +65,11 @@ Table = dict[str, dict[str, Matches]]
 class Sure:
     """What is said of the rows of a table of one validation set, by the noise that its seeds show."""
 
-    def __init__(self, trials: Table, rng: np.random.Generator, draws: int, threads: int = 1) -> None:
-        self.drawn = draw(trials, rng, draws, threads)
+    def __init__(self, trials: Table, rng: np.random.Generator, draws: int) -> None:
+        self.drawn = draw(trials, rng, draws)
 
     def noise(self, row: str, metric: str) -> RowNoise:
-        return row_noises([self.drawn.plain(metric)])[row]
+        return row_noises([plain(self.drawn, metric)])[row]
 
     def mean(self, row: str, metric: str = "AP") -> Interval:
         noise = self.noise(row, metric)
@@ -119,7 +122,7 @@ def test_intervals_from_draws_written_out() -> None:
 def test_intervals_cover_what_sets_of_this_size_give_on_average() -> None:
     """A trained seed of a baseline and one of a better variant, on new images again and again."""
     rng, images, skills = np.random.default_rng(11), 200, ((0.0,), (0.25,))
-    new = (world(rng, images, skills) for _ in range(2000))
+    new = (world(rng, images, skills) for _ in range(800))
     truth = np.mean([[average_precision(one) for (one,) in found] for found in new], axis=0)
     covered = []
     for _ in range(1000):
@@ -152,7 +155,7 @@ def test_intervals_over_seeds_and_images_cover(skills: tuple[float, ...], seeds:
     def trained() -> list[list[Matches]]:
         return world(rng, images, np.array(skills)[:, None] + rng.normal(0, spread, (len(skills), seeds)))
 
-    truth = np.mean([[[average_precision(one) for one in row] for row in trained()] for _ in range(1000)], axis=(0, 2))
+    truth = np.mean([[[average_precision(one) for one in row] for row in trained()] for _ in range(400)], axis=(0, 2))
     covered = []
     for _ in range(250):
         trials = [{str(seed): one for seed, one in enumerate(row)} for row in trained()]
@@ -199,12 +202,15 @@ def test_draws_vary_as_new_sets_do() -> None:
     assert np.mean(widths) == pytest.approx(2 * 1.976 * np.std(new), rel=0.06)
 
 
-def test_as_many_threads_as_one_likes() -> None:
+def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     (base,), (good,) = world(np.random.default_rng(0), 50, ((0.0,), (0.3,)))
     trials = {"base": {"0": base}, "good": {"0": good}}
     told: list[int] = []
     draws = 3 * BATCH + 5
-    found = [draw(trials, np.random.default_rng(5), draws, threads, told.append) for threads in (1, 2, 3)]
+    found = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(images, "THREADS", threads)
+        found.append(draw(trials, np.random.default_rng(5), draws, told.append))
     for other in found[1:]:
         np.testing.assert_array_equal(found[0].values["good"]["0"], other.values["good"]["0"])
     assert sum(told) == 3 * 2 * (draws + 1)
@@ -281,7 +287,7 @@ def test_trials_that_cannot_be_compared() -> None:
     elsewhere = replace(other, objects=other.objects + 1)
     rng = np.random.default_rng(0)
     with pytest.raises(AnalysisError, match="variant 'random' has no trial with matches; run it, or leave it out"):
-        draw({"single": {"0": base}, "random": {}}, rng)
+        draw({"single": {"0": base}, "random": {}}, rng, 1)
     complaint = "'random', seed 2, was not evaluated on the images, objects and classes of 'single', seed 0"
     with pytest.raises(AnalysisError, match=complaint):
-        draw({"single": {"0": base}, "random": {"1": other, "2": elsewhere}}, rng)
+        draw({"single": {"0": base}, "random": {"1": other, "2": elsewhere}}, rng, 1)

@@ -9,6 +9,7 @@ from analysis.errors import AnalysisError
 from analysis.figures import mistakes
 from analysis.read import frames, rows
 from analysis.read.runs import of_experiment
+from analysis.read.study import Part
 from experiments import names
 from tests.support.drawn import assert_readable
 from tests.support.recorded import Recorder, box
@@ -36,7 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
 def made(store: Recorder, iou_type: str) -> mistakes.Mistakes:
     runs = of_experiment(store.client, store.experiment, store.uri)
     lines = rows.rows_frame(SWEEP, frames.trials_frame(frames.runs_frame(runs, SWEEP)), None)
-    return mistakes.mistakes(SWEEP, lines, runs, iou_type)
+    return mistakes.mistakes(Part(SWEEP, None, lines), runs, iou_type)
 
 
 def test_frame_has_a_line_for_each_finished_trial_and_kind(store: Recorder) -> None:

@@ -12,6 +12,7 @@ from analysis.figures import curves as figures
 from analysis.figures import styles
 from analysis.read import declarations, frames, rows
 from analysis.read.runs import Run
+from analysis.read.study import Part
 from experiments import declared
 from tests.support.drawn import assert_readable, study, words
 from tests.support.recorded import NEWER, OLDER, Recorder, metrics_of, of_id
@@ -20,8 +21,8 @@ from tests.support.recorded import NEWER, OLDER, Recorder, metrics_of, of_id
 def curves(recorder: Recorder, runs: list[Run], sweep: str, name: str) -> figures.Curves:
     trials = frames.trials_frame(frames.runs_frame(runs, sweep))
     declaration = declarations.of_sweep(sweep)
-    lines = rows.rows_frame(sweep, trials, declaration)
-    return figures.curves(sweep, lines, metrics_of(recorder, trials, (name,)), name, declaration)
+    part = Part(sweep, declaration, rows.rows_frame(sweep, trials, declaration))
+    return figures.curves(part, metrics_of(recorder, trials, (name,)), name, styles.of([part]))
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +82,7 @@ def test_the_drawing_states_its_data_and_labels_every_curve_in_order(older: figu
 def test_a_band_is_from_the_lowest_to_the_highest_of_three_seeds() -> None:
     found = study("table1", seeds=(0, 1, 2), epochs=2, failed=[("random", 2)])
     (part,) = found.parts
-    drawn = figures.curves("table1", part.lines, found.metrics, "bbox/AP", part.declaration)
+    drawn = figures.curves(part, found.metrics, "bbox/AP", styles.of([part]))
     curve = {one.label: one for one in drawn.curves}
     assert curve["sum"].band is not None
     assert curve["sum"].band.low == pytest.approx((31, 32))
@@ -100,7 +101,7 @@ def test_published_ends_stand_beside_those_of_the_same_data_alone() -> None:
     for data in ("coco", "shapes"):
         found = study("table1", seeds=(0,), data=data)
         (part,) = found.parts
-        ours[data] = figures.curves("table1", part.lines, found.metrics, "bbox/AP", part.declaration)
+        ours[data] = figures.curves(part, found.metrics, "bbox/AP", styles.of([part]))
     assert {curve.label: curve.published for curve in ours["coco"].curves} == {
         "baseline": 36.5,
         "random": 34.8,
@@ -110,7 +111,7 @@ def test_published_ends_stand_beside_those_of_the_same_data_alone() -> None:
     assert figures.NOT_COMPARABLE in ours["shapes"].remarks
     assert figures.NOT_COMPARABLE not in ours["coco"].remarks
     assert ours["coco"].heading.title == "Figure 2. Ablation on the choice of levels"
-    small = figures.curves("table1", part.lines, found.metrics, "bbox/APs", part.declaration)
+    small = figures.curves(part, found.metrics, "bbox/APs", styles.of([part]))
     assert small.heading.title == "Table I. Ablation on the choice of levels"
 
 
@@ -119,7 +120,7 @@ def test_a_variant_looks_the_same_in_every_figure_of_a_study() -> None:
     chosen, drawn = styles.of(found.parts), {}
     for part in (*found.parts, found.whole):
         for name in ("bbox/AP", "segm/AP"):
-            got = figures.curves(part.sweep, part.lines, found.metrics, name, part.declaration, chosen)
+            got = figures.curves(part, found.metrics, name, chosen)
             drawn[part.sweep, name] = {curve.label: curve.look for curve in got.curves}
     assert drawn["table1", "bbox/AP"]["sum"] == drawn["table2", "bbox/AP"]["sum"] == drawn["paper", "segm/AP"]["sum"]
     assert drawn["table2", "bbox/AP"]["sum+"] == drawn["table4", "segm/AP"]["conv 1x1"]
@@ -137,7 +138,7 @@ def test_a_variant_looks_the_same_in_every_figure_of_a_study() -> None:
 )
 def test_no_word_of_a_crowded_figure_lies_on_another(sweep: str, about: dict) -> None:
     found = study(sweep, **about)
-    drawn = figures.curves(sweep, found.whole.lines, found.metrics, "bbox/AP", found.declaration)
+    drawn = figures.curves(found.whole, found.metrics, "bbox/AP", styles.of([found.whole]))
     assert_readable(page.draw(drawn))
 
 

@@ -230,7 +230,7 @@ def test_sheet_from_mlflow(store: Recorder, data: Path, made: SideBySide) -> Non
     [
         (("sum_net-s0", "sum net"), "'sum net' is 2 finished trials: sum_net-s0, sum_net-s1; name one of them"),
         (("sum_net-s0", "going"), "no finished trial 'going'; choose from: concat_net-s0, old-s0, sum_net-s0"),
-        (("old", "sum_net-s0"), "the run of old-s0 has no detections.npz; do it again with rerun=true"),
+        (("old", "sum_net-s0"), "the run of old-s0 has no detections.npz; train it again with rerun=true"),
     ],
 )
 def test_wrong_trials_are_told(store: Recorder, data: Path, trials: tuple[str, str], words: str) -> None:

@@ -12,26 +12,19 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from analysis import terminal
 from analysis.drawing import page, sheet
 from analysis.errors import AnalysisError
 from analysis.figures import curves as figures
 from analysis.figures import mistakes, plots, styles
 from analysis.figures.curves import Heading
-from analysis.figures.plots import Estimate, Forest, Pareto, Point
+from analysis.figures.plots import Estimate, Forest, Pareto, Point, Sizes
 from analysis.read.metrics import COSTS, METRICS
-from analysis.read.study import Part, Study
-from analysis.statistics.evidence import Evidence, evidence
+from analysis.read.study import Study
 from experiments import names
-from tests.support.drawn import GPU, assert_readable, study, words
+from tests.support.drawn import GPU, assert_readable, study, sure, words
+from tests.support.recorded import silent
 
 PLAIN = Heading("Title", "sweep x, profile demo", ("1 trial at commit 1f2e3d4c5b6a.",))
-
-
-def sure(found: Study, part: Part, iou_type: str = "bbox") -> Evidence:
-    known = evidence(found, part, iou_type, terminal.progress)
-    assert known is not None
-    return known
 
 
 def all_kinds(found: Study) -> list[page.Drawable]:
@@ -39,12 +32,20 @@ def all_kinds(found: Study) -> list[page.Drawable]:
     part, chosen = found.whole, styles.of(found.parts)
     known = sure(found, part)
     return [
-        figures.curves(part.sweep, part.lines, found.metrics, "bbox/AP", part.declaration, chosen),
+        figures.curves(part, found.metrics, "bbox/AP", chosen),
         plots.effects(part, known, chosen),
         plots.pareto(found, part, "bbox/AP", names.SECONDS_PER_IMAGE, chosen),
         plots.sizes(found, part, known, chosen),
-        mistakes.mistakes(part.sweep, part.lines, found.runs, "bbox", part.declaration),
+        mistakes.mistakes(part, found.runs, "bbox"),
     ]
+
+
+def pareto(found: Study, cost: str) -> Pareto:
+    return plots.pareto(found, found.whole, "bbox/AP", cost, styles.of(found.parts))
+
+
+def sizes(found: Study) -> Sizes:
+    return plots.sizes(found, found.whole, sure(found, found.whole), styles.of(found.parts))
 
 
 def test_an_effect_is_a_row_less_its_baseline() -> None:
@@ -79,14 +80,13 @@ def test_the_foot_of_effects_says_what_the_markers_mean() -> None:
         rows = tuple(Estimate("row", 1.0, 0.5, 1.5, one) for one in significant)
         return Forest("AP", PLAIN, rows).remarks[0]
 
-    assert foot(True) == "Filled: found, p < 0.05, corrected for all rows."
-    assert foot(False, None) == "Hollow: no difference is found. Grey: not tested."
+    assert foot(True) == "Filled: significant, p < 0.05, corrected for all rows."
+    assert foot(False, None) == "Hollow: not significant. Grey: not tested."
 
 
 def test_a_point_has_the_means_over_trials_that_have_both_and_the_extremes() -> None:
     found = study("table1", seeds=(0, 1, 2), failed=[("sum", 2)])
-    (part,) = found.parts
-    drawn = plots.pareto(found, part, "bbox/AP", names.SECONDS_PER_IMAGE, styles.of(found.parts))
+    drawn = pareto(found, names.SECONDS_PER_IMAGE)
     # Seed s: .1 + s / 100 seconds, a thousandth less for each row; AP .30 + s / 1000, a hundredth more.
     assert [point.label for point in drawn.points] == ["sum", "random", "baseline"]
     assert [point.cost for point in drawn.points] == pytest.approx([103, 109, 110])
@@ -94,7 +94,7 @@ def test_a_point_has_the_means_over_trials_that_have_both_and_the_extremes() -> 
     assert drawn.points[1].costs == pytest.approx((99, 119))
     assert drawn.points[1].values == pytest.approx((31, 31.2))
     assert [point.front for point in drawn.points] == [True, False, False]
-    counted = plots.pareto(found, part, "bbox/AP", names.GMACS, styles.of(found.parts))
+    counted = pareto(found, names.GMACS)
     assert [(point.label, point.cost, point.front) for point in counted.points] == [
         ("baseline", 100, True),
         ("random", 110, True),
@@ -110,7 +110,7 @@ def test_the_front_has_every_point_that_none_beats() -> None:
         for run, cost in zip(found.runs, costs, strict=True)
     ]
     found = dataclasses.replace(found, runs=runs)
-    points = plots.pareto(found, found.whole, "bbox/AP", names.GMACS, styles.of(found.parts)).points
+    points = pareto(found, names.GMACS).points
     for one in points:
         beaten = [
             other
@@ -134,21 +134,19 @@ def test_costs_of_several_devices_are_told_apart_and_absent_ones_named() -> None
         for number, run in enumerate(found.runs)
     ]
     found = dataclasses.replace(found, runs=runs)
-    (part,) = found.parts
-    drawn = plots.pareto(found, part, "bbox/AP", names.SECONDS_PER_IMAGE, styles.of(found.parts))
+    drawn = pareto(found, names.SECONDS_PER_IMAGE)
     assert drawn.absent == ("baseline",)
     assert "Not measured: baseline." in drawn.remarks
-    assert "Measured on Some GPU 1, Some GPU 2: compare only what ran on one of them." in drawn.remarks
-    counted = plots.pareto(found, part, "bbox/AP", names.GMACS, styles.of(found.parts))
+    assert "Measured on Some GPU 1, Some GPU 2: compare only points of one device." in drawn.remarks
+    counted = pareto(found, names.GMACS)
     assert not any("Measured on" in remark for remark in counted.remarks)
     with pytest.raises(AnalysisError, match="no finished trial of sweep 'table1' has both bbox/AP and cost/gpu_memory"):
-        plots.pareto(found, part, "bbox/AP", names.TRAINING_MEMORY, styles.of(found.parts))
+        pareto(found, names.TRAINING_MEMORY)
 
 
 def test_ap_by_size_has_intervals_from_three_seeds_on() -> None:
     found = study("table1", seeds=(0, 1, 2), failed=[("random", 1)], absent=[("sum", seed) for seed in (0, 1, 2)])
-    (part,) = found.parts
-    drawn = plots.sizes(found, part, sure(found, part), styles.of(found.parts))
+    drawn = sizes(found)
     assert [row.label for row in drawn.rows] == ["baseline", "random"]
     assert [row.baseline for row in drawn.rows] == [None, 0]
     assert drawn.absent == ("sum",)
@@ -168,8 +166,7 @@ def test_sizes_without_objects_are_said_to_have_none() -> None:
         for key, points in found.histories.items()
     }
     found = dataclasses.replace(found, histories=histories)
-    (part,) = found.parts
-    drawn = plots.sizes(found, part, sure(found, part), styles.of(found.parts))
+    drawn = sizes(found)
     assert all(np.isnan(row.values[2].estimate) for row in drawn.rows)
     figure = page.draw(drawn)
     assert_readable(figure)
@@ -257,7 +254,7 @@ def test_text_is_as_wide_as_it_is_drawn() -> None:
 
 
 def drawn_by_others(data: page.Drawable, path: Path) -> list[Path]:
-    with page.in_background(terminal.progress) as draw:
+    with page.in_background(silent) as draw:
         draw(path, data)
     return [path.with_name(path.name + ending) for ending in page.METADATA]
 
@@ -293,6 +290,6 @@ def test_letters_beyond_ascii_are_drawn() -> None:
 def test_png_is_as_many_pixels_as_a_page_needs(tmp_path: Path) -> None:
     found = study("table1")
     (part,) = found.parts
-    curves = figures.curves("table1", part.lines, found.metrics, "bbox/AP", part.declaration)
+    curves = figures.curves(part, found.metrics, "bbox/AP", styles.of([part]))
     page.write(curves, tmp_path / "figure.png")
     assert matplotlib.image.imread(tmp_path / "figure.png").shape[1] == 200 * sheet.WIDTH

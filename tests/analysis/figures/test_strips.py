@@ -2,14 +2,12 @@
 
 import pytest
 
-from analysis import terminal
 from analysis.drawing import page
 from analysis.errors import AnalysisError
 from analysis.figures import strips, styles
 from analysis.figures.strips import Strips
-from analysis.statistics.evidence import evidence
 from experiments.seeds import Recorded, Rules
-from tests.support.drawn import assert_readable, typed
+from tests.support.drawn import assert_readable, sure, typed
 
 ROWS = {"one level": [0.30, 0.302, 0.301], "sum": [0.4, 0.401, 0.399], "random level": [0.301, 0.3, 0.302]}
 
@@ -17,9 +15,7 @@ ROWS = {"one level": [0.30, 0.302, 0.301], "sum": [0.4, 0.401, 0.399], "random l
 def of_rows(rules: Recorded | None) -> Strips:
     found = typed({name: dict(zip("012", own, strict=True)) for name, own in ROWS.items()}, rules=rules)
     (part,) = found.parts
-    known = evidence(found, part, "bbox", terminal.progress)
-    assert known is not None
-    return strips.strips(part, known, styles.of(found.parts))
+    return strips.strips(part, sure(found), styles.of(found.parts))
 
 
 def test_rows_by_number_of_seeds() -> None:
@@ -38,5 +34,5 @@ def test_rows_by_number_of_seeds() -> None:
 
 
 def test_seeds_that_were_asked_for_at_once_have_no_such_figure() -> None:
-    with pytest.raises(AnalysisError, match="the seeds of sweep 'mine' were all asked for at once; draw its effects"):
+    with pytest.raises(AnalysisError, match="the seeds of sweep 'mine' were all asked for at once; leave --seeds out"):
         of_rows(None)

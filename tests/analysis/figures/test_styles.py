@@ -93,7 +93,7 @@ def test_the_variants_of_a_typed_sweep_are_compared_with_its_first() -> None:
 
 def test_a_variant_has_the_names_of_its_rows_and_their_files_where_names_are_shared() -> None:
     found = study("paper", seeds=(0,))
-    called = styles.labels(found.whole.lines, found.declaration)
+    called = styles.labels(found.whole)
     assert called["aggregation=single"] == "baseline = Faster R-CNN"
     assert called["aggregation=sum"] == "sum"
     assert called["aggregation=sum post=conv1"] == "sum+ = table4: conv 1x1"

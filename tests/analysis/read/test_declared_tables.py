@@ -8,6 +8,7 @@ import pytest
 from analysis.read import declarations, frames, rows
 from analysis.read.metrics import COCO_NAMES
 from analysis.read.runs import Run
+from analysis.read.study import Part
 from analysis.tables import ablation, formats
 from experiments import names
 from tests.support.recorded import MASK, TYPED_MORE, Recorder, metrics_of, of_id
@@ -19,9 +20,8 @@ def declared_table(recorder: Recorder, runs: list[Run], sweep: str) -> ablation.
     """Returns the table of a declared sweep with the published numbers."""
     trials = frames.trials_frame(frames.runs_frame(runs, sweep))
     declaration = declarations.of_sweep(sweep)
-    lines = rows.rows_frame(sweep, trials, declaration)
-    metrics = metrics_of(recorder, trials)
-    return ablation.with_published(ablation.ablation_table(sweep, lines, metrics, declaration), declaration)
+    part = Part(sweep, declaration, rows.rows_frame(sweep, trials, declaration))
+    return ablation.with_published(ablation.ablation_table(part, metrics_of(recorder, trials)), declaration)
 
 
 @pytest.fixture(scope="session")

@@ -4,22 +4,18 @@ import math
 
 import pytest
 
-from analysis.errors import AnalysisError
 from analysis.read import frames, rows
-from analysis.read.runs import Run, histories, requests
+from analysis.read.runs import Point, Run, histories, requests
+from analysis.statistics import noise_groups
+from analysis.tables import ablation
 from experiments import names
+from tests.support.drawn import typed
 from tests.support.recorded import BOX, NEWER, OLDER, Recorder, box, metrics_of, of_id
 
 
 def test_last_is_the_sweep_planned_last_across_time_zones(runs: list[Run]) -> None:
     assert frames.find_sweep(runs, "last", "uri") == NEWER
-    assert list(frames.sweeps_frame(runs)["sweep"]) == [NEWER, OLDER]
-
-
-def test_an_unknown_sweep_lists_the_known_ones_newest_first(runs: list[Run]) -> None:
-    with pytest.raises(AnalysisError) as error:
-        frames.find_sweep(runs, "tabel3", "sqlite:///x.db")
-    assert str(error.value) == f"no sweep 'tabel3' in sqlite:///x.db; known, newest first: {NEWER}, {OLDER}; or last"
+    assert frames.sweeps(runs) == [NEWER, OLDER]
 
 
 def test_a_trial_counts_once_with_its_finished_run_though_later_attempts_exist(runs: list[Run]) -> None:
@@ -58,11 +54,11 @@ def test_variants_come_as_typed_whichever_had_run_before(recorder: Recorder) -> 
     """The first is the baseline of a typed sweep: that must not be what somebody happened to train the day before."""
     typed = "aggregation=single,sum pre.kernel_size=3,5 seed=0,1"
     ran = [("sum", "5"), ("sum", "3"), ("single", "5"), ("single", "3")]
-    found = []
+    own_store, found = Recorder(recorder.folder, "typed order"), []
     for aggregation, kernel in ran:
-        own = recorder.run(f"{aggregation} {kernel}", 0, sweeps=(typed,), aggregation=aggregation)
-        recorder.client.set_tag(own, names.OVERRIDES, f"aggregation={aggregation} pre.kernel_size={kernel} seed=0")
-        found.append(of_id(recorder, own))
+        own = own_store.run(f"{aggregation} {kernel}", 0, sweeps=(typed,), aggregation=aggregation)
+        own_store.client.set_tag(own, names.OVERRIDES, f"aggregation={aggregation} pre.kernel_size={kernel} seed=0")
+        found.append(of_id(own_store, own))
     trials = frames.trials_frame(frames.runs_frame(found, typed))
     assert list(trials["label"]) == ["single 3", "single 5", "sum 3", "sum 5"]
 
@@ -70,15 +66,15 @@ def test_variants_come_as_typed_whichever_had_run_before(recorder: Recorder) -> 
 def test_variants_come_as_they_were_asked_for_whatever_another_sweep_typed_since(recorder: Recorder) -> None:
     """A default that was typed, a number written otherwise: the run says its place, its overrides are the newest."""
     typed = "schedule.optimizer.lr=1e-2,1e-3 recipe.pre_shared=true,false"
-    found = []
+    own_store, found = Recorder(recorder.folder, "recorded places"), []
     for place, (variant, overrides) in enumerate([("a", "lr=0.01"), ("b", ""), ("c", "lr=1e-3"), ("d", "")]):
-        own = recorder.run(variant, 0, sweeps=(typed,))
-        recorder.client.set_tag(own, names.OVERRIDES, f"schedule.optimizer.{overrides}" if overrides else "")
-        recorder.client.set_tag(own, names.PLACE + names.sweep_key(typed), str(3 - place))
-        found.append(of_id(recorder, own))
+        own = own_store.run(variant, 0, sweeps=(typed,))
+        own_store.client.set_tag(own, names.OVERRIDES, f"schedule.optimizer.{overrides}" if overrides else "")
+        own_store.client.set_tag(own, names.PLACE + names.sweep_key(typed), str(3 - place))
+        found.append(of_id(own_store, own))
     trials = frames.trials_frame(frames.runs_frame(found, typed))
     assert list(trials["label"]) == ["d", "c", "b", "a"]
-    gone = of_id(recorder, recorder.run("e", 0, sweeps=(typed,)))  # of a configuration that was edited since
+    gone = of_id(own_store, own_store.run("e", 0, sweeps=(typed,)))  # of a configuration that was edited since
     trials = frames.trials_frame(frames.runs_frame([gone, *found], typed))
     assert list(trials["label"]) == ["d", "c", "b", "a", "e"]
 
@@ -127,6 +123,18 @@ def test_minus_one_is_no_value_and_full_precision_stays(recorder: Recorder) -> N
     metrics = metrics_of(recorder, frames.trials_frame(frames.runs_frame([run], "precise")), BOX)
     assert metrics.at[0, "bbox/AP"] == value
     assert math.isnan(metrics.at[0, "bbox/APl"])
+
+
+def test_a_trial_without_a_value_at_its_last_epoch_has_no_result() -> None:
+    """Also where an earlier epoch has one: in all tables and plots alike."""
+    found = typed({"sum": {"0": 0.3, "1": 0.4}})
+    found.histories["sum-s1", "bbox/AP"] += [Point(2, 2000, -1.0)]
+    found.histories["sum-s1", "epoch/loss"] = [Point(2, 2000, 0.7)]
+    (last,) = frames.last_values(found.metrics).loc[["sum-s1"]].to_dict("records")
+    assert (last["epoch"], last["epoch/loss"], math.isnan(last["bbox/AP"])) == (2, 0.7, True)
+    assert noise_groups.values(found, "bbox/AP") == {"sum": {"0": 0.3}}
+    (row,) = ablation.of(found, found.whole).rows
+    assert (row.shown("bbox/AP"), row.n) == ("-", "2")
 
 
 def test_no_value_at_all_gives_an_empty_frame_with_all_columns(recorder: Recorder, runs: list[Run]) -> None:

@@ -9,16 +9,17 @@ import pytest
 
 from analysis import terminal
 from analysis.figures import curves as figures
+from analysis.figures import styles
 from analysis.read import source_versions
-from analysis.read.metrics import coco_block
 from analysis.read.runs import Run
 from analysis.read.study import Study
 from analysis.results import provenance, report
-from analysis.statistics import compare, evidence
+from analysis.statistics import compare
 from analysis.tables import ablation, formats, full
 from analysis.tables.costs import costs
 from experiments import names
 from tests.support.drawn import study as drawn
+from tests.support.drawn import sure
 
 CONV, SUM = "groie/processing.py", "groie/extractor.py"
 BEGAN, WENT_ON = "1f2e3d4c5b6a", "3c4d5e6f7a8b-dirty"
@@ -118,20 +119,19 @@ def test_every_form_of_a_table_says_it(of_table3: Study, capsys: pytest.CaptureF
         load(run, {SUM: "old"})
     runs_of(of_table3, "pre=conv3")[1].tags[names.COMMIT] = TOLD
     part = of_table3.whole
-    table = ablation.ablation_table(part.sweep, part.lines, of_table3.metrics, part.declaration)
+    table = ablation.of(of_table3, part)
     wanted = source_versions.sentences(part.lines)
     assert len(wanted) == 2
-    sure = evidence.evidence(of_table3, part, "bbox", terminal.progress)
-    assert sure is not None
-    in_full = full.details(part, table, [sure], costs(of_table3))
-    curves = figures.curves(part.sweep, part.lines, of_table3.metrics, coco_block("bbox")[0], part.declaration)
+    known = sure(of_table3, part)
+    in_full = full.details(part, table, [known], costs(of_table3))
+    curves = figures.curves(part, of_table3.metrics, "bbox/AP", styles.of([part]))
     terminal.print_table(table)
     texts = {
         "markdown": formats.WRITERS[".md"](table),
         "page": formats.WRITERS[".html"](table),
         "latex": formats.WRITERS[".tex"](table),
         "in full": full.WRITERS[".md"](in_full),
-        "report": report.page(of_table3, [report.section(part, table, [sure], [])], []),
+        "report": report.page(of_table3, [report.section(part, table, [known], [])], []),
         "figure": "\n".join(curves.remarks),
         "terminal": capsys.readouterr().out,
     }

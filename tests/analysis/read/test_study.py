@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,8 +17,8 @@ from analysis.read import study
 from analysis.read.study import Study
 from experiments import names
 from experiments.trial import matches
-from experiments.trial.matches import Matches
-from tests.support.recorded import DECLARED, NEWER, TYPED_MORE, Recorder
+from tests.support.drawn import detector
+from tests.support.recorded import NEWER, TYPED_MORE, Recorder, box, read, silent
 
 FILES = ("study.json", "runs.jsonl", "metrics.csv", "surroundings.json", "matches/faster_rcnn_single-s1.npz")
 STEPS: list[tuple[str, int]] = []
@@ -33,34 +32,19 @@ def counting(text: str, steps: int) -> Iterator[Callable[[], None]]:
     STEPS.append((text, steps))
 
 
-@pytest.fixture(scope="module")
-def decided() -> Matches:
-    """One image with one object, found by one detection."""
-    whole = np.uint16(2**matches.THRESHOLDS - 1)
-    return Matches(
-        image_ids=np.array([7]),
-        class_ids=np.array([1]),
-        image=np.zeros(1, np.int32),
-        category=np.zeros(1, np.int16),
-        score=np.array([0.5]),
-        matched=np.array([[whole, 0, 0, whole]], np.uint16),
-        ignored=np.array([[0, whole, whole, 0]], np.uint16),
-        object_image=np.zeros(1, np.int32),
-        object_category=np.zeros(1, np.int16),
-        objects=np.array([[1, 0, 0, 1]], np.int32),
-    )
+DECIDED = detector(1.0, 0, images=1)
 
 
 @pytest.fixture(scope="module")
-def of_paper(declared_recorder: Recorder, decided: Matches, tmp_path_factory: pytest.TempPathFactory) -> Study:
+def of_paper(declared_recorder: Recorder, tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("artifacts")
-    matches.save(folder / "matches.npz", {"bbox": decided})
+    matches.save(folder / "matches.npz", {"bbox": DECIDED})
     (run,) = declared_recorder.client.search_runs(
         [declared_recorder.experiment_id], f"tags.{names.TRIAL_ID} = 'faster_rcnn_single-s1'"
     )
     declared_recorder.client.log_artifact(run.info.run_id, str(folder / "matches.npz"))
     STEPS.clear()
-    return study.read(declared_recorder.client, DECLARED, declared_recorder.uri, "paper", counting)
+    return read(declared_recorder, "paper", counting)
 
 
 def test_tables_are_those_of_the_included_sweeps(of_paper: Study) -> None:
@@ -71,11 +55,23 @@ def test_tables_are_those_of_the_included_sweeps(of_paper: Study) -> None:
     assert table1.declaration.figures == {"2": "bbox"}
 
 
-def test_only_finished_trials_have_matches(of_paper: Study, decided: Matches) -> None:
+def test_only_finished_trials_have_matches(of_paper: Study) -> None:
     assert list(of_paper.matches) == ["faster_rcnn_single-s1"]
-    assert of_paper.matches["faster_rcnn_single-s1"]["bbox"].score == decided.score
+    assert of_paper.matches["faster_rcnn_single-s1"]["bbox"].score == DECIDED.score
     assert [text for text, _ in STEPS] == ["reading metrics", "reading detections"]
     assert STEPS[1][1] == 5  # trials that finished
+
+
+def test_matches_that_cannot_be_read_are_noted(recorder: Recorder, tmp_path: Path) -> None:
+    own = Recorder(recorder.folder, "damaged")
+    (tmp_path / "matches.npz").write_bytes(b"no archive")
+    own.client.log_artifact(own.run("sum", 0, points=box([0.1]), sweeps=("mine",)), str(tmp_path / "matches.npz"))
+    notes: list[str] = []
+    found = study.read(own.client, own.experiment, own.uri, "mine", silent, notes.append)
+    assert found.matches == {}
+    (note,) = notes
+    assert note.startswith("sum-s0 counts as a trial without matches: ")
+    assert "matches.npz" in note
 
 
 def test_what_was_saved_is_what_is_loaded(of_paper: Study, tmp_path: Path) -> None:
@@ -94,19 +90,19 @@ def test_what_was_saved_is_what_is_loaded(of_paper: Study, tmp_path: Path) -> No
 
 
 def test_a_typed_sweep_is_one_table(recorder: Recorder) -> None:
-    found = study.read(recorder.client, names.EXPERIMENT, recorder.uri, NEWER, counting)
+    found = read(recorder, NEWER, counting)
     assert [part.sweep for part in found.parts] == [NEWER]
     assert re.fullmatch(r"masks_two_heads-[0-9a-f]{8}", found.parts[0].name)
     assert found.parts[0].declaration is None
 
 
 def test_what_was_typed_beside_the_name_stays_with_each_table(declared_recorder: Recorder) -> None:
-    found = study.read(declared_recorder.client, DECLARED, declared_recorder.uri, TYPED_MORE, counting)
+    found = read(declared_recorder, TYPED_MORE, counting)
     assert [part.sweep for part in found.parts] == [TYPED_MORE]
     assert len(found.parts[0].lines) == 5  # two recipes of the baseline, random, and what is not run
 
 
-REMEDY = "bring back the files that `python -m analysis paper` wrote there"
+REMEDY = "restore the files that `python -m analysis paper` wrote there"
 
 
 @pytest.fixture
@@ -126,20 +122,20 @@ def test_a_file_that_was_changed_is_told(saved: Path, file: str) -> None:
     content = (saved / file).read_bytes()
     for other in (b"", content[:-1], content + b"\n", content[:1] + bytes([content[1] ^ 1]) + content[2:]):
         (saved / file).write_bytes(other)
-        assert complaint(saved) == f"{saved} holds no whole study ({file} is not as it was written); {REMEDY}"
+        assert complaint(saved) == f"{saved} holds an incomplete study ({file} was changed); {REMEDY}"
 
 
 @pytest.mark.parametrize("file", [*FILES[1:], "SHA256SUMS"])
 def test_a_file_that_was_lost_is_told(saved: Path, file: str) -> None:
     (saved / file).unlink()
-    assert complaint(saved) == f"{saved} holds no whole study ({file} is not there); {REMEDY}"
+    assert complaint(saved) == f"{saved} holds an incomplete study ({file} is missing); {REMEDY}"
 
 
 @pytest.mark.parametrize("line", range(len(FILES)))
 def test_sums_that_lack_a_file_are_told(saved: Path, line: int) -> None:
     lines = (saved / "SHA256SUMS").read_text().splitlines(keepends=True)
     (saved / "SHA256SUMS").write_text("".join(lines[:line] + lines[line + 1 :]))
-    assert f"({FILES[line]} is not as it was written)" in complaint(saved)
+    assert f"({FILES[line]} was changed)" in complaint(saved)
 
 
 def test_sums_are_what_sha256sum_reads(saved: Path) -> None:
@@ -147,17 +143,12 @@ def test_sums_are_what_sha256sum_reads(saved: Path) -> None:
     assert (done.returncode, done.stdout.splitlines()) == (0, [f"{file}: OK" for file in FILES])
 
 
-def test_a_folder_that_holds_no_study_is_told(saved: Path) -> None:
-    (saved / "study.json").unlink()
-    assert "holds no study; give the folder that `python -m analysis paper` wrote, the one that" in complaint(saved)
-
-
 @pytest.mark.parametrize("others", [True, False])
 def test_another_format_is_told_whatever_its_files(saved: Path, others: bool) -> None:
     (saved / "study.json").write_text('{"format": 2, "sweep": "x"}')
     if others:
         (saved / "SHA256SUMS").unlink()
-    remedy = "make it anew from MLflow with `python -m analysis paper`"
+    remedy = "make it again from MLflow with `python -m analysis paper`"
     assert complaint(saved) == f"{saved} has format 2; this version reads 3: {remedy}"
 
 
@@ -166,7 +157,7 @@ def test_a_table_of_which_nothing_ran_has_its_rows(recorder: Recorder) -> None:
     own.run(
         "single", 1, points={"bbox/AP": [0.4]}, sweeps=(), rows={"paper": ["table1: baseline"], "table1": ["baseline"]}
     )
-    found = study.read(own.client, "one table", own.uri, "paper", counting)
+    found = read(own, "paper", counting)
     table5 = found.parts[4]
     assert list(table5.lines["status"].unique()) == ["NOT RUN"]
     assert table5.lines["row"].iloc[0] == "Faster R-CNN"

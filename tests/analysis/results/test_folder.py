@@ -117,7 +117,7 @@ def test_a_study_that_cannot_be_read_is_not_removed(
     (there / "data" / "runs.jsonl").write_text("{")
     assert main(["paper", "--from", str(results), "--out", str(there)]) == 2
     error = capsys.readouterr().err
-    assert "holds no whole study" in error
+    assert "holds an incomplete study" in error
     assert error.endswith("; name another place with --out, or remove the folder first\n")
     assert [path.name for path in there.iterdir()] == ["data"]
 
@@ -125,13 +125,8 @@ def test_a_study_that_cannot_be_read_is_not_removed(
 def test_a_part_of_a_folder_does_not_take_its_place(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(results.rglob("*"))
     assert main(["paper", "table3", "--from", str(results)]) == 2
-    assert capsys.readouterr().err.endswith("holds one study and is made anew as a whole; leave 'table3' out\n")
+    assert capsys.readouterr().err.endswith("holds one study, which is rebuilt as a whole; leave 'table3' out\n")
     assert sorted(results.rglob("*")) == before
-
-
-def test_a_folder_without_a_study_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["paper", "--from", str(tmp_path)]) == 2
-    assert "holds no study" in capsys.readouterr().err
 
 
 def test_latex_says_what_is_missing_and_marks_the_best(results: Path) -> None:

@@ -1,6 +1,5 @@
 """Where a study comes from, what was planned and became of it, and its tidy frames."""
 
-import contextlib
 import json
 import shlex
 from dataclasses import replace
@@ -10,11 +9,12 @@ import pandas as pd
 import pytest
 from mlflow.entities import Metric, RunTag
 
-from analysis.read import environments, rows, study
+from analysis.read import environments, rows
 from analysis.read.runs import of_experiment
+from analysis.read.study import Study
 from analysis.results import flat_files, provenance
 from experiments import names
-from tests.support.recorded import DECLARED, Recorder, box
+from tests.support.recorded import Recorder, box, read
 
 HASH = "0123456789abcdef" * 4
 NOTED = {
@@ -32,12 +32,8 @@ NOTED = {
 }  # fmt: skip
 
 
-def quiet(text: str, steps: int) -> contextlib.AbstractContextManager:
-    return contextlib.nullcontext(lambda: None)
-
-
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> study.Study:
+def found(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Two trials of one sweep on one machine: the first was interrupted twice."""
     record = Recorder(tmp_path_factory.mktemp("store"), "provenance")
     for seed, attempts in ((0, 3), (1, 1)):
@@ -53,10 +49,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> study.Study:
             noted = json.dumps({**NOTED, "packages": {"torch": f"2.{attempt}"}})
             record.client.log_text(run_id, noted, f"provenance/{attempt:04d}.json")
         record.client.log_text(run_id, "", "provenance/0009.diff")
-    return study.read(record.client, "provenance", record.uri, "last", quiet)
+    return read(record, "last")
 
 
-def test_surroundings_are_the_last_attempts_without_places(found: study.Study) -> None:
+def test_surroundings_are_the_last_attempts_without_places(found: Study) -> None:
     (one,) = found.surroundings  # both trials ran in the same
     assert one["packages"] == {"torch": "2.3"}
     assert one["machine"]["host"] == "gpu7"
@@ -69,7 +65,7 @@ def test_trials_that_noted_nothing_have_no_surroundings(recorder: Recorder) -> N
     assert environments.read(runs, recorder.uri) == []
 
 
-def test_provenance_tells_commit_machine_data_time_and_interruptions(found: study.Study) -> None:
+def test_provenance_tells_commit_machine_data_time_and_interruptions(found: Study) -> None:
     told = provenance.of(found)
     assert (told["commit"], "not recorded" in told) == ("cccccccccccc", False)
     assert told["machines"] == "gpu7 (EPYC, 2 cores, 24.0 GiB, Linux-6, Python 3.11.7)"
@@ -81,7 +77,7 @@ def test_provenance_tells_commit_machine_data_time_and_interruptions(found: stud
     assert all(f"| {key} | {value} |" in page for key, value in told.items())
 
 
-def test_epochs_have_a_line_for_each_trial_and_epoch(found: study.Study) -> None:
+def test_epochs_have_a_line_for_each_trial_and_epoch(found: Study) -> None:
     frame = flat_files.epochs(found)
     assert list(frame[["trial_id", "seed", "epoch", "bbox/AP"]].itertuples(index=False, name=None)) == [
         ("sum-s0", "0", 1, 0.1), ("sum-s0", "0", 2, 0.2), ("sum-s1", "1", 1, 0.1), ("sum-s1", "1", 2, 0.2)
@@ -90,7 +86,7 @@ def test_epochs_have_a_line_for_each_trial_and_epoch(found: study.Study) -> None
     assert "segm/AP" not in frame  # nobody measured it
 
 
-def test_plan_of_a_typed_sweep_is_its_trials(found: study.Study) -> None:
+def test_plan_of_a_typed_sweep_is_its_trials(found: Study) -> None:
     frame = flat_files.plan(found)
     assert list(frame["overrides"]) == ["aggregation=sum seed=0", "aggregation=sum seed=1"]
     assert list(frame["attempts"]) == [3, 1]
@@ -98,7 +94,7 @@ def test_plan_of_a_typed_sweep_is_its_trials(found: study.Study) -> None:
 
 
 def test_plan_of_a_declared_sweep_has_what_never_ran(declared_recorder: Recorder, tmp_path: Path) -> None:
-    whole = study.read(declared_recorder.client, DECLARED, declared_recorder.uri, "paper", quiet)
+    whole = read(declared_recorder, "paper")
     frame = flat_files.plan(whole)
     file = tmp_path / "plan.csv"
     frame.to_csv(file, index=False)
@@ -119,18 +115,18 @@ def test_plan_has_what_was_typed_beside_the_name_and_where_the_data_lie(recorder
         own.client.set_tag(run_id, names.OVERRIDES, f"aggregation=single seed={seed} profile=coco {root}")
     run_id = own.run("faster_rcnn random", 0, points=box([0.1]), sweeps=(), rows={sweep: ["random"]})
     own.client.set_tag(run_id, names.OVERRIDES, f"aggregation=random seed=0 profile=coco {root}")
-    read = study.read(own.client, "typed", own.uri, sweep, quiet)
-    frame = flat_files.plan(read)
+    typed = read(own, sweep)
+    frame = flat_files.plan(typed)
     assert list(frame.loc[frame["state"] == "not run", "overrides"]) == [
         f"aggregation=random profile=coco {root} seed=1",
         f"aggregation=sum profile=coco {root} seed=0",
         f"aggregation=sum profile=coco {root} seed=1",
     ]
-    told = rows.what_runs_the_rest(sweep, read.whole.lines)
+    told = rows.what_runs_the_rest(sweep, typed.whole.lines)
     assert told == f"python run.py -m sweep=table1 profile=coco {root} seed=0,1"
 
 
-def test_provenance_tells_what_is_not_recorded(found: study.Study) -> None:
+def test_provenance_tells_what_is_not_recorded(found: Study) -> None:
     reason = "the commit is not recorded: git is not installed"
     lacking = [replace(run, tags={**run.tags, names.NOT_RECORDED: reason}) for run in found.runs]
     assert provenance.of(replace(found, runs=lacking))["not recorded"] == reason

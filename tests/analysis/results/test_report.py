@@ -3,14 +3,13 @@
 import re
 from dataclasses import replace
 
-from analysis import terminal
 from analysis.read.metrics import METRICS
 from analysis.results import report
-from analysis.statistics import evidence, numbers
+from analysis.statistics import numbers
 from analysis.tables import ablation
 from experiments import names
 from tests.support.drawn import study as drawn
-from tests.support.drawn import typed
+from tests.support.drawn import sure, typed
 
 
 def test_each_variant_has_one_command_under_its_newest_text() -> None:
@@ -36,9 +35,8 @@ def test_a_headline_says_how_sure_and_what_it_cannot_tell() -> None:
     }
     found = typed(values)
     (part,) = found.parts
-    known = evidence.evidence(found, part, "bbox", terminal.progress)
-    assert known is not None
-    table = ablation.ablation_table(part.sweep, part.lines, found.metrics)
+    known = sure(found)
+    table = ablation.of(found, part)
     section = report.section(part, table, [known], [])
     (answer,) = report.answers([section])
     leading = known.lines[1]
@@ -47,9 +45,9 @@ def test_a_headline_says_how_sure_and_what_it_cannot_tell() -> None:
     told, everywhere, alike, differ, limit = answer.detail.rstrip(".").replace(", ", "; ", 1).split("; ")
     assert told == f"p {numbers.equals(leading.p)} in this table"
     assert everywhere == f"{numbers.equals(leading.p)} over all 3 comparisons of the study"
-    assert alike == "not told from it: conv5"
-    assert differ == "2 of 3 rows differ from their baseline"
-    assert limit == f"3 seeds can tell a difference of {known.detectable:.1f} AP, at least four times in five"
+    assert alike == "not significantly different from it: conv5"
+    assert differ == "2 of 3 rows differ significantly from their baseline"
+    assert limit == f"3 seeds can detect a difference of {known.detectable:.1f} AP with 80 % power"
     # Two tables pay for each other's comparisons, where the rows' own seeds do not already say less.
     other = replace(known, metric=METRICS["segm/AP"])
     twice = report.answers([section, replace(section, evidence=(other,))])

@@ -15,8 +15,8 @@ from analysis.statistics.evidence import DRAWS
 from experiments import names
 from experiments.commands import Place
 from experiments.trial import matches
-from tests.analysis.statistics.test_evidence import detector, silent
-from tests.support.recorded import DECLARED, Recorder, box
+from tests.support.drawn import detector, plain
+from tests.support.recorded import DECLARED, Recorder, box, silent
 
 SHARES = {"good": 0.9, "bad": 0.3, "alike": 0.3}
 
@@ -67,7 +67,7 @@ def test_an_unknown_row_lists_those_there_are(rivals: Recorder, capsys: pytest.C
 
 def test_a_row_without_matches_is_told(rivals: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     assert compared(rivals, "good", "older") == 2
-    assert "older-s0 kept no matches to compare; do it again with rerun=true" in capsys.readouterr().err
+    assert "older-s0 has no matches to compare; train it again with rerun=true" in capsys.readouterr().err
 
 
 def test_matches_that_can_still_be_made_are_not_trained_for(
@@ -79,7 +79,7 @@ def test_matches_that_can_still_be_made_are_not_trained_for(
     assert compared(rivals, "late", "late", "--sweep", "later") == 2
     command = Place(rivals.folder, rivals.uri, rivals.experiment).command("run.py", "pre=none", "+a=b c")
     remedy = f"ValueError: x: `{command}` makes matches.npz, without training"
-    assert capsys.readouterr().err == f"error: late-s0 kept no matches to compare; {remedy}\n"
+    assert capsys.readouterr().err == f"error: late-s0 has no matches to compare; {remedy}\n"
 
 
 def test_two_folders_are_compared_row_by_row(
@@ -87,7 +87,7 @@ def test_two_folders_are_compared_row_by_row(
 ) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     assert main(["paper", "mine", "--tracking-uri", rivals.uri, "--experiment", "rivals", "--out", str(before)]) == 0
-    lacking = "error: older-s0 kept no matches to compare; do it again with rerun=true\n"
+    lacking = "error: older-s0 has no matches to compare; train it again with rerun=true\n"
     capsys.readouterr()
     assert main(["compare", str(before), str(before)]) == 2
     assert capsys.readouterr().err == lacking
@@ -121,7 +121,7 @@ def of(shares: dict[int, float], sd: float = 0.0) -> compare.Side:
     drawn = images.draw({"row": {seed: one["bbox"] for seed, one in trials.items()}}, np.random.default_rng(0), 0)
     noises = {}
     for metric in METRICS:
-        own = means.row_noises([drawn.plain(metric)])["row"]
+        own = means.row_noises([plain(drawn, metric)])["row"]
         noises[f"bbox/{metric}"] = replace(own, used=means.Noise(sd**2, 40)) if sd else own
     return compare.Side(trials, noises)
 

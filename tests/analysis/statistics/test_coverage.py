@@ -5,12 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis import terminal
-from analysis.statistics.evidence import evidence
 from analysis.statistics.means import UNKNOWN, pooled
 from analysis.statistics.power import detectable
 from analysis.statistics.spread import Spread
-from tests.support.drawn import typed
+from tests.support.drawn import sure, typed
 from tests.support.simulated import studies, told
 
 NOISY = {"equal": {}, "baseline 3x": {0: 3.0}, "one row 3x": {1: 3.0}}
@@ -71,9 +69,7 @@ def test_the_simulation_says_what_a_table_says(seeds: int) -> None:
         found = typed({f"row {row}": {str(seed): ap for seed, ap in enumerate(own)} for row, own in enumerate(study)})
         (part,) = found.parts
         of_table = replace(part, lines=part.lines.loc[part.lines["variant_id"] != "row 4"])
-        known = evidence(found, of_table, "bbox", terminal.progress)
-        assert known is not None
-        _, *lines = known.lines
+        _, *lines = sure(found, of_table).lines
         differences = [line.difference for line in lines if line.difference]
         assert [one.estimate for one in differences] == pytest.approx(expected.difference[number])
         assert [one.high - one.estimate for one in differences] == pytest.approx(expected.half_width[number])

@@ -99,9 +99,12 @@ def test_intervals_cover_the_truth() -> None:
         (("aggregation", "concat"),): 0.0,
     }
     covered = np.zeros((1500, len(truth)))
+    noisy = grid(rng, seeds=2, sd=0.0, together=1.0).drop([0, 5])  # two trials have failed
+    expected, seed = noisy["value"], noisy["seed"].to_numpy(int)
     for number in range(len(covered)):
-        noisy = grid(rng, seeds=2, together=1.0).drop([0, 5])  # two trials have failed
-        noisy["value"] += noisy["seed"].map(dict(zip("01", rng.normal(0, 1, 2), strict=True)))  # of all cells alike
+        noisy["value"] = (
+            expected + rng.normal(0, 1, 2)[seed] + rng.normal(0, 0.3, len(noisy))
+        )  # a seed's is of all cells
         found = {tuple(one.levels.items()): one for one in effects(noisy, FACTORS).effects}
         covered[number] = [found[levels].low <= value <= found[levels].high for levels, value in truth.items()]
     assert covered.mean(axis=0) == pytest.approx(np.full(len(truth), 0.95), abs=0.015)
@@ -155,9 +158,9 @@ def test_nothing_at_work_is_rarely_found() -> None:
     """All effects of a grid together, where seeds help or harm all cells alike."""
     rng, wrong = np.random.default_rng(9), []
     frame = grid(rng, seeds=3)
+    seed = frame["seed"].to_numpy(int)
     for _ in range(600):
-        of_seed = dict(zip("012", rng.normal(0, 1, 3), strict=True))
-        frame["value"] = frame["seed"].map(of_seed) + rng.normal(0, 0.3, len(frame))
+        frame["value"] = rng.normal(0, 1, 3)[seed] + rng.normal(0, 0.3, len(frame))
         wrong.append(min(one.p for one in effects(frame, FACTORS).effects) < 0.05)
     assert 0.02 < np.mean(wrong) < 0.07
 

@@ -5,27 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis import terminal
 from analysis.read.study import Study
 from analysis.statistics import rounds
 from analysis.statistics.decisions import DIFFERENT, EQUIVALENT, MOST, decide, limited_by_images
-from analysis.statistics.evidence import Evidence, evidence
 from analysis.statistics.means import Noise
 from analysis.statistics.row_evidence import RowEvidence
 from analysis.statistics.spread import Spread
 from experiments.seeds import OPEN, Recorded, Rules
-from tests.support.drawn import typed
+from tests.support.drawn import sure, typed
+from tests.support.recorded import silent
 from tests.support.simulated import studies, until_decided
 
 RULES = Recorded.of(Rules(), "2026-11-01T12:00:00+00:00")
 FAR, NEAR = [0.40, 0.401, 0.402, 0.399, 0.4], [0.30, 0.302, 0.301, 0.3, 0.299]
-
-
-def told(study: Study) -> Evidence:
-    (part,) = study.parts
-    found = evidence(study, part, "bbox", terminal.progress)
-    assert found is not None
-    return found
 
 
 def of_rows(rows: dict[str, list[float]], rules: Recorded | None = RULES) -> Study:
@@ -33,7 +25,7 @@ def of_rows(rows: dict[str, list[float]], rules: Recorded | None = RULES) -> Stu
 
 
 def decided(rows: dict[str, list[float]], rules: Recorded = RULES) -> list[tuple[str, str, int]]:
-    found = decide(of_rows(rows, rules), rules.rules, terminal.progress)
+    found = decide(of_rows(rows, rules), rules.rules, silent)
     return [(one.row, one.state, one.seeds) for one in found]
 
 
@@ -47,7 +39,7 @@ def test_tables_say_what_the_simulation_says(most: int) -> None:
     assert len(set(expected.seeds.flat)) > 2
     for number, study in enumerate(values):
         rows = {f"row {row}": list(own[: expected.seeds[number, row]]) for row, own in enumerate(study)}
-        _, *lines = told(of_rows(rows, rules)).lines
+        _, *lines = sure(of_rows(rows, rules)).lines
         differences = [line.difference for line in lines if line.difference]
         assert [line.p for line in lines] == pytest.approx(expected.p[number], rel=1e-6)
         assert [one.high - one.estimate for one in differences] == pytest.approx(expected.half_width[number])
@@ -66,7 +58,7 @@ def test_states() -> None:
 
 def test_what_matters_little_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {"baseline": NEAR, "near": [0.3005, 0.3025, 0.3, 0.301, 0.2995]}
-    (line,) = [line for line in told(of_rows(rows)).lines if line.baseline]
+    (line,) = [line for line in sure(of_rows(rows)).lines if line.baseline]
     assert line.difference is not None
     reach = 100 * max(line.difference.high, -line.difference.low)
     for matters, state in ((reach * 1.01, EQUIVALENT), (reach * 0.99, OPEN)):
@@ -82,28 +74,28 @@ def _with_matters(rows: dict[str, list[float]], matters: float, monkeypatch: pyt
     monkeypatch.setattr(declarations, "of_sweep", lambda sweep: declaration)
     study = of_rows(rows)
     runs = [replace(run, tags={**run.tags, "rows.mine": f'["{run.tags["variant_id"]}"]'}) for run in study.runs]
-    (one,) = decide(replace(study, runs=runs), RULES.rules, terminal.progress)
+    (one,) = decide(replace(study, runs=runs), RULES.rules, silent)
     return one.state
 
 
 def test_seeds_that_a_row_got_beyond_the_most_have_no_part() -> None:
     rules = Recorded.of(Rules(most=3), RULES.made)
     three, five = (of_rows({"baseline": NEAR[:n], "far": FAR[:n]}, rules) for n in (3, 5))
-    (of_three,), (of_five,) = ([line for line in told(one).lines if line.baseline] for one in (three, five))
+    (of_three,), (of_five,) = ([line for line in sure(one).lines if line.baseline] for one in (three, five))
     assert (of_three.p, of_three.difference) == (of_five.p, of_five.difference)
 
 
 def test_one_round_is_a_plain_table() -> None:
     rows = {"baseline": dict(zip("012", NEAR, strict=False)), "far": dict(zip("012", FAR, strict=False))}
-    plain, at_once = (told(typed(rows, asked=asked)) for asked in (None, {"0": 5, "1": 5, "2": 5}))
+    plain, at_once = (sure(typed(rows, asked=asked)) for asked in (None, {"0": 5, "1": 5, "2": 5}))
     assert at_once.note == plain.note
     assert [line.p for line in at_once.lines] == pytest.approx([line.p for line in plain.lines], nan_ok=True)
 
 
 def test_seeds_added_after_looking_are_said_and_cost_something() -> None:
     rows = {"baseline": dict(zip("01234", NEAR, strict=True)), "far": dict(zip("01234", FAR, strict=True))}
-    at_once = told(typed(rows, asked=dict.fromkeys("01234", 5)))
-    later = told(typed(rows, asked={"0": 5, "1": 5, "2": 10, "3": 20, "4": 20}))
+    at_once = sure(typed(rows, asked=dict.fromkeys("01234", 5)))
+    later = sure(typed(rows, asked={"0": 5, "1": 5, "2": 10, "3": 20, "4": 20}))
     assert "Seeds were added after looking (2, then 3, then 5 seeds): p and the intervals" in later.note
     assert "looking" not in at_once.note
     (plain,), (looked) = ([line for line in one.lines if line.baseline] for one in (at_once, later))
@@ -123,7 +115,7 @@ def test_seeds_asked_for_before_any_result_are_no_look() -> None:
 
 def test_rules_and_changed_budgets_are_said() -> None:
     changed = RULES.with_budget(5.0, "2026-11-02T12:00:00+00:00")
-    note = told(of_rows({"baseline": NEAR, "far": FAR}, changed)).note
+    note = sure(of_rows({"baseline": NEAR, "far": FAR}, changed)).note
     assert "Seeds were added by seed=auto, from 2 to at most 10 of a row (alpha 0.05), by rules made on 2026-11" in note
     assert "The budget was changed: none, then 5 device-hours." in note
     assert "10 trials were finished before these rules were made, and may have been looked at." in note  # in 1970
@@ -140,7 +132,7 @@ def test_rules_and_changed_budgets_are_said() -> None:
     ],
 )
 def test_a_row_that_images_limit(of_images: float, difference: float, matters: float | None, limited: bool) -> None:
-    (line,) = [one for one in told(of_rows({"baseline": NEAR, "far": FAR})).lines if one.baseline]
+    (line,) = [one for one in sure(of_rows({"baseline": NEAR, "far": FAR})).lines if one.baseline]
     spread = Spread(of_images**2, of_images**2, 100, Noise(1e-6, 8))
     assert line.difference is not None
     near: RowEvidence = replace(line, spread=spread, difference=replace(line.difference, estimate=difference))

@@ -6,14 +6,12 @@ import io
 
 import pytest
 
-from analysis import terminal
 from analysis.read.metrics import COSTS
-from analysis.statistics import evidence
 from analysis.tables import ablation, costs, full
 from analysis.tables.full import Details
 from analysis.tables.latex import escape
 from experiments import names
-from tests.support.drawn import study
+from tests.support.drawn import study, sure
 
 METRICS = {cost.name: cost for cost in COSTS}
 
@@ -22,9 +20,8 @@ METRICS = {cost.name: cost for cost in COSTS}
 def table5() -> Details:
     found = study("table5", seeds=(0, 1, 2), absent=[("GC-Net + GRoIE", seed) for seed in (0, 1, 2)])
     (part,) = found.parts
-    table = ablation.ablation_table(part.sweep, part.lines, found.metrics, part.declaration)
-    sure = [evidence.evidence(found, part, kind, terminal.progress) for kind in ("bbox", "segm")]
-    return full.details(part, table, [one for one in sure if one], costs.costs(found))
+    table = ablation.of(found, part)
+    return full.details(part, table, [sure(found, part, kind) for kind in ("bbox", "segm")], costs.costs(found))
 
 
 def cell(found: Details, row: str, column: str, metric: str = "mask AP") -> str:

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from experiments.paths import TrialPaths
 from experiments.trial import matches, moved
 from experiments.trial.matches import Matches
 from tests.support import harness, prepared, transferred
+from tests.support.recorded import silent
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -53,7 +53,7 @@ def delivered(tmp_path: Path, empty_store: Path, tell: Callable[..., transferred
 def read(outputs: Path) -> study.Study:
     uri = sqlite_uri.of(outputs / "mlflow.db")
     with store.reading(uri) as client:
-        return study.read(client, names.EXPERIMENT, uri, "last", lambda *_: nullcontext(lambda: None))
+        return study.read(client, names.EXPERIMENT, uri, "last", silent, print)
 
 
 @pytest.mark.parametrize(("name", "keep"), [*((name, False) for name in ODD), ("copied", True)])
