@@ -64,4 +64,4 @@ def lacking_space(settings: Settings) -> str | None:
     free, wanted = shutil.disk_usage(folder).free / 2**30, settings.resources.free_gib
     if free >= wanted:
         return None
-    return f"{folder} has {free:.2f} GiB free and resources.free_gib={wanted} are wanted; make room or set it lower"
+    return f"{folder} has {free:.2f} GiB free and resources.free_gib={wanted:g} are wanted; make room or set it lower"

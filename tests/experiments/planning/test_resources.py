@@ -109,13 +109,13 @@ def test_refused_before_anything_is_written(preloaded: Preloaded, tmp_path: Path
 
 def test_disk_without_room(preloaded: Preloaded, tmp_path: Path) -> None:
     """The nearest folder that exists is asked; both figures are told."""
-    config = harness.composed(f"output_dir={tmp_path / 'not' / 'yet'}", "resources.free_gib=1e9")
+    config = harness.composed(f"output_dir={tmp_path / 'not' / 'yet'}", "resources.free_gib=999999")
     told = resources.lacking_space(harness.typed(config))
     assert told is not None
     assert told.startswith(f"{tmp_path} has ")
-    assert told.endswith("GiB free and resources.free_gib=1000000000.0 are wanted; make room or set it lower")
+    assert told.endswith("GiB free and resources.free_gib=999999 are wanted; make room or set it lower")
     assert resources.lacking_space(harness.settings(f"output_dir={tmp_path}", "resources.free_gib=0.001")) is None
-    assert "free_gib=1000000000.0" in refused(preloaded, tmp_path / "new", *harness.TINY, "resources.free_gib=1e9")
+    assert "free_gib=999999" in refused(preloaded, tmp_path / "new", *harness.TINY, "resources.free_gib=999999")
 
 
 def symmetric_data(root: Path, images: int = 8) -> list[str]:
