@@ -55,11 +55,11 @@ def run(arguments: list[str], compose: Compose, show: Callable[[Plan], None], tr
         stopped = train(turn.plan)
         study.launched |= {entry.trial.trial_id for entry in turn.plan.to_run}
         if stopped or study.ends_at_first_failure(turn):
-            plan.summarize(turn.plan)
+            summary.summarize(turn.plan)
             raise KeyboardInterrupt if stopped else SystemExit(1)
     study.keep(told)
     study.freeze(turn)
-    if not plan.summarize(turn.reached):
+    if not summary.summarize(turn.reached):
         raise SystemExit(1)
 
 

@@ -20,7 +20,7 @@ class AblationSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
-        from experiments.planning import plan, sweep
+        from experiments.planning import plan, summary, sweep
 
         compose = partial(self.hydra_context.config_loader.load_sweep_config, self.config)
         if sweep.is_automatic(arguments):
@@ -33,7 +33,7 @@ class AblationSweeper(Sweeper):
             self.show(planned)
             return
         stopped = self.train(planned)
-        finished = plan.summarize(planned)
+        finished = summary.summarize(planned)
         if stopped:
             raise KeyboardInterrupt
         if not finished:
@@ -42,20 +42,20 @@ class AblationSweeper(Sweeper):
     def show(self, planned: "Plan") -> None:
         """Shows and writes a plan of which nothing is started."""
         from experiments.jobs import calibration
-        from experiments.planning import plan, summary, throughput
+        from experiments.planning import beforehand, summary, throughput
 
-        plan.look_at_data(planned)
+        beforehand.look_at_data(planned)
         if planned.settings.calibrate:
             calibration.fill(planned)
         if planned.settings.resources.gmacs_per_second:
             throughput.fill(planned)
         summary.show(planned)
-        print(plan.write(planned))
+        print(summary.write(planned))
 
     def train(self, planned: "Plan") -> bool:
         """Launches what a plan has to run and brings it to MLflow; returns whether it was asked to stop."""
         from experiments.jobs import submit
-        from experiments.planning import beforehand, folders, plan, summary
+        from experiments.planning import beforehand, folders, summary
         from experiments.trial import provenance
 
         folder = submit.folder(planned)
@@ -66,10 +66,10 @@ class AblationSweeper(Sweeper):
         )
         submit.check_here(planned, launcher)
         beforehand.judge(planned)
-        plan.look_at_data(planned)
+        beforehand.look_at_data(planned)
         folders.freeze(planned)
         summary.show(planned)
-        plan.write(planned)
+        summary.write(planned)
         provenance.warn()
         stopped = submit.run(planned, launcher, folder)
         from experiments.jobs import matching  # these two with MLflow, which a dry run does without

@@ -1,5 +1,6 @@
 """What stands in the way of a plan's trials and can be said before anything is written."""
 
+from experiments.console import console
 from experiments.data import datasets
 from experiments.errors import UserError
 from experiments.mlflow_store import accepted
@@ -15,3 +16,14 @@ def judge(plan: Plan) -> None:
     if lacking:
         raise UserError(lacking)
     accepted.judge(plan.place)
+
+
+def look_at_data(plan: Plan) -> None:
+    """Judges the data that are there and prints a note on each file that needs one; UserError where one cannot be used.
+
+    A plan may be made without data; `freeze` needs them to be there. What was found is kept once all has passed.
+    """
+    for note in dict.fromkeys(note for trial in plan.trials for note in datasets.look(trial.settings)):
+        console.print(f"note: {note}", markup=False)
+    for trial in plan.trials:
+        datasets.keep(trial.settings)

@@ -1,9 +1,7 @@
 """From override lists to unique trials, and for each what is to be done: nothing is written before all can be run."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,13 +9,12 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments import files, names, output_folder
+from experiments import names, output_folder
 from experiments.commands import Place
 from experiments.console import console
-from experiments.data import datasets
 from experiments.errors import UserError
 from experiments.mlflow_store import accepted
-from experiments.paths import OutputPaths, TrialPaths
+from experiments.paths import OutputPaths
 from experiments.planning import decision, estimate, known_types, rehearsal, resources
 from experiments.planning.compose import Compose, Composer
 from experiments.planning.hydra_errors import explain
@@ -170,46 +167,6 @@ def _complete(entry: Entry) -> None:
     entry.why = "; ".join(filter(None, (entry.why, mended, made)))
 
 
-def look_at_data(plan: Plan) -> None:
-    """Judges the data that are there and prints a note on each file that needs one; UserError where one cannot be used.
-
-    A plan may be made without data; `freeze` needs them to be there. What was found is kept once all has passed.
-    """
-    for note in dict.fromkeys(note for trial in plan.trials for note in datasets.look(trial.settings)):
-        console.print(f"note: {note}", markup=False)
-    for trial in plan.trials:
-        datasets.keep(trial.settings)
-
-
-def write(plan: Plan) -> Path:
-    """Writes the plan as JSON and returns the file."""
-    path = plan.outputs.plan(names.sweep_key(plan.title))
-    output_folder.mark(plan.outputs.root)
-    path.parent.mkdir(exist_ok=True)
-    trials = [
-        {
-            "id": entry.trial.trial_id,
-            "variant": entry.trial.variant,
-            "seed": entry.trial.seed,
-            "overrides": list(entry.trial.overrides),
-            "state": entry.state.lower(),
-            "to_run": entry.runs,
-            "stale": entry.stale,
-            "why": entry.why,
-            "rows": entry.memberships,
-            "device_hours": entry.cost.device_hours,
-            "estimated_from": entry.cost.source,
-            "gmacs": entry.cost.gmacs,
-        }
-        for entry in plan.entries
-    ]
-    content: dict[str, Any] = {"sweeps": plan.sweeps, "rows": plan.rows, "unique_trials": len(trials), "trials": trials}
-    content |= {"device_hours": device_hours(plan), "device_hours_at_least": least_hours(plan)}
-    content |= {"made": datetime.now(UTC).isoformat()}
-    files.write(path, json.dumps(content, indent=2))
-    return path
-
-
 def device_hours(plan: Plan) -> float | None:
     """Returns the estimate for all trials to run; None where one of them has none."""
     return None if any(entry.cost.device_hours is None for entry in plan.to_run) else least_hours(plan)
@@ -230,58 +187,3 @@ def estimate_unknown(plan: Plan, doing: str, of: Callable[[Trial], estimate.Esti
         found[variant] = of(trial)
     for entry in unknown:
         entry.cost = found[entry.trial.variant_id]
-
-
-def summarize(plan: Plan) -> bool:
-    """Says what became of the plan and how to read it; returns whether every trial is finished."""
-    left_out = {entry.trial.trial_id: entry.why for entry in plan.entries if _is_left_out(entry)}
-    states = {entry.trial.trial_id: attempts.state(entry.trial.paths.root) for entry in plan.entries}
-    states |= dict.fromkeys(left_out, attempts.DAMAGED)
-    unfinished = {trial: state for trial, state in states.items() if state != names.FINISHED}
-    finished = [entry.trial for entry in plan.entries if entry.trial.trial_id not in unfinished]
-    # What another command trains, or trained while this one ran, that one makes the matches of.
-    ours = {entry.trial.trial_id for entry in plan.entries if entry.runs or entry.state != names.RUNNING}
-    unmatched = {one.trial_id: why for one in finished if one.trial_id in ours and (why := _unmatched(one.paths))}
-    console.print(f"{len(states) - len(unfinished)} of {len(states)} trials finished")
-    failed_for_good = False
-    for trial, state in unfinished.items():
-        attempt, flaw = _last(plan.outputs.trial(trial))
-        reason = left_out.get(trial) or flaw or (attempt.reason if attempt else None)
-        console.print(f"  {state.lower()}  {trial}{f': {reason}' if reason else ''}", markup=False)
-        failed_for_good |= attempt is not None and state == names.FAILED and not attempt.transient
-    if failed_for_good:
-        console.print(
-            "the same command goes on where the others stopped; with retry.failed=true it tries the failed again"
-        )
-    elif set(unfinished.values()) == {names.RUNNING}:
-        command = plan.place.command("experiments", "status", "--watch")
-        console.print(f"another command still runs them: {command}", markup=False)
-    elif set(unfinished.values()) - {attempts.DAMAGED}:
-        console.print("the same command goes on where they stopped")
-    elif not unfinished and not unmatched:
-        command = plan.place.command("analysis", "table", "--sweep", "last")
-        console.print(f"read them: {command}   or in MLflow: {plan.place.pages()}", markup=False)
-    for trial_id, why in unmatched.items():
-        console.print(f"  finished  {trial_id}, without matches.npz: {why}", style="yellow", markup=False)
-    if unmatched:
-        console.print("the same command makes matches.npz, without training; tables have all else", style="yellow")
-    return not unfinished and not unmatched
-
-
-def _is_left_out(entry: Entry) -> bool:
-    return entry.state == attempts.DAMAGED and not entry.runs
-
-
-def _unmatched(paths: TrialPaths) -> str | None:
-    try:
-        return completeness.of(paths).matches
-    except DamagedError as error:
-        return str(error)
-
-
-def _last(paths: TrialPaths) -> tuple[attempts.Attempt | None, str | None]:
-    """Returns the newest attempt at a trial, or why it cannot be read."""
-    try:
-        return attempts.last(paths.root), None
-    except DamagedError as error:
-        return None, str(error)

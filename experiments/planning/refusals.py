@@ -136,7 +136,7 @@ def _wanted(schema: Schema) -> str:
         return str(schema["words"])
     match schema.get("type"):
         case "integer":
-            return "a whole number" + _limits(schema, ", {:.0f} or more")
+            return "a whole number" + _limits(schema, ", {} or more")
         case "number":
             return "a number" + _limits(schema, " {:.0f} or more")
         case "array":
@@ -152,9 +152,13 @@ def _wanted(schema: Schema) -> str:
 
 def _limits(schema: Schema, least: str) -> str:
     words = least.format(schema["minimum"]) if "minimum" in schema else ""
-    words += f" above {schema['exclusiveMinimum']:.0f}" if "exclusiveMinimum" in schema else ""
-    words += f" and at most {schema['maximum']:.0f}" if "maximum" in schema else ""
-    return words + (f" and below {schema['exclusiveMaximum']:.0f}" if "exclusiveMaximum" in schema else "")
+    for key, text in (
+        ("exclusiveMinimum", " above {}"),
+        ("maximum", " and at most {}"),
+        ("exclusiveMaximum", " and below {}"),
+    ):
+        words += text.format(int(schema[key])) if key in schema else ""
+    return words
 
 
 def _listed(schema: Schema) -> str:

@@ -221,6 +221,8 @@ def test_plan_says_what_is_known_in_part(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.usefixtures("planning")
 def test_plans_file_has_both_sums(tmp_path: Path) -> None:
     train(make(f"output_dir={tmp_path}", "seed=1").trials[0])
-    written = json.loads(plan.write(make(f"output_dir={tmp_path}", "architecture=faster_rcnn,mask_rcnn")).read_text())
+    written = json.loads(
+        summary.write(make(f"output_dir={tmp_path}", "architecture=faster_rcnn,mask_rcnn")).read_text()
+    )
     assert written["device_hours"] is None
     assert written["device_hours_at_least"] == pytest.approx(truth(4, 400, 100) / 3600)

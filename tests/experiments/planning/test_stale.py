@@ -14,7 +14,7 @@ from hydra import initialize_config_dir
 
 from experiments import names
 from experiments.__main__ import main
-from experiments.planning import decision, plan
+from experiments.planning import decision, summary
 from experiments.planning.decision import Decision
 from experiments.planning.identity import Trial
 from experiments.trial import attempts, provenance, sources
@@ -116,7 +116,7 @@ def test_plan_counts_what_is_stale_and_counts_all_epochs_of_what_is_done_again(
     text = printed(planned, monkeypatch)
     assert ": 2 rows, 2 unique trials, 1 to run, 1 stale" in text.splitlines()[0]
     assert f"finished: stale, {CHANGED}, groie/gone.py is gone; rerun=stale trains it again" in text
-    written = json.loads(plan.write(planned).read_text())["trials"]
+    written = json.loads(summary.write(planned).read_text())["trials"]
     assert [trial["stale"] for trial in written] == [False, True]
     assert [entry.runs for entry in again.entries] == [True, True]
     assert again.entries[1].cost.device_hours == pytest.approx(2 * 2.0 / 3600)
