@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock
 from mlflow.entities import LifecycleStage, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 
 from experiments import names
 from experiments.commands import Place
@@ -18,6 +19,7 @@ from experiments.errors import UserError
 from experiments.mlflow_store import accepted, contents, page_layout, store_file, texts
 from experiments.mlflow_store.client import MlflowClient
 from experiments.paths import OutputPaths, TrialPaths
+from experiments.reading import DamagedError
 from experiments.trial import attempts, completeness, described, journal, origin
 from experiments.trial.journal import Reader
 
@@ -172,6 +174,8 @@ def deliver(store: Store, paths: TrialPaths, compare: bool = False) -> None:
     try:
         Run(store, paths).update(compare)
     except MlflowException as error:
+        if error.error_code == ErrorCode.Name(INVALID_PARAMETER_VALUE):  # another try would end the same
+            raise DamagedError(paths.root, f"holds what MLflow does not take ({texts.trouble(error)})") from error
         raise UserError(
             f"the MLflow store {store.uri} does not take the record of {paths.root.name} ({texts.trouble(error)}); "
             "put that right, then give the same command"

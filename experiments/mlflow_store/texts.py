@@ -11,6 +11,7 @@ from experiments import names
 from experiments.commands import ROOT
 
 TROUBLE = 200  # characters of a store's error that are shown
+SETTING = ("profile", "dataset", "recipe", "schedule")  # factors that all rows of a study usually share
 LOST = re.compile("Connection refused|timed out|Name or service not known|No route to host|HTTP error [0-9]+")
 
 
@@ -26,7 +27,7 @@ def trouble(error: Exception) -> str:
 def note(description: dict[str, Any], outputs: Path) -> str:
     """Returns the text of a run's description from what its folder says of the trial, in an output folder."""
     factors = description["factors"]
-    setting = ", ".join(f"{group} {factors[group]}" for group in ("profile", "dataset", "recipe", "schedule"))
+    setting = ", ".join(f"{group} {factors[group]}" for group in SETTING if group in factors)
     lines = [f"**{description[names.VARIANT]}**, seed {description[names.SEED]} ({setting})", ""]
     lines += [f"- {served}" for served in _served(description["sweeps"])]
     command = shlex.join(["python", "run.py", *description[names.OVERRIDES]])

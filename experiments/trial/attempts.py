@@ -50,7 +50,7 @@ class Attempt:
     status: Annotated[str, Field(pattern=f"^({names.FINISHED}|{names.FAILED}|{names.KILLED})$")] | None = (
         None  # how it ended, one of MLflow's words; None while it has not
     )
-    reason: str | None = None
+    reason: Annotated[str, Field(pattern="^[^\\x00]*$")] | None = None  # no database takes a NUL
     transient: bool = False  # a failure that may not come again
     journal: str | None = None  # SHA-256 of the records of all epochs, where it finished them
     memory_at: int | None = None  # the step of training at which memory ran out, if it did

@@ -12,11 +12,13 @@ from experiments import names
 from experiments.console import console
 from experiments.paths import TrialPaths
 from experiments.reading import DamagedError, content
+from experiments.sentences import shown
 from experiments.trial import attempts, checkpoints, described, journal
 from experiments.trial.attempts import Attempt
 from experiments.trial.journal import Content, Record
 
 NOT_YET = "not made yet"
+LONGEST = 1000  # characters of a reason that are shown
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ def _unmatched(paths: TrialPaths, found: Content) -> str | None:
     told = paths.errors.exists() or names.error_metric("bbox", names.ERROR_KINDS[0]) in last
     if told and paths.matches.exists():
         return f"{', '.join(damaged)} damaged" if (damaged := _damaged(paths)) else None
-    return content(paths.unmatched).decode(errors="replace") if paths.unmatched.exists() else NOT_YET
+    if not paths.unmatched.exists():
+        return NOT_YET
+    return shown(content(paths.unmatched).decode(errors="replace"), LONGEST)
 
 
 def without_damaged_matches(paths: TrialPaths) -> None:

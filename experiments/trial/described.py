@@ -14,9 +14,12 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from experiments import files, names, seeds
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.reading import DamagedError, content, first, of_json, of_yaml, reason_of
+from experiments.sentences import shown
 
 LONGEST = 80  # characters of a variant in a title
 RECORD = re.compile("[0-9a-f]{32}")
+# How tags of a sweep start.
+OF_SWEEPS = (names.SWEEP, names.PLANNED, names.ASKED, names.PLACE, names.ROWS, names.RULES)
 ABSENT = "bring it back from a copy, or give the trial's command again; move away a folder that is no trial"
 RECORDLESS = "the trial's command makes another"
 
@@ -103,8 +106,10 @@ def without_record(paths: TrialPaths) -> dict[str, Any]:
 
 
 def _check(sweeps: dict[str, str]) -> None:
-    """Raises ValueError for what programs read of a sweep's tags and cannot."""
+    """Raises ValueError for a tag that is not one of a sweep's, or whose value cannot be read."""
     for tag, value in sweeps.items():
+        if not tag.startswith(OF_SWEEPS):  # it would replace another tag of the run
+            raise ValueError(f"{shown(tag)} is no tag of a sweep")
         if tag.startswith((names.PLANNED, names.ASKED)) and datetime.fromisoformat(value).tzinfo is None:
             raise ValueError("a sweep is planned at no time of the world")
         if tag.startswith(names.ROWS):
@@ -128,10 +133,15 @@ def record(paths: TrialPaths, lock: Path) -> str:
         lock: of the output folder, held meanwhile.
     """
     with FileLock(lock):
-        found = _described(paths) or noted(paths) or uuid.uuid4().hex
+        found = own_record(paths) or uuid.uuid4().hex
         if noted(paths) != found:
             files.write(paths.record, found)
     return found
+
+
+def own_record(paths: TrialPaths) -> str | None:
+    """Returns the record of a trial's folder, whatever else in it is damaged; None where there is none."""
+    return _described(paths) or noted(paths)
 
 
 def noted(paths: TrialPaths) -> str | None:

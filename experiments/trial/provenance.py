@@ -10,10 +10,10 @@ import platform
 import sys
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from experiments import files, names
 from experiments.console import console
@@ -33,7 +33,7 @@ UNKNOWN = "unknown"
 class NotedSource(BaseModel):
     """`git.Source.facts`, as every version has them."""
 
-    commit: str | None
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40,64}$")] | None  # a shell gets it
     dirty: bool
     difference: str
     untracked: list[str]

@@ -11,6 +11,7 @@ from experiments.data import datasets
 from experiments.declared import key_of
 from experiments.errors import UserError
 from experiments.reading import of_json
+from experiments.sentences import shown
 from experiments.trial import described, moved, origin, provenance
 from experiments.trial.status import Progress
 
@@ -74,7 +75,7 @@ def warnings(trial: Progress) -> list[str]:
             found.append(f"{name} was {versions[0] or 'absent'}, now it is {versions[1] or 'absent'}")
     if then["machine"]["gpus"] != now["machine"]["gpus"]:
         found.append(f"GPUs were {then['machine']['gpus'] or 'none'}, now they are {now['machine']['gpus'] or 'none'}")
-    return found + _data(trial)
+    return [shown(one, 10**6) for one in found + _data(trial)]
 
 
 def _data(trial: Progress) -> list[str]:

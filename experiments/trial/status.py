@@ -23,6 +23,9 @@ STYLES = {
 }
 
 
+WHOLE = 10**6  # characters of a text that is not shortened, only made printable
+
+
 @dataclass(frozen=True)
 class Progress:
     """A trial and how far it is."""
@@ -55,7 +58,7 @@ def read(outputs: OutputPaths, sweep: str | None = None) -> list[Progress]:
 
     A damaged one comes with every sweep that it may belong to.
     """
-    found = [_progress(paths) for paths in described.folders(outputs)]
+    found = [of(paths) for paths in described.folders(outputs)]
     if not found:
         raise UserError(
             f"no trials in {outputs.root}; name the folder with --output-dir, or start some: `python run.py`"
@@ -73,7 +76,8 @@ def _sweeps(progress: Progress) -> list[str]:
     return [name for tag, name in progress.description.get("sweeps", {}).items() if tag.startswith(names.SWEEP)]
 
 
-def _progress(paths: TrialPaths) -> Progress:
+def of(paths: TrialPaths) -> Progress:
+    """Returns how far a trial is; of a damaged one only the damage."""
     description: dict[str, Any] = {}
     try:
         description = described.read(paths)
@@ -148,7 +152,7 @@ def _cells(one: Progress) -> tuple[str, ...]:
 
 def _told(attempt: Attempt | None, running: bool) -> str | None:
     if attempt is None or not running:
-        return attempt.reason if attempt else None
+        return shown(attempt.reason, WHOLE) if attempt and attempt.reason else None
     return f"{attempt.device} on {attempt.host}, attempt {attempt.number}, heard of {attempt.age:.0f} s ago"
 
 

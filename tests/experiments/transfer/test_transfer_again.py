@@ -7,7 +7,7 @@ import pytest
 from analysis.__main__ import main as analysis
 from experiments import names
 from experiments.paths import TrialPaths
-from experiments.transfer import forms
+from experiments.transfer import members
 from experiments.trial import attempts
 from tests.support import harness, transferred
 from tests.support.running import Fake, Preloaded, Swept, wait_for
@@ -75,10 +75,10 @@ def test_every_file_of_a_trial_is_thought_of() -> None:
     """A new one goes along, or is named here."""
     paths = TrialPaths(Path("trial"))
     names_of = {name for name, kind in vars(TrialPaths).items() if isinstance(kind, property)} - {"kept", "evaluated"}
-    stay = {name for name in names_of if not forms.travels(getattr(paths, name).name)}
+    stay = {name for name in names_of if not members.travels(getattr(paths, name).name)}
     assert stay == {"collected", "ending", "imported", "matching_lock", "stop", "work"}
     numbered = (paths.provenance(1), paths.difference(12), paths.sources(3), paths.node_log("3"))
-    assert all(forms.travels(path.relative_to(paths.root).as_posix()) for path in numbered)
+    assert all(members.travels(path.relative_to(paths.root).as_posix()) for path in numbered)
 
 
 def test_running_trials_stay(fake: Fake, tell: transferred.Teller, tmp_path: Path) -> None:
