@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from experiments import output_folder, sqlite_uri
+from experiments import output_folder, passwords, sqlite_uri
 from experiments.commands import Place, installs
 from experiments.errors import UserError
 from experiments.sentences import is_printable, shown
@@ -50,10 +50,10 @@ def judge(place: Place) -> None:
     file = sqlite_uri.file(uri)
     try:
         if file:
-            schema = store_file.judge(file, place).schema
+            found = store_file.judge(file, place).schema
         elif not uri.startswith("http"):
-            schema = _schema(uri)
-        if uri.startswith("http") or schema == store_file.newest_schema():  # else it will be made, or upgraded, later
+            found = schema(uri)
+        if uri.startswith("http") or found == store_file.newest_schema():  # else it will be made, or upgraded, later
             experiment(MlflowClient(uri), place)
     except UserError:
         raise
@@ -61,7 +61,7 @@ def judge(place: Place) -> None:
         raise unusable(uri, error) from error
 
 
-def _schema(uri: str) -> str | None:
+def schema(uri: str) -> str | None:
     """Returns the schema of the MLflow that made the tables of a database, None where there are none yet."""
     from alembic.migration import MigrationContext
     from sqlalchemy import create_engine
@@ -139,5 +139,6 @@ def _server(uri: str) -> str | None:
 
 def _source(uri: str) -> str:
     """Returns an address as it may be printed, with what it was given by."""
-    name = "MLFLOW_TRACKING_URI" if uri == os.environ.get("MLFLOW_TRACKING_URI") else "tracking.uri"
-    return f"{name}={shown(uri, 200)}"
+    given = (name for name in ("MLFLOW_TRACKING_URI", "MLFLOW_BACKEND_STORE_URI") if uri == os.environ.get(name))
+    name = next(given, "tracking.uri")
+    return f"{name}={shown(passwords.hidden(uri), 200)}"
