@@ -53,11 +53,7 @@ def as_bytes(content: object) -> bytes:
 
 def add(name: str, content: object = b"x") -> Edit:
     """Adds a file, or puts another in its place."""
-
-    def edit(files: Files) -> None:
-        files[name] = as_bytes(content)
-
-    return edit
+    return lambda files: files.update({name: as_bytes(content)})
 
 
 def remove(name: str) -> Edit:
@@ -66,29 +62,17 @@ def remove(name: str) -> Edit:
 
 def change(name: str, **changes: Any) -> Edit:
     """Changes keys of a JSON object."""
-
-    def edit(files: Files) -> None:
-        files[name] = as_bytes({**json.loads(files[name]), **changes})
-
-    return edit
+    return lambda files: files.update({name: as_bytes({**json.loads(files[name]), **changes})})
 
 
 def append(name: str, line: object) -> Edit:
     """Adds a line of JSON."""
-
-    def edit(files: Files) -> None:
-        files[name] += as_bytes(line) + b"\n"
-
-    return edit
+    return lambda files: files.update({name: files[name] + as_bytes(line) + b"\n"})
 
 
 def shorten(name: str) -> Edit:
     """Takes the last line out of a file."""
-
-    def edit(files: Files) -> None:
-        files[name] = b"".join(files[name].splitlines(keepends=True)[:-1])
-
-    return edit
+    return lambda files: files.update({name: b"".join(files[name].splitlines(keepends=True)[:-1])})
 
 
 def as_earlier(files: Files) -> None:

@@ -104,6 +104,19 @@ def test_twice_is_once(ended: Path, output_folder: OutputFolder, tell: transferr
     }
 
 
+def test_a_trial_that_was_only_planned_here_gives_way(ended: Path, tell: transferred.Teller, tmp_path: Path) -> None:
+    """It keeps its sweeps."""
+    tell("export", "all", tmp_path / "study.zip", outputs=ended)
+    outputs = Path(shutil.copytree(ended, tmp_path / "outputs"))
+    shutil.rmtree(folder(outputs, 1) / "attempts")
+    edit_json(folder(outputs, 1) / "trial.json", sweeps={"sweep.own": "own"}, record="0" * 32)
+    told = tell("import", tmp_path / "study.zip", outputs=outputs)[1]
+    assert told.startswith(f"3 trials for {outputs}: 1 further than before, 2 there already\n")
+    assert attempts.state(folder(outputs, 1)) == names.FINISHED
+    assert sweeps(outputs, 1) == {"own"} | sweeps(ended, 1)
+    assert len(list(outputs.glob("replaced/*/trial.json"))) == 1
+
+
 def test_another_record_of_the_same_trial_is_refused(
     fake: Fake, ended: Path, tell: transferred.Teller, tmp_path: Path
 ) -> None:
@@ -154,23 +167,21 @@ def test_an_import_that_is_interrupted_leaves_whole_trials(
     assert stored(target) == stored(ended)
 
 
-def test_two_imports_at_once(
-    ended: Path, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
-) -> None:
-    target = output_folder()
-    tell("export", "all", tmp_path / "study.zip", outputs=ended)
-    with FileLock(target / ".import.lock"):
-        code, _, err = tell("import", tmp_path / "study.zip", outputs=target)
-    assert (code, err) == (2, f"error: another import into {target} has not ended; wait for it\n")
-
-
-def test_store_that_does_not_answer(ended: Path, tell: transferred.Teller, tmp_path: Path) -> None:
-    tell("export", "all", tmp_path / "study.zip", outputs=ended)
-    target = tmp_path / "new"
-    code, _, err = tell("import", tmp_path / "study.zip", "--tracking-uri", "http://127.0.0.1:9", outputs=target)
+def test_refused_imports_write_nothing(ended: Path, tell: transferred.Teller, tmp_path: Path) -> None:
+    """A folder of other things, a store that does not answer, another import at the same time."""
+    file, target = tmp_path / "study.zip", tmp_path / "new"
+    tell("export", "all", file, outputs=ended)
+    err = tell("import", file, outputs=tmp_path)[2]
+    assert err.startswith(f"error: output_dir={tmp_path} ")
+    code, _, err = tell("import", file, "--tracking-uri", "http://127.0.0.1:9", outputs=target)
     assert code == 2
     assert err.startswith("error: the MLflow store tracking.uri=http://127.0.0.1:9 cannot be used (")
-    assert list(target.glob("trials/*")) == []
+    assert list(tmp_path.iterdir()) == [file]
+    target.mkdir()
+    with FileLock(target / ".import.lock"):
+        code, _, err = tell("import", file, outputs=target)
+    assert (code, err) == (2, f"error: another import into {target} has not ended; wait for it\n")
+    assert list(target.glob("[!.]*")) == []
 
 
 @pytest.mark.parametrize(

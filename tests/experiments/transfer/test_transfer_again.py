@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import main as analysis
-from experiments import names
 from experiments.paths import TrialPaths
 from experiments.transfer import members
-from experiments.trial import attempts
 from tests.support import harness, transferred
 from tests.support.running import Fake, Preloaded, Swept, wait_for
 from tests.support.transferred import OutputFolder, folder, stored, sweeps, tree
@@ -112,25 +110,6 @@ def test_a_trial_that_went_on_replaces_what_it_was(
     told = tell("import", tmp_path / "early.zip", outputs=target)[1]
     assert told.startswith(f"2 trials for {target}: 2 there already\n")
     assert tree(target) == before
-
-
-def test_a_trial_that_was_only_planned_here_gives_way(
-    fake: Fake, preloaded: Preloaded, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
-) -> None:
-    """It keeps its sweeps."""
-    target = output_folder()
-    harness.set_fates(target, {2: "error"})
-    planned = ("-m", *harness.TINY, "seed=2,1", "fail_fast=true", f"output_dir={target}")
-    assert preloaded.run(*planned, fake_training=True).code == 1
-    assert attempts.state(folder(target, 1)) == attempts.TO_DO
-    fake.run({1: "finish"})
-    tell("export", "last", tmp_path / "study.zip", outputs=fake.outputs)
-    asked = sweeps(target, 1) | sweeps(fake.outputs, 1)
-    told = tell("import", tmp_path / "study.zip", outputs=target)[1]
-    assert told.startswith(f"1 trials for {target}: 1 further than before\n")
-    assert attempts.state(folder(target, 1)) == names.FINISHED
-    assert len(asked) == 2
-    assert sweeps(target, 1) == asked
 
 
 def test_a_trial_belongs_to_the_sweeps_of_both_places(
