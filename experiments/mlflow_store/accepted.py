@@ -1,4 +1,4 @@
-"""Which MLflow stores may be written to, judged without writing: the address first, then whether it answers."""
+"""Checks an MLflow store without writing to it: its address first, then whether it answers."""
 
 import os
 import re
@@ -25,7 +25,7 @@ class UnusableError(UserError):
 
     def __init__(self, told: str, what: str) -> None:
         super().__init__(told)
-        self.what = what  # the reason alone
+        self.what = what  # only the reason
 
 
 def accept_of(configs: Iterable[dict[str, Any]]) -> None:
@@ -53,7 +53,7 @@ def judge(place: Place) -> None:
             found = store_file.judge(file, place).schema
         elif not uri.startswith("http"):
             found = schema(uri)
-        if uri.startswith("http") or found == store_file.newest_schema():  # else it will be made, or upgraded, later
+        if uri.startswith("http") or found == store_file.newest_schema():  # otherwise it is made or upgraded later
             experiment(MlflowClient(uri), place)
     except UserError:
         raise
@@ -87,7 +87,7 @@ def experiment(client: "MlflowClient", place: Place) -> str | None:
 
 
 def unusable(uri: str, error: Exception) -> UnusableError:
-    """Returns the error for a store that exists by its address only."""
+    """Returns the error for a store with a valid address that cannot be opened."""
     from experiments.mlflow_store import texts
 
     what, remedy = texts.trouble(error), "start it, or use tracking=sqlite"
@@ -99,7 +99,7 @@ def unusable(uri: str, error: Exception) -> UnusableError:
 
 
 def accept(uri: str) -> None:
-    """Raises UserError for an address at which no store can be; nothing is asked there."""
+    """Raises UserError for an address at which no store can be; the store itself is not asked."""
     kind = uri.partition(":")[0]
     reason = None
     if kind == "sqlite":
@@ -123,7 +123,7 @@ def _file(uri: str) -> str | None:
             return f"because {path} is no file"
         with path.open("rb") as file:
             start = file.read(len(HEADER))
-        cut_or_empty = start in (HEADER[: len(start)], bytes(len(start)))  # a store that was damaged is told as such
+        cut_or_empty = start in (HEADER[: len(start)], bytes(len(start)))  # a damaged store gets another sentence
         return None if cut_or_empty else f"because {path} is no SQLite database"
     return None if output_folder.takes_files(nearest) else f"because nothing can be written in {nearest}"
 
@@ -138,7 +138,7 @@ def _server(uri: str) -> str | None:
 
 
 def _source(uri: str) -> str:
-    """Returns an address as it may be printed, with what it was given by."""
+    """Returns an address without its password, and the setting that gives it."""
     given = (name for name in ("MLFLOW_TRACKING_URI", "MLFLOW_BACKEND_STORE_URI") if uri == os.environ.get(name))
     name = next(given, "tracking.uri")
     return f"{name}={shown(passwords.hidden(uri), 200)}"

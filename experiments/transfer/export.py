@@ -91,7 +91,7 @@ def _contents(outputs: OutputPaths, study: str, trials: list[Progress]) -> Itera
 def _as_sent(paths: TrialPaths, path: Path) -> bytes:
     """Returns the content of a trial's file without passwords, and without the store's address.
 
-    An attempt whose process died without a word gets an end, when it was last heard of: elsewhere nothing would tell.
+    An attempt that has not recorded its end gets one, at its last sign of life: elsewhere the file's time is lost.
     """
     content = path.read_bytes()
     if path == paths.config:

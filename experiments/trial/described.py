@@ -1,4 +1,4 @@
-"""What a trial's folder says of the trial: its description, the record by which its run is found, its configuration."""
+"""Reads a trial's description, its configuration, and the record by which its MLflow run is found."""
 
 import json
 import re
@@ -41,14 +41,14 @@ class Description(BaseModel):
 
 
 class Tracking(BaseModel):
-    """Where a trial's run is."""
+    """The MLflow store and experiment of a trial."""
 
     uri: str
     experiment: str
 
 
 class Schedule(BaseModel):
-    """How long it trains."""
+    """The length of the training."""
 
     epochs: int
 
@@ -70,7 +70,7 @@ DESCRIPTION, SETTINGS, ROWS = TypeAdapter(Description), TypeAdapter(Settings), T
 def folders(outputs: OutputPaths) -> list[TrialPaths]:
     """Returns every folder among the trials, also one that is no trial; OSError where they cannot be listed.
 
-    Hidden ones are other programs'.
+    Hidden ones belong to other programs and are left out.
     """
     found = sorted(outputs.trials.iterdir()) if outputs.trials.exists() else []
     return [TrialPaths(path) for path in found if path.name[0] != "." and (path.is_dir() or path.is_symlink())]
@@ -86,12 +86,12 @@ def read(paths: TrialPaths) -> dict[str, Any]:
 
 
 def without_record(paths: TrialPaths) -> dict[str, Any]:
-    """Returns the same for what does without a record, or makes one."""
+    """Returns the same, also where the record is lost."""
     path = paths.description
     try:
         if not path.exists():
             raise DamagedError(paths.root, f"has no {path.name}", ABSENT)
-    except OSError:  # of the folder, which the next line says
+    except OSError:  # the folder cannot be read: the next line says so
         content(path)
     known, found = of_json(path, DESCRIPTION)
     if found.trial_id != paths.root.name:
@@ -119,14 +119,14 @@ def _check(sweeps: dict[str, str]) -> None:
 
 
 def configuration(paths: TrialPaths) -> dict[str, Any]:
-    """Returns the frozen configuration; DamagedError where it lacks what every command reads of it."""
+    """Returns the frozen configuration; DamagedError where a key is missing that every command reads."""
     return of_yaml(paths.config, SETTINGS)
 
 
 def record(paths: TrialPaths, lock: Path) -> str:
-    """Returns by what the trial's run is found again: made once, however many commands plan the trial together.
+    """Returns the trial's record, by which its MLflow run is found; the first command that plans the trial makes it.
 
-    It is never empty: what its own file no longer says is restored from `trial.json`, or else made.
+    A damaged or lost file is restored from `trial.json`, or else gets a new record.
 
     Args:
         paths: of the trial.
@@ -145,7 +145,7 @@ def own_record(paths: TrialPaths) -> str | None:
 
 
 def noted(paths: TrialPaths) -> str | None:
-    """Returns the record that its own file has; None where that is damaged, or not there."""
+    """Returns the record from its own file; None where that is damaged or missing."""
     try:
         return _valid(paths.record.read_text())
     except (OSError, ValueError):
@@ -153,7 +153,7 @@ def noted(paths: TrialPaths) -> str | None:
 
 
 def _described(paths: TrialPaths) -> str | None:
-    """Returns the record that `trial.json` has, whatever else is in it."""
+    """Returns the record from `trial.json`, whatever else there is damaged."""
     try:
         known = json.loads(paths.description.read_bytes())
         return _valid(known[names.RECORD])
@@ -166,6 +166,6 @@ def _valid(text: Any) -> str | None:
 
 
 def title(description: dict[str, Any]) -> str:
-    """Returns a trial's name in lists, a long variant cut; PostgreSQL takes no run's name above 250 characters."""
+    """Returns a trial's name in lists. A long variant is cut: PostgreSQL takes 250 characters of a run's name."""
     variant = textwrap.shorten(description[names.VARIANT], LONGEST, placeholder=" ...")
     return f"{variant} s{description[names.SEED]}"
