@@ -1,8 +1,8 @@
 """MLflow's file: made, or brought to the schema of this MLflow, in memory, and written in one transaction.
 
 MLflow makes its tables in some sixty steps, and commits each. A kill in between, or a full disk, leaves a file that
-MLflow cannot open again. SQLite copies a whole database into a file in one transaction, and other readers see the old or the
-new content.
+MLflow cannot open again. SQLite copies a whole database into a file in one transaction, and other readers see the old
+or the new content.
 """
 
 import contextlib

@@ -18,7 +18,7 @@ from rich.progress import track
 from experiments import files, names, output_folder, reading, seeds, sqlite_uri
 from experiments.console import console
 from experiments.errors import UserError
-from experiments.mlflow_store import sync
+from experiments.mlflow_store import store_file, sync
 from experiments.mlflow_store.runs import Store
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.reading import DamagedError
@@ -110,7 +110,8 @@ def _staging(outputs: OutputPaths) -> Iterator[OutputPaths]:
     except Timeout as error:
         raise UserError(f"another import into {outputs.root} has not ended; wait for it") from error
     finally:
-        if fresh and {path.name for path in outputs.root.iterdir()} <= {output_folder.MARK, outputs.import_lock.name}:
+        unused = {output_folder.MARK, outputs.import_lock.name, store_file.LOCK}
+        if fresh and {path.name for path in outputs.root.iterdir()} <= unused:
             shutil.rmtree(outputs.root)
 
 
