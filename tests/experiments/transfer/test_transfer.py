@@ -1,9 +1,6 @@
 """A study that goes from one output folder to another in a file: nothing lost, nothing twice, nothing half."""
 
-import json
-import os
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
@@ -46,21 +43,6 @@ def test_what_has_ended_goes_and_the_rest_is_named(
     before, after = stored(ended), stored(target)
     assert sorted(run["status"] for run in after.values()) == ["FAILED", "FINISHED", "KILLED"]
     assert after == before
-
-
-def test_who_was_shot_just_now_does_not_live_on_elsewhere(
-    ended: Path, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On another machine nobody can ask for the process, and two minutes of silence mean nothing yet."""
-    outputs, target = tmp_path / "outputs", output_folder()
-    shutil.copytree(ended, outputs)
-    os.utime(folder(outputs, 3) / "attempts" / "0001.json")
-    assert tell("export", "all", tmp_path / "study.zip", outputs=outputs)[0] == 0
-    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
-    assert attempts.state(folder(outputs, 3)) == names.RUNNING
-    assert tell("import", tmp_path / "study.zip", outputs=target)[0] == 0
-    assert attempts.state(folder(target, 3)) == attempts.INTERRUPTED
-    assert sorted(run["status"] for run in stored(target).values()) == ["FAILED", "FINISHED", "KILLED"]
 
 
 def test_unfinished_trial_begins_anew_here(
@@ -217,22 +199,3 @@ def test_passwords_stay_here(ended: Path, tell: transferred.Teller, tmp_path: Pa
     assert [name for name, content in found.items() if b"hunter2" in content] == []
     assert found[f"trials/{folder(ended, 1).name}/log.txt"] == b"writing to http://mlflow.example.org:5000/api\n"
     assert "hunter2" in config.read_text()
-
-
-def test_as_programs(ended: Path, tmp_path: Path) -> None:
-    """Into a folder that is not there yet, by the sweep's name, and to be repeated with care."""
-    target, sweep = tmp_path / "new", next(iter(sweeps(ended, 3)))
-    file = str(tmp_path / "study.zip")
-    done = harness.run("-m", "experiments", "export", sweep, file, "--output-dir", str(ended))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"1 trials of {sweep} are in {file} (")
-    done = harness.run("-m", "experiments", "import", file, "--output-dir", str(target))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(path.name for path in target.iterdir() if not path.name.startswith(".")) == [
-        *("artifacts", "mlflow.db", "plans", "record.lock", "store.lock", "trials")
-    ]
-    assert json.loads((folder(target, 3) / "imported.json").read_text())["file"] == "study.zip"
-    done = harness.run("-m", "experiments", "reproduce", "s3-", "--output-dir", str(target))
-    assert (
-        "note: it was imported from study.zip: read its overrides and difference before you use them\n" in done.stderr
-    )
