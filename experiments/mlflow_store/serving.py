@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def _check_port(host: str, port: str) -> None:
-    """Raises UserError where nobody can listen."""
+    """Raises UserError where the port cannot be used."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -115,7 +115,7 @@ class BreaksOff:
 def test_store_that_breaks_off_at_any_call_has_all_in_the_end(
     store: Store, paths: TrialPaths, done: bool, another: bool
 ) -> None:
-    """One run with all of it, as if nothing had happened, whoever delivers the rest."""
+    """One run with all of it, as if nothing had happened, whichever process delivers the rest."""
     write(paths, record(1, 0.25), record(2, 0.5))
     attempts.claim(paths.root, "1 x cpu").update(status="FAILED", reason="out of luck", ended=time.time())
     client, records = store.client, []
@@ -143,7 +143,7 @@ def test_store_that_breaks_off_at_any_call_has_all_in_the_end(
     assert [record for record in records if record != records[0]] == []
 
 
-def test_run_of_a_folder_that_was_done_anew_is_another(store: Store, paths: TrialPaths) -> None:
+def test_trial_that_is_trained_again_gets_another_run(store: Store, paths: TrialPaths) -> None:
     """`rerun=true`: the same trial, another record."""
     Run(store, paths).update()
     description = json.loads(paths.description.read_text())

@@ -45,7 +45,7 @@ def test_what_has_ended_goes_and_the_rest_is_named(
     assert after == before
 
 
-def test_unfinished_trial_begins_anew_here(
+def test_unfinished_trial_starts_again_here(
     ended: Path, preloaded: Preloaded, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
 ) -> None:
     """In the same run, from the configuration that the command composes here."""
