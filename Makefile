@@ -70,7 +70,8 @@ ui server: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
 server: export MLFLOW_ARTIFACTS_DESTINATION ?= $(CURDIR)/outputs/server-artifacts
 
 ui: setup ## Open MLflow on the recorded runs, on this machine only
-	@export MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///outputs/mlflow.db}"; \
+	@case "$$MLFLOW_TRACKING_URI" in *[![:space:]]*) export MLFLOW_BACKEND_STORE_URI="$$MLFLOW_TRACKING_URI";; \
+	*) export MLFLOW_BACKEND_STORE_URI=sqlite:///outputs/mlflow.db;; esac; \
 	.venv/bin/python -m experiments.mlflow_store.serving && exec .venv/bin/python -m mlflow ui --workers 1
 
 # The database's address stays in the environment, where `ps` does not show its password.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments import names
 from experiments.errors import UserError
 from experiments.mlflow_store import serving
 from experiments.mlflow_store.runs import Store
@@ -122,7 +123,8 @@ def test_make_starts_mlflow(made: Callable[..., subprocess.CompletedProcess[str]
     """The database's address, whatever signs are in it, stays out of the command line."""
     rest = "127.0.0.1 5000 false\n"
     assert made("ui").stdout == f"-m mlflow ui --workers 1 sqlite:///outputs/mlflow.db {rest}"
-    assert made("ui", MLFLOW_TRACKING_URI="").stdout == f"-m mlflow ui --workers 1 sqlite:///outputs/mlflow.db {rest}"
+    for nothing in ("", " "):
+        assert f" {names.DEFAULT_TRACKING_URI} " in made("ui", MLFLOW_TRACKING_URI=nothing).stdout
     other = "sqlite:////my $(store)/runs #1.db"
     assert made("ui", MLFLOW_TRACKING_URI=other).stdout == f"-m mlflow ui --workers 1 {other} {rest}"
     uri = "postgresql+psycopg://me:h$u%40sh'@host/runs"
