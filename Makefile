@@ -62,8 +62,23 @@ lock: setup ## Resolve all packages again, into uv.lock and constraints.txt; UPG
 	.venv/bin/python -m uv export --quiet --no-hashes --no-annotate --no-header --all-extras --no-emit-project | grep -v "'none'"; \
 	} > constraints.txt
 
-ui: setup ## Open MLflow on the recorded runs, on this machine only
-	@.venv/bin/python -m experiments.mlflow_store.serving ui
+ui server: export MLFLOW_HOST ?= 127.0.0.1
+ui server: export MLFLOW_PORT ?= 5000
+ui server: export MLFLOW_DISABLE_TELEMETRY ?= true
+# Eight processes, which only language models need.
+ui server: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
+server: export MLFLOW_ARTIFACTS_DESTINATION ?= $(CURDIR)/outputs/server-artifacts
 
+ui: setup ## Open MLflow on the recorded runs, on this machine only
+	@case "$$MLFLOW_TRACKING_URI" in *[![:space:]]*) export MLFLOW_BACKEND_STORE_URI="$$MLFLOW_TRACKING_URI";; \
+	*) export MLFLOW_BACKEND_STORE_URI=sqlite:///outputs/mlflow.db;; esac; \
+	.venv/bin/python -m experiments.mlflow_store.serving && exec .venv/bin/python -m mlflow ui --workers 1
+
+# The database's address stays in the environment, where `ps` does not show its password.
 server: setup ## Serve MLflow's runs in a database to several machines: MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://...
-	@.venv/bin/python -m experiments.mlflow_store.serving server
+	@if test -n "$$MLFLOW_AUTH_CONFIG_PATH"; then test -f "$$MLFLOW_AUTH_CONFIG_PATH" || { \
+	echo "error: MLFLOW_AUTH_CONFIG_PATH=$$MLFLOW_AUTH_CONFIG_PATH is no file; docs/tracking.md says what is in it" >&2; exit 2; }; \
+	else case "$$MLFLOW_HOST" in 127.*|localhost|::1) ;; *) \
+	echo "note: everybody who reaches this port may read, change and delete every run; see docs/tracking.md, Passwords";; esac; fi; \
+	.venv/bin/python -m experiments.mlflow_store.serving && \
+	exec .venv/bin/python -m mlflow server $${MLFLOW_AUTH_CONFIG_PATH:+--app-name basic-auth}

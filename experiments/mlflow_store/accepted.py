@@ -1,4 +1,4 @@
-"""Which MLflow stores may be written to, judged without writing: the address first, then whether it answers."""
+"""Checks an MLflow store without writing to it: its address first, then whether it answers."""
 
 import os
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from experiments import output_folder, sqlite_uri
+from experiments import output_folder, passwords, sqlite_uri
 from experiments.commands import Place, installs
 from experiments.errors import UserError
 from experiments.sentences import is_printable, shown
@@ -25,7 +25,7 @@ class UnusableError(UserError):
 
     def __init__(self, told: str, what: str) -> None:
         super().__init__(told)
-        self.what = what  # the reason alone
+        self.what = what  # only the reason
 
 
 def accept_of(places: Iterable[Place]) -> None:
@@ -50,10 +50,10 @@ def judge(place: Place) -> None:
     file = sqlite_uri.file(uri)
     try:
         if file:
-            schema = store_file.judge(file, place).schema
+            found = store_file.judge(file, place).schema
         elif not uri.startswith("http"):
-            schema = _schema(uri)
-        if uri.startswith("http") or schema == store_file.newest_schema():  # else it will be made, or upgraded, later
+            found = schema(uri)
+        if uri.startswith("http") or found == store_file.newest_schema():  # otherwise it is made or upgraded later
             experiment(MlflowClient(uri), place)
     except UserError:
         raise
@@ -61,7 +61,7 @@ def judge(place: Place) -> None:
         raise unusable(uri, error) from error
 
 
-def _schema(uri: str) -> str | None:
+def schema(uri: str) -> str | None:
     """Returns the schema of the MLflow that made the tables of a database, None where there are none yet."""
     from alembic.migration import MigrationContext
     from sqlalchemy import create_engine
@@ -87,7 +87,7 @@ def experiment(client: "MlflowClient", place: Place) -> str | None:
 
 
 def unusable(uri: str, error: Exception) -> UnusableError:
-    """Returns the error for a store that exists by its address only."""
+    """Returns the error for a store with a valid address that cannot be opened."""
     from experiments.mlflow_store import texts
 
     what, remedy = texts.trouble(error), "start it, or use tracking=sqlite"
@@ -99,7 +99,7 @@ def unusable(uri: str, error: Exception) -> UnusableError:
 
 
 def accept(uri: str) -> None:
-    """Raises UserError for an address at which no store can be; nothing is asked there."""
+    """Raises UserError for an address at which no store can be; the store itself is not asked."""
     kind = uri.partition(":")[0]
     reason = None
     if kind == "sqlite":
@@ -123,7 +123,7 @@ def _file(uri: str) -> str | None:
             return f"because {path} is no file"
         with path.open("rb") as file:
             start = file.read(len(HEADER))
-        cut_or_empty = start in (HEADER[: len(start)], bytes(len(start)))  # a store that was damaged is told as such
+        cut_or_empty = start in (HEADER[: len(start)], bytes(len(start)))  # a damaged store gets another sentence
         return None if cut_or_empty else f"because {path} is no SQLite database"
     return None if output_folder.takes_files(nearest) else f"because nothing can be written in {nearest}"
 
@@ -138,6 +138,7 @@ def _server(uri: str) -> str | None:
 
 
 def _source(uri: str) -> str:
-    """Returns an address as it may be printed, with what it was given by."""
-    name = "MLFLOW_TRACKING_URI" if uri == os.environ.get("MLFLOW_TRACKING_URI") else "tracking.uri"
-    return f"{name}={shown(uri, 200)}"
+    """Returns an address without its password, and the setting that gives it."""
+    given = (name for name in ("MLFLOW_TRACKING_URI", "MLFLOW_BACKEND_STORE_URI") if uri == os.environ.get(name))
+    name = next(given, "tracking.uri")
+    return f"{name}={shown(passwords.hidden(uri), 200)}"

@@ -1,4 +1,4 @@
-"""What MLflow is to have of a trial, from what its folder says: params, tags, metrics, files; and whether it has it."""
+"""What MLflow should have of a trial, from its folder: params, tags, metrics, files; and whether a run has it."""
 
 import hashlib
 import json
@@ -26,13 +26,13 @@ def params(description: dict[str, Any]) -> dict[str, str]:
 
 
 def tags(description: dict[str, Any]) -> dict[str, str]:
-    """Returns who the trial is and whom it serves."""
+    """Returns the tags that identify the trial, and those of its sweeps."""
     found = {key: description[key] for key in (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.RECORD)}
     return {**found, names.OVERRIDES: shlex.join(description[names.OVERRIDES]), **description["sweeps"]}
 
 
 def text_tags(description: dict[str, Any], outputs: Path, there: dict[str, str]) -> dict[str, str]:
-    """Returns the run's name and description, but for those that a person has changed, with what tells us so next time.
+    """Returns the run's name and description unless a person has changed them, with digests to tell that next time.
 
     Args:
         description: of the trial.
@@ -48,7 +48,7 @@ def text_tags(description: dict[str, Any], outputs: Path, there: dict[str, str])
 
 
 def points(records: Iterable[Record]) -> list[Metric]:
-    """Returns the metrics of records with their own times and steps, by which MLflow knows those that it has."""
+    """Returns the metrics of records with their own times and steps, by which MLflow recognizes duplicates."""
     return [
         Metric(name, value, point["time"], point["step"])
         for record in records
@@ -58,7 +58,7 @@ def points(records: Iterable[Record]) -> list[Metric]:
 
 
 def spent(tried: list[Attempt]) -> list[Metric]:
-    """Returns what all attempts took, at the end of the last."""
+    """Returns the time of all attempts together, at the end of the last."""
     wall = sum(one.heard - one.started for one in tried)
     when, step = milliseconds(tried[-1].heard), tried[-1].number
     found = {names.ATTEMPTS: len(tried), names.WALL_SECONDS: wall, names.DEVICE_SECONDS: attempts.device_seconds(tried)}
@@ -66,14 +66,14 @@ def spent(tried: list[Attempt]) -> list[Metric]:
 
 
 def milliseconds(seconds: float) -> int:
-    """Returns a time as MLflow keeps it."""
+    """Returns a time in MLflow's unit."""
     return round(1000 * seconds)
 
 
 def differs(client: MlflowClient, run: Run, paths: TrialPaths, status: str, tried: list[Attempt]) -> bool:
-    """Returns whether a run that has ended has another status, a metric's last value or a file's size than its folder.
+    """Returns whether an ended run differs from its folder in status, the last value of a metric, or a file's size.
 
-    Older values of a metric, which MLflow lets nobody change or take away, are not asked for.
+    Older values of a metric are not compared: MLflow does not allow to change or remove them.
     """
     if run.info.status != status:
         return True
@@ -96,7 +96,7 @@ def kept(paths: TrialPaths) -> dict[str, Path]:
 
 
 def _there(client: MlflowClient, run_id: str, folder: str | None) -> Iterator[tuple[str, int | None]]:
-    """Yields name and size of each file that a run has; no size where the store does not tell it."""
+    """Yields name and size of each file that a run has; no size where the store does not know it."""
     for file in client.list_artifacts(run_id, folder):
         if file.is_dir:
             yield from _there(client, run_id, file.path)

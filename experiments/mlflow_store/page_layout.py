@@ -1,7 +1,7 @@
-"""What MLflow's pages show first of our runs: AP and the factors in the columns, the best run at the top.
+"""The first view of MLflow's pages on our runs: columns with AP and the factors, the best run at the top.
 
-MLflow keeps such a view as a tag of the experiment, as its own button "Share" does; its address names the tag. Without
-it the list has names and times alone, and MLflow takes the experiment for one of language models.
+A tag of the experiment stores the view, as MLflow's button "Share" does, and the view's address names the tag. Without
+it MLflow shows only names and times, and treats the experiment as one of language models.
 """
 
 import json
@@ -27,5 +27,5 @@ def tags() -> dict[str, str]:
 
 
 def address(server: str, experiment_id: str) -> str:
-    """Returns where to see an experiment's runs so."""
+    """Returns the address of that view of an experiment."""
     return f"{server}/#/experiments/{experiment_id}/runs?viewStateShareKey={KEY}&workflowType=machine_learning"

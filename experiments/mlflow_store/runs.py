@@ -1,6 +1,6 @@
-"""The only writer of MLflow: makes a trial's run say what the trial's folder says, as often as one likes.
+"""The only writer of MLflow: makes a trial's run a copy of the trial's folder. Repeating it changes nothing.
 
-The folder is the record; the run is its copy. Nothing is kept in memory that would be lost with a process or a store.
+Nothing is kept in memory only, so neither a dead process nor a lost store loses anything.
 """
 
 import threading
@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock
 from mlflow.entities import LifecycleStage, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 
 from experiments import names
 from experiments.commands import Place
@@ -18,6 +19,7 @@ from experiments.errors import UserError
 from experiments.mlflow_store import accepted, contents, page_layout, store_file, texts
 from experiments.mlflow_store.client import MlflowClient
 from experiments.paths import OutputPaths, TrialPaths
+from experiments.reading import DamagedError
 from experiments.trial import attempts, completeness, described, journal, origin
 from experiments.trial.journal import Reader
 
@@ -60,66 +62,66 @@ class Store:
 
 
 class Run:
-    """The MLflow run of a trial, made to say what the trial's folder says."""
+    """The MLflow run of a trial, a copy of the trial's folder."""
 
     def __init__(self, store: Store, paths: TrialPaths) -> None:
         self.client, self.experiment_id = store.client, store.experiment_id
         self.paths, self.outputs = paths, paths.root.parents[1]
         self.reader = Reader(paths.journal)
         self.read: set[Path] = set()  # of the files that hold one record each
-        self.pending: list[Metric] = []  # read, but not yet taken by the store
+        self.pending: list[Metric] = []  # read, but not yet in the store
         self.run_id = ""  # not yet known
         self.tags: dict[str, str] = {}  # as the store has them
 
     def update(self, compare: bool = False) -> None:
         """Brings the run up to date; a second time in a row changes nothing.
 
-        end = contents.milliseconds(max(one.heard for one in tried))
-        self.client.set_terminated(self.run_id, status, end_time=end)
+        Args:
+            compare: whether to ask the store what it has, instead of trusting the tag that says so.
         """
         description = described.read(self.paths)
         tried = attempts.every(self.paths.root)
         attempt = tried[-1] if tried else None
         ended = attempt is not None and not attempt.alive
         if ended:
-            completeness.restore(self.paths)  # before anything of it is delivered
+            completeness.restore(self.paths)  # before delivery
         if not self.run_id:
-            with FileLock(OutputPaths(self.outputs).record_lock):  # of two commands at once, one makes it
+            with FileLock(OutputPaths(self.outputs).record_lock):  # one of two commands creates it
                 self._find_or_create(description, tried)
         unmatched = (completeness.of(self.paths).matches or "") if ended else ""
         settled = self._settled(attempt, unmatched) if attempt and ended else ""
         status = (attempt.status or names.KILLED) if attempt and ended else names.RUNNING
-        anew = settled != self.tags[names.SETTLED]
-        if compare and ended and not anew:
-            anew = contents.differs(self.client, self.client.get_run(self.run_id), self.paths, status, tried)
-        if anew or not ended:
+        changed = settled != self.tags[names.SETTLED]
+        if compare and ended and not changed:
+            changed = contents.differs(self.client, self.client.get_run(self.run_id), self.paths, status, tried)
+        if changed or not ended:
             self._deliver()
-        if anew and attempt and ended:
+        if changed and attempt and ended:
             self._keep_files()
             self.client.log_batch(self.run_id, metrics=contents.spent(tried))
         reason = (attempt.reason or "") if attempt and ended else ""
         told = {names.REASON: reason, names.UNMATCHED: unmatched}
         self._tag({**contents.tags(description), **self._texts(description), **self._origin(attempt), **told})
-        if anew and attempt and ended:
+        if changed and attempt and ended:
             end = contents.milliseconds(max(one.heard for one in tried))
             self.client.set_terminated(self.run_id, status, end_time=end)
-        elif anew:
+        elif changed:
             self.client.update_run(self.run_id, status=names.RUNNING)
-        self._tag({names.SETTLED: settled})  # last: what was not reached before the store broke off is done again
+        self._tag({names.SETTLED: settled})  # last: if the store fails before, all is done again
 
     def _settled(self, attempt: attempts.Attempt, unmatched: str) -> str:
-        """Returns what tells the folder of a trial that has ended from the same one at another time."""
+        """Returns a summary that changes when the folder of a trial that has ended gets new content."""
         known = [attempt.number, attempt.state, _size(self.paths.journal)]
         known += [_size(self.paths.errors)] if self.paths.errors.exists() else []
         return " ".join(filter(None, (*map(str, known), unmatched)))
 
     def _keep_files(self) -> None:
-        """Copies what is needed to repeat and to understand the trial."""
+        """Copies the files that are needed to repeat and to understand the trial."""
         for name, path in contents.kept(self.paths).items():
             self.client.log_artifact(self.run_id, str(path), str(Path(name).parent) if "/" in name else None)
 
     def _texts(self, description: dict[str, Any]) -> dict[str, str]:
-        """Returns name and description of the run, if they are ours to write: asked once more before they are."""
+        """Returns the run's name and description, if the store, asked again, says that no person has changed them."""
         if all(self.tags.get(tag) == text for tag, text in contents.text_tags(description, self.outputs, {}).items()):
             return {}
         self.tags = {**self.tags, **self.client.get_run(self.run_id).data.tags}
@@ -129,10 +131,10 @@ class Run:
         return origin.tags(self.paths, attempt.number) if attempt else {}
 
     def _find_or_create(self, description: dict[str, Any], tried: list[attempts.Attempt]) -> None:
-        """Finds the trial's run, brings it back where it was deleted, makes it where there is none."""
+        """Finds the trial's run; restores a deleted one, and creates it where there is none."""
         which = f"tags.{names.RECORD} = '{description[names.RECORD]}'"
         found = self.client.search_runs([self.experiment_id], which, run_view_type=ViewType.ALL)
-        if found:  # of two, as earlier versions left them where one was deleted, always the same
+        if found:  # earlier versions could make two: always take the same
             run = min(found, key=lambda one: (one.info.lifecycle_stage == LifecycleStage.DELETED, one.info.run_id))
         else:
             began = contents.milliseconds(tried[0].started if tried else time.time())
@@ -146,10 +148,10 @@ class Run:
             self.client.log_batch(run.info.run_id, params=missing)
         unsettled = "" if run.info.status == names.RUNNING else "unknown"
         self.tags = {names.SETTLED: unsettled, **run.data.tags}
-        self.run_id = run.info.run_id  # last: the run is made, with all its params
+        self.run_id = run.info.run_id  # last: the run exists, with all its params
 
     def _deliver(self) -> None:
-        """Copies metrics with their own times and steps, by which a second time adds nothing."""
+        """Copies metrics with their own times and steps, so that MLflow recognizes duplicates."""
         records = self.reader.new_records()
         for path in (self.paths.cost, self.paths.errors):
             if path not in self.read and path.exists():
@@ -168,10 +170,15 @@ class Run:
 
 
 def deliver(store: Store, paths: TrialPaths, compare: bool = False) -> None:
-    """Makes a trial's run say what the trial's folder says (`Run.update`); UserError where the store refuses it."""
+    """Brings a trial's run up to date (`Run.update`); UserError where the store refuses it.
+
+    DamagedError where the trial's own content is the reason.
+    """
     try:
         Run(store, paths).update(compare)
     except MlflowException as error:
+        if error.error_code == ErrorCode.Name(INVALID_PARAMETER_VALUE):  # a retry would fail again
+            raise DamagedError(paths.root, f"holds what MLflow does not take ({texts.trouble(error)})") from error
         raise UserError(
             f"the MLflow store {store.uri} does not take the record of {paths.root.name} ({texts.trouble(error)}); "
             "put that right, then give the same command"
@@ -183,7 +190,7 @@ def _size(path: Path) -> int:
 
 
 class Courier:
-    """Keeps a trial's run up to date from a thread of its own: a store that hangs or is gone delays nothing else."""
+    """Keeps a trial's run up to date in a separate thread, so that a store that hangs or is away delays nothing."""
 
     def __init__(self, place: Place, paths: TrialPaths) -> None:
         self.place, self.paths = place, paths
@@ -196,16 +203,16 @@ class Courier:
         run: Run | None = None
         delay = SECONDS
         while True:
-            closing, known = self.closing.is_set(), run is not None  # asked first: all until then is delivered below
+            closing, known = self.closing.is_set(), run is not None  # before the update, which delivers all until now
             try:
                 run = run or Run(Store(self.place, folder_too=False), self.paths)
                 run.update()
                 self.trouble, delay = None, SECONDS
-            except Exception as error:  # of any kind: a thread that ends in silence would pass for one that is done
+            except Exception as error:  # any error: a thread that ends silently would look finished
                 self.trouble = error.what if isinstance(error, accepted.UnusableError) else texts.trouble(error)
                 delay = min(2 * delay, LONGEST_SECONDS)
                 run = None
-                if known:  # it may have been deleted, or its store moved away: looked for again, at once
+                if known:  # the run may be deleted or its store moved: look for it again
                     continue
             if closing:
                 return

@@ -1,99 +1,40 @@
-"""Starts MLflow's pages: `ui` on this machine's own runs, `server` on a database that several machines write to.
+"""Checks before `make ui` and `make server` start MLflow: the port is free, and the store answers. Prints its address.
 
-    python -m experiments.mlflow_store.serving ui|server
+    MLFLOW_BACKEND_STORE_URI=... MLFLOW_HOST=... MLFLOW_PORT=... python -m experiments.mlflow_store.serving
 
-What there is to choose is in MLflow's own variables (docs/tracking.md): MLFLOW_HOST, MLFLOW_PORT, MLFLOW_WORKERS, and
-for `server` MLFLOW_BACKEND_STORE_URI, MLFLOW_ARTIFACTS_DESTINATION, MLFLOW_AUTH_CONFIG_PATH.
+A Makefile can do neither: MLflow itself ends with exit code 0 where the port is taken, tries for minutes to reach a
+database that is away, and does not print the view of the runs.
 """
 
-import ipaddress
-import logging
 import os
 import socket
 import sys
-from argparse import RawDescriptionHelpFormatter as RawText
-from pathlib import Path
 
-from sqlalchemy import URL, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-
-from experiments import names, sqlite_uri
+from experiments import passwords, sqlite_uri
 from experiments.commands import Place, installs
 from experiments.errors import UserError
-from experiments.mlflow_store import page_layout, store_file, texts
-from experiments.parsers import Parser
+from experiments.mlflow_store import accepted, page_layout, store_file, texts
 from experiments.sentences import sentence
 
-DEFAULTS = {
-    "MLFLOW_HOST": "127.0.0.1",
-    "MLFLOW_PORT": "5000",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes that only language models have work for
-}
-OUTPUTS = Path("outputs")
 EXAMPLE = "MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://USER:PASSWORD@HOST/DATABASE make server"
 
 
-def ui() -> list[str]:
-    """Returns MLflow's command line for the runs of this machine, whose store is made where it is missing."""
-    uri = names.tracking_uri(None, names.DEFAULT_TRACKING_URI)
-    if not uri.startswith("sqlite:///"):
-        raise UserError(f"make ui reads a file, and MLFLOW_TRACKING_URI={_public(uri)} is none; open that in a browser")
-    print("\n".join(_initialize(uri)))
-    return ["ui", "--backend-store-uri", uri, "--workers", "1"]
-
-
-def server() -> list[str]:
-    """Returns MLflow's command line for a database, whose tables are made where they are missing.
-
-    The database stays in MLFLOW_BACKEND_STORE_URI, where `ps` does not show its password.
-    """
-    uri = names.stated(os.environ.get("MLFLOW_BACKEND_STORE_URI"))
-    if not uri:
-        raise UserError(
-            f"MLFLOW_BACKEND_STORE_URI is not set; name the database: {EXAMPLE} (for this machine alone: make ui)"
-        )
-    users = os.environ.get("MLFLOW_AUTH_CONFIG_PATH")
-    if users is not None and not Path(users).is_file():
-        raise UserError(f"MLFLOW_AUTH_CONFIG_PATH={users} is no file; docs/tracking.md says what is in it")
-    _check_database(uri)
-    print("\n".join(_initialize(uri)))
-    os.environ.setdefault("MLFLOW_ARTIFACTS_DESTINATION", str((OUTPUTS / "server-artifacts").resolve()))
-    if users is None and not _only_this_machine(os.environ["MLFLOW_HOST"]):
-        print("note: whoever reaches this port may read, change and delete every run; see docs/tracking.md, Passwords")
-    return ["server", "--app-name", "basic-auth"] if users is not None else ["server"]
-
-
 def main() -> int:
-    """Serves until it is interrupted; returns the exit code, 2 with one sentence where something is missing."""
-    commands = {"ui": ui, "server": server}
-    parser = Parser(prog="python -m experiments.mlflow_store.serving", description=__doc__, formatter_class=RawText)
-    parser.add_argument("pages", choices=tuple(commands), help="whose pages to serve")
-    pages_of = parser.parse_args().pages
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    """Prints where the runs will be seen; returns the exit code, 2 with one sentence where MLflow cannot serve."""
+    uri, host, port = (os.environ.get(f"MLFLOW_{name}", "") for name in ("BACKEND_STORE_URI", "HOST", "PORT"))
     try:
-        _check_port(os.environ["MLFLOW_HOST"], os.environ["MLFLOW_PORT"])
-        _serve(commands[pages_of]())
+        _check_port(host, port)
+        experiments = _experiments(uri)
     except UserError as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 2
+    here = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+    print("\n".join(page_layout.address(here, experiment) for experiment in experiments) or here, flush=True)
     return 0
 
 
-def _serve(arguments: list[str]) -> None:
-    """Becomes MLflow's command line; UserError where that breaks off before it serves."""
-    from mlflow.cli import cli
-
-    sys.stdout.flush()
-    try:
-        cli(arguments)
-    except Exception as error:  # a variable that is missing for passwords, a file that is not what it should be
-        raise UserError(f"MLflow does not start: {texts.trouble(error)}") from error
-
-
 def _check_port(host: str, port: str) -> None:
-    """Raises UserError where nobody can listen there; MLflow would end with exit code 0."""
+    """Raises UserError where the port cannot be used."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -103,62 +44,34 @@ def _check_port(host: str, port: str) -> None:
         raise UserError(f"cannot listen at {host}:{port} ({reason}); set MLFLOW_HOST and MLFLOW_PORT") from error
 
 
-def _check_database(uri: str) -> None:
-    """Raises UserError where the database cannot be spoken to: a mistyped URI, no driver, no server, no database."""
-    try:
-        url = make_url(uri)
-        engine = create_engine(url)
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise UserError(f"MLFLOW_BACKEND_STORE_URI={_public(uri)} names no database ({error}); {EXAMPLE}") from error
-    except ImportError as error:
+def _experiments(uri: str) -> list[str]:
+    """Returns the ids of the experiments with our runs; UserError where there is no store or it does not answer."""
+    from experiments.mlflow_store.client import MlflowClient
+
+    file, public = sqlite_uri.file(uri), passwords.hidden(uri)
+    if not uri.strip():
         raise UserError(
-            f"the driver of {url.drivername} is not installed ({error}); that of postgresql+psycopg comes with "
-            f"{installs('server')}"
-        ) from error
+            f"MLFLOW_BACKEND_STORE_URI is not set; name the database: {EXAMPLE} (for this machine alone: make ui)"
+        )
+    accepted.accept(uri)
+    if uri.startswith("http"):
+        raise UserError(f"{public} is a server that runs already; open that address in a browser")
+    if file and not file.exists():
+        raise UserError(f"{file} does not exist; run.py makes it with the first trial, and sync fills another one")
     try:
-        engine.connect().close()
-    except DBAPIError as error:
-        reason = " ".join(str(error.orig).split())
-        raise UserError(f"the database {_shown(url)} cannot be used ({reason}); see docs/tracking.md") from error
-    finally:
-        engine.dispose()
-
-
-def _initialize(uri: str) -> list[str]:
-    """Makes MLflow's tables where they are missing and returns where to look; UserError where that cannot be."""
-    from mlflow import MlflowClient
-
-    logging.getLogger("alembic").setLevel(logging.ERROR)
-    file = sqlite_uri.file(uri)
-    try:
-        with store_file.prepared(uri, Place(file.parent if file else OUTPUTS, uri)):
-            found = MlflowClient(uri).search_experiments()
+        if file:
+            with store_file.prepared(uri, Place(file.parent, uri)):
+                pass
+        elif accepted.schema(uri) != store_file.newest_schema():
+            return []  # MLflow makes the tables, or says how to upgrade them
+        return [one.experiment_id for one in MlflowClient(uri).search_experiments() if page_layout.TAG in one.tags]
     except UserError:
         raise
-    except Exception as error:  # of MLflow, SQLAlchemy, Alembic or the driver
-        raise UserError(f"MLflow cannot use {_public(uri)} ({texts.trouble(error)})") from error
-    host, port = os.environ["MLFLOW_HOST"], os.environ["MLFLOW_PORT"]
-    here = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
-    return [page_layout.address(here, one.experiment_id) for one in found if page_layout.TAG in one.tags] or [here]
-
-
-def _public(uri: str) -> str:
-    """Returns a URI as it may be printed."""
-    try:
-        return _shown(make_url(uri))
-    except (ArgumentError, ValueError):
-        return uri.rpartition("@")[2]
-
-
-def _shown(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
-
-
-def _only_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    except ImportError as error:
+        driver = f"that of postgresql+psycopg comes with {installs('server')}"
+        raise UserError(f"the driver of {public} is not installed ({error}); {driver}") from error
+    except Exception as error:  # of MLflow, SQLAlchemy, Alembic or a driver
+        raise UserError(f"the database {public} cannot be used ({texts.trouble(error)}); {EXAMPLE}") from error
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """MLflow's file: made, or brought to the schema of this MLflow, in memory, and written in one transaction.
 
-MLflow makes its tables in some sixty steps, each of which is final: killed in between, or with a full disk, it leaves a
-file that no MLflow opens again. SQLite's copy of a whole database into a file happens entirely or not at all, and who
-has the file open sees the one or the other.
+MLflow makes its tables in some sixty steps, and commits each. A kill in between, or a full disk, leaves a file that
+MLflow cannot open again. SQLite copies a whole database into a file in one transaction, and other readers see the old
+or the new content.
 """
 
 import contextlib
@@ -28,34 +28,34 @@ from experiments.trial import moved
 
 LOCK = "store.lock"
 PARTS = ("", "-journal", "-wal", "-shm")  # the files of an SQLite database: its own, and what its writers need
-WAIT_SECONDS = 20.0  # for another writer, as MLflow does
+WAIT_SECONDS = 20.0  # for another writer; MLflow waits as long
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @dataclass(frozen=True)
-class Content:
-    """What a file holds."""
+class StoreFile:
+    """The content of a file."""
 
     tables: tuple[str, ...] = ()
-    schema: str | None = None  # of the MLflow that made or upgraded it, where that was completed
+    schema: str | None = None  # its version of MLflow's tables, if they are complete
     runs: bool = False  # whether it holds any
-    flaw: str | None = None  # why it cannot be read, or not all of it
+    flaw: str | None = None  # why it cannot be read completely
 
 
 @contextmanager
 def prepared(uri: str, place: Place, folder_too: bool = True) -> Iterator[None]:
-    """Makes a store's file where it is missing, upgrades an older one, and holds a lock for what else is to be made.
+    """Makes a store's file where it is missing, or upgrades an older one, and holds a lock inside the block.
 
-    What was broken off before it held a run is put aside; artifacts that were moved are found. Of a server or database
-    nothing is made.
+    An incomplete file without runs is put aside, and paths of moved artifacts are corrected. For a server or database
+    only the lock is taken.
 
     Args:
         uri: of the store.
-        place: of the trials, for what is printed.
-        folder_too: whether the file's folder is made where it is missing. Where a store is in use, a missing folder is
-            a disk that is away.
+        place: of the trials, for commands that are printed.
+        folder_too: whether a missing folder of the file is made. For a store in use, a missing folder means that its
+            disk is away.
 
-    Raises UserError for a file that is damaged, is none of MLflow's, or is of another MLflow and cannot be upgraded.
+    Raises UserError for a file that is damaged, was not made by MLflow, or cannot be upgraded.
     """
     file = sqlite_uri.file(uri)
     folder = file.parent if file else Path(str(place.outputs))
@@ -70,9 +70,9 @@ def prepared(uri: str, place: Place, folder_too: bool = True) -> Iterator[None]:
         yield
 
 
-def judge(file: Path, place: Place) -> Content:
-    """Returns what a file holds, nothing where there is none; UserError where it cannot be made a store of runs."""
-    content = _read(file) if file.exists() else Content()
+def judge(file: Path, place: Place) -> StoreFile:
+    """Returns the content of a file, empty where there is none; UserError where the file cannot become a store."""
+    content = _read(file) if file.exists() else StoreFile()
     if content.flaw and content.runs:
         raise _damaged(file, content.flaw, place)
     if not {"experiments", "alembic_version"}.intersection(content.tables) and content.tables:
@@ -99,10 +99,10 @@ def _prepare(file: Path, place: Place) -> None:
             whole.backup(written)
 
 
-def _read(file: Path) -> Content:
-    """Returns what a file holds; what a writer that was killed had not completed is taken back."""
+def _read(file: Path) -> StoreFile:
+    """Returns the content of a file; SQLite rolls back what a killed writer did not complete."""
     tables: tuple[str, ...] = ()
-    schema, runs = None, True  # as long as the contrary is not known
+    schema, runs = None, True  # until the opposite is known
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", WAIT_SECONDS, uri=True)) as opened:
             tables = tuple(name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
@@ -117,20 +117,20 @@ def _read(file: Path) -> Content:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF not in BROKEN:
             raise
-        return Content(tables, None, runs, str(error))
-    return Content(tables, schema, runs) if told == "ok" else Content(tables, None, runs, " ".join(told.split()))
+        return StoreFile(tables, None, runs, str(error))
+    return StoreFile(tables, schema, runs) if told == "ok" else StoreFile(tables, None, runs, " ".join(told.split()))
 
 
 @cache
 def newest_schema() -> str | None:
-    """Returns the schema of the MLflow that is installed."""
+    """Returns the schema of the installed MLflow."""
     from alembic.script import ScriptDirectory
 
     return ScriptDirectory(str(resources.files("mlflow") / "store" / "db_migrations")).get_current_head()
 
 
 def _upgraded(file: Path | None) -> sqlite3.Connection:
-    """Returns a database in memory with what a file holds and all tables, as `mlflow db upgrade` makes them."""
+    """Returns a database in memory with the content of a file, upgraded as `mlflow db upgrade` does."""
     from mlflow.db import upgrade
 
     name = f"file:{uuid.uuid4().hex}?mode=memory&cache=shared"

@@ -1,4 +1,4 @@
-"""Makes MLflow say what the trials' folders say: for what a store missed, and for runs whose process died."""
+"""Brings MLflow up to date with the trials' folders: what a store missed, and runs whose process died."""
 
 from dataclasses import replace
 
@@ -16,13 +16,13 @@ from experiments.trial.status import Progress
 
 
 def all_trials(trials: list[Progress], uri: str | None) -> None:
-    """Brings the run of every trial up to date, but for those that are running, whose own process does so.
+    """Brings the run of every trial up to date. Trials that are running are left to their own process.
 
     Args:
         trials: of one output folder.
         uri: another store than the trials' own.
 
-    Raises UserError, once all others are delivered, where a file of a trial cannot be used.
+    Raises UserError where a file of a trial cannot be used, after all other trials are delivered.
     """
     stores: dict[Place, Store] = {}
     count = 0
@@ -49,9 +49,9 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
 
 
 def what_was_missed(trials: list[TrialPaths], place: Place) -> bool:
-    """Brings MLflow what it missed of trials that ended while it was away; where it still is, says what to do then.
+    """Delivers trials that ended while MLflow was away; where it still is, prints what to do.
 
-    Returns whether the store has taken all but what is damaged.
+    Returns whether the store has taken everything except damaged trials.
     """
     try:
         store = Store(place, folder_too=False)

@@ -1,4 +1,4 @@
-"""What a person reads of a run: its title, its description in MLflow (Markdown), what is wrong with the store."""
+"""Texts for people: a run's description in MLflow (Markdown), and what is wrong with a store."""
 
 import json
 import re
@@ -11,11 +11,12 @@ from experiments import names
 from experiments.commands import ROOT
 
 TROUBLE = 200  # characters of a store's error that are shown
+SETTING = ("profile", "dataset", "recipe", "schedule")  # factors that all rows of a study usually share
 LOST = re.compile("Connection refused|timed out|Name or service not known|No route to host|HTTP error [0-9]+")
 
 
 def trouble(error: Exception) -> str:
-    """Returns in a line what is wrong with a store: MLflow's words, less SQL and the story of a lost connection."""
+    """Returns in a line what is wrong with a store: MLflow's words, without SQL and details of a lost connection."""
     text = " ".join(str(error).split()) or type(error).__name__
     if " failed with exception " in text:
         found = LOST.search(re.sub("too many ([0-9]+) error responses", r"HTTP error \1", text))
@@ -24,19 +25,19 @@ def trouble(error: Exception) -> str:
 
 
 def note(description: dict[str, Any], outputs: Path) -> str:
-    """Returns the text of a run's description from what its folder says of the trial, in an output folder."""
+    """Returns a run's description, from the trial's own description and the output folder."""
     factors = description["factors"]
-    setting = ", ".join(f"{group} {factors[group]}" for group in ("profile", "dataset", "recipe", "schedule"))
+    setting = ", ".join(f"{group} {factors[group]}" for group in SETTING if group in factors)
     lines = [f"**{description[names.VARIANT]}**, seed {description[names.SEED]} ({setting})", ""]
-    lines += [f"- {served}" for served in _served(description["sweeps"])]
+    lines += [f"- {sentence}" for sentence in _of_sweeps(description["sweeps"])]
     command = shlex.join(["python", "run.py", *description[names.OVERRIDES]])
     place = [] if outputs == ROOT / "outputs" else ["--output-dir", str(outputs)]
     exact = shlex.join(["python", "-m", "experiments", "reproduce", description[names.TRIAL_ID], *place])
     return "\n".join([*lines, "", "Again, and with the commit, packages and data of then:", "", *_code(command, exact)])
 
 
-def _served(tags: dict[str, str]) -> list[str]:
-    """Returns a sentence a sweep that the trial belongs to."""
+def _of_sweeps(tags: dict[str, str]) -> list[str]:
+    """Returns a sentence for each sweep that the trial belongs to."""
     sentences = []
     for tag, sweep in sorted(tags.items()):
         if tag.startswith(names.SWEEP):

@@ -1,17 +1,16 @@
-"""The file that a study travels in: a zip of the trials' files, and a manifest with size and SHA-256 of each.
+"""The file that a study travels in: a zip of the trials' files, and a manifest with the size and SHA-256 of each.
 
-It may come from anybody. Reading it writes below one folder alone, nothing but plain files under names that are known,
-and no more of them than they were said to have.
+An archive may come from anybody. Unpacking writes plain files below one folder, under names that exports use, and no
+more bytes than the manifest says.
 """
 
 import errno
 import hashlib
-import shutil
 import stat
 import struct
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Annotated
@@ -24,32 +23,31 @@ from experiments import files
 from experiments.console import console
 from experiments.errors import UserError
 from experiments.reading import first, shown
+from experiments.transfer import members
 
-FORMAT = 2  # raise it when what an archive holds comes to mean something else
+FORMAT = 2  # raise it when the content of an archive gets another meaning
 OLDEST = 1  # that is read: without `errors.json`, the errors among the metrics of the last epoch
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 16 * 2**20
 BLOCK = 2**20  # bytes read at a time
 GIB = 2**30
-# What Python's zipfile raises for what is no zip, or was made to look like one.
+# What Python's zipfile raises for a file that is no zip, or a damaged or forged one.
 BROKEN = (BadZipFile, EOFError, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError, OverflowError)
-
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class ArchiveError(Exception):
-    """What is wrong with an archive, in words that go on from its name."""
+    """What is wrong with an archive: the rest of a sentence that starts with its name."""
 
 
 class Content(BaseModel):
-    """A file as the manifest has it."""
+    """A file in the manifest."""
 
     size: Annotated[int, Field(ge=0)]  # bytes
-    sha256: Sha256
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Manifest(BaseModel):
-    """What an archive says of itself."""
+    """`manifest.json`."""
 
     format: int
     study: str
@@ -59,11 +57,11 @@ class Manifest(BaseModel):
 
 
 def write(path: Path, study: str, commit: str | None, contents: Iterable[tuple[str, bytes]]) -> Manifest:
-    """Writes an archive as a whole or not at all; UserError where it cannot be written.
+    """Writes a whole archive or none; UserError where it cannot be written.
 
     Args:
         path: a new file.
-        study: what it holds, as people call it.
+        study: the study's name.
         commit: of the program.
         contents: names, with slashes, and contents; read one after the other.
     """
@@ -80,111 +78,93 @@ def write(path: Path, study: str, commit: str | None, contents: Iterable[tuple[s
         files.settle(part)
         files.move(part, path)
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); give a file in a folder open to you") from error
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}); give a file in a folder that you may write to"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
     return manifest
 
 
 def _member(name: str) -> ZipInfo:
+    """Returns a member whose bytes do not depend on the time."""
     member = ZipInfo(name)
     member.compress_type = ZIP_DEFLATED
     member.external_attr = (stat.S_IFREG | 0o644) << 16
     return member
 
 
-def unpack(file: Path, folder: Path, limit: float, largest: Callable[[str], int | None]) -> Manifest:
-    """Unpacks an archive into an empty folder; ArchiveError, in a sentence, where it is not what it should be.
-
-    Args:
-        file: the archive.
-        folder: where everything is written.
-        limit: GiB that it may unpack to.
-        largest: bytes that a file of this name may have, None for a name that no archive has.
-    """
+def unpack(file: Path, folder: Path, limit: float) -> Manifest:
+    """Unpacks an archive into an empty folder, at most `limit` GiB; ArchiveError where it is damaged or forged."""
     if not file.is_file():
         raise ArchiveError("is no file; give a file that export wrote")
     try:
         with ZipFile(file) as zipped:
-            members = _members(zipped, largest)
-            manifest = _manifest(zipped, members)
-            _check_sizes(manifest, folder, limit)
+            found = _members(zipped)
+            manifest = _manifest(zipped, found)
+            _check_size(manifest, limit)
             for name in track(manifest.files, "unpacking", console=console, disable=not console.is_terminal):
-                _extract(zipped, members[name], manifest.files[name], folder)
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with zipped.open(found[name]) as source:
+                    files.write_parts(target, _checked(source, name, manifest.files[name]))
     except (OSError, *BROKEN) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: it points to before its own start
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: an offset before the file's start
             raise ArchiveError(f"cannot be unpacked into {folder.parent} ({error.strerror})") from error
         raise ArchiveError("is no export, or was cut off or changed on its way; have it sent again") from error
     return manifest
 
 
-def _members(zipped: ZipFile, largest: Callable[[str], int | None]) -> dict[str, ZipInfo]:
-    """Returns an archive's members by name, each a plain file that may be there."""
-    members: dict[str, ZipInfo] = {}
+def _members(zipped: ZipFile) -> dict[str, ZipInfo]:
+    """Returns an archive's members by name; ArchiveError for any that an export does not write."""
+    found: dict[str, ZipInfo] = {}
     for member in zipped.infolist():
         name = member.orig_filename
-        allowed = MANIFEST_BYTES if name == MANIFEST else largest(name)
+        allowed = MANIFEST_BYTES if name == MANIFEST else members.largest(name)
         if allowed is None:
             raise ArchiveError(f"holds {shown(name)}, which no export holds")
-        if name in members:
+        if name in found:
             raise ArchiveError(f"holds {name} twice")
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
-            raise ArchiveError(f"holds {name} as something else than a plain file")
+            raise ArchiveError(f"holds {name}, which is not a plain file")
         if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED) or member.flag_bits & 0x1:
-            raise ArchiveError(f"holds {name} encrypted or compressed as no export is")
+            raise ArchiveError(f"holds {name} encrypted, or compressed in a way that no export uses")
         if member.file_size > allowed:
-            raise ArchiveError(f"holds {name} with {member.file_size} bytes, and {allowed} are the most")
-        members[name] = member
-    return members
+            raise ArchiveError(f"holds {name} with {member.file_size} bytes; at most {allowed} are allowed")
+        found[name] = member
+    return found
 
 
-def _manifest(zipped: ZipFile, members: dict[str, ZipInfo]) -> Manifest:
-    """Returns the manifest; it names exactly what is there, with the sizes that the zip says."""
-    if MANIFEST not in members:
+def _manifest(zipped: ZipFile, found: dict[str, ZipInfo]) -> Manifest:
+    """Returns the manifest; ArchiveError where it does not list exactly the members, with the zip's sizes."""
+    if MANIFEST not in found:
         raise ArchiveError(f"holds no {MANIFEST}, so it is no export")
-    content = zipped.read(members[MANIFEST])
     try:
-        manifest = Manifest.model_validate_json(content, strict=True)
+        manifest = Manifest.model_validate_json(zipped.read(found[MANIFEST]), strict=True)
     except ValidationError as error:
         raise ArchiveError(f"holds a bad {MANIFEST}: {first(error)}") from error
     if not OLDEST <= manifest.format <= FORMAT:
-        newer = "a newer version of this program; update it" if manifest.format > FORMAT else "no version of it"
         raise ArchiveError(
-            f"has format {manifest.format}, this program reads formats {OLDEST} to {FORMAT}: it was made by {newer}"
+            f"has format {manifest.format}, and this program reads formats {OLDEST} to {FORMAT}; update this program"
         )
-    for name in sorted(members.keys() ^ manifest.files.keys() ^ {MANIFEST}):
-        where = (
-            f"lacks {shown(name)}, which is in its" if name in manifest.files else f"holds {name}, which is not in its"
-        )
-        raise ArchiveError(f"{where} {MANIFEST}")
-    for name, content_of in manifest.files.items():
-        if members[name].file_size != content_of.size:
-            raise ArchiveError(f"holds {name} with another size than its {MANIFEST} says")
+    sizes = {name: member.file_size for name, member in found.items() if name != MANIFEST}
+    for name in sorted(sizes.keys() | manifest.files.keys()):
+        if name not in sizes or name not in manifest.files or sizes[name] != manifest.files[name].size:
+            raise ArchiveError(f"holds {shown(name)} otherwise than its {MANIFEST} says")
     return manifest
 
 
-def _check_sizes(manifest: Manifest, folder: Path, limit: float) -> None:
+def _check_size(manifest: Manifest, limit: float) -> None:
     total = sum(content.size for content in manifest.files.values())
     if total > limit * GIB:
         raise ArchiveError(
-            f"unpacks to {total / GIB:.1f} GiB and {limit:g} are the limit; where that is right, give "
+            f"unpacks to {total / GIB:.1f} GiB, more than the limit of {limit:g}; if that size is right, give "
             f"--limit-gib {total // GIB + 1}"
         )
-    free = shutil.disk_usage(folder).free
-    if total > free:
-        raise ArchiveError(f"unpacks to {total / GIB:.1f} GiB and {folder.parent} has {free / GIB:.1f} free; make room")
-
-
-def _extract(zipped: ZipFile, member: ZipInfo, expected: Content, folder: Path) -> None:
-    """Writes a member as the manifest describes it, or nothing."""
-    target = folder / member.filename
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with zipped.open(member) as source:
-        files.write_parts(target, _checked(source, member.filename, expected))
 
 
 def _checked(source: IO[bytes], name: str, expected: Content) -> Iterator[bytes]:
-    """Yields the blocks of a member; ArchiveError where they are not what the manifest describes."""
+    """Yields the blocks of a member; ArchiveError where the manifest describes other content."""
     digest, size = hashlib.sha256(), 0
     while block := source.read(BLOCK):
         size += len(block)
@@ -193,4 +173,4 @@ def _checked(source: IO[bytes], name: str, expected: Content) -> Iterator[bytes]
         digest.update(block)
         yield block
     if size != expected.size or digest.hexdigest() != expected.sha256:
-        raise ArchiveError(f"holds {name} with another content than its {MANIFEST} says")
+        raise ArchiveError(f"holds {name} otherwise than its {MANIFEST} says")

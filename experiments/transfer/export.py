@@ -1,9 +1,8 @@
-"""Packs a study into one file: what its trials recorded, less checkpoints and what concerns this machine alone."""
+"""Packs a study into one file: what its trials recorded, without checkpoints and files that concern this machine."""
 
 import json
-import re
-import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,109 +10,99 @@ from typing import Any
 import yaml
 from rich.progress import track
 
-from experiments import names, reading
+from experiments import names, passwords
 from experiments.console import console
 from experiments.errors import UserError
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.reading import DamagedError
-from experiments.transfer import archive, forms
-from experiments.trial import attempts, completeness, described, git, origin, status
+from experiments.transfer import archive, checks, members
+from experiments.trial import attempts, completeness, git, status
 from experiments.trial.status import Progress
 
-LAST, ALL = "last", "all"  # in place of a sweep's name: the one planned last, whatever the folder has
-PASSWORD = re.compile(rb"(://)[^/\s@'\"]+@")  # in an address
+LAST, ALL = "last", "all"  # in place of a sweep's name: the sweep that was planned last, or every trial
 
 
 def pack(outputs: OutputPaths, study: str, file: Path) -> None:
-    """Writes the trials of a study that have ended, and its plans, into a new file; says which were left out.
+    """Writes the trials of a study that have ended, and its plans, into a new file; prints which were left out.
 
     Args:
         outputs: the folder with the trials.
         study: a sweep's name, `last` or `all`.
-        file: to write, as a whole or not at all.
+        file: the new file; it is written as a whole or not at all.
 
-    Raises UserError for an unknown study, one of which no trial has ended, and a file that cannot be written; and, once
-    all others are written, where a file of a trial cannot be used.
+    Raises UserError for an unknown study, one without a trial that has ended, and a file that cannot be written; and,
+    after the file is written, where damaged trials were left out.
     """
     name = _planned_last(outputs) if study == LAST else study
     trials = status.read(outputs, None if name == ALL else name)
-    ended = [one for one in trials if one.attempt is not None and one.state != names.RUNNING]
-    damaged = {one.paths.root.name: flaw for one in trials if (flaw := one.damage or (one in ended and _flaw(one)))}
-    ended = [one for one in ended if one.paths.root.name not in damaged]
+    running = [one for one in trials if one.state in (attempts.TO_DO, names.RUNNING)]
+    damaged = {one.paths.root: flaw for one in trials if one not in running and (flaw := _flaw(one))}
+    ended = [one for one in trials if one not in running and one.paths.root not in damaged]
     if not ended:
         told = "; ".join(damaged.values()) or "wait, or cancel what runs"
         raise UserError(f"no trial of {name} in {outputs.root} has ended and is whole; {told}")
     manifest = archive.write(file, name, git.commit()[0], _contents(outputs, name, ended))
     size = sum(content.size for content in manifest.files.values()) / 2**20
     console.print(f"{len(ended)} trials of {name} are in {file} ({size:.1f} MiB unpacked)", markup=False)
-    for one in trials:
-        if one not in ended and one.paths.root.name not in damaged:
-            console.print(f"left out, as it is {one.state.lower()}: {one.paths.root.name}", markup=False)
+    for one in running:
+        console.print(f"left out, as it is {one.state.lower()}: {one.paths.root.name}", markup=False)
     if damaged:
         raise UserError(f"{len(damaged)} were left out: {'; '.join(damaged.values())}")
 
 
 def _flaw(one: Progress) -> str | None:
-    """Returns what is wrong with a trial that who imports it would refuse; mends its journal where that is all."""
+    """Returns why `import` would refuse a trial; repairs its journal first if a checkpoint has the records."""
     try:
-        completeness.restore(one.paths)
-        described.configuration(one.paths)
-        for path in one.paths.root.glob("*.npz"):
-            if not zipfile.is_zipfile(path):
-                return str(DamagedError(path, "is damaged (it holds no arrays)"))
+        if one.damage is None and completeness.restore(one.paths):
+            one = status.of(one.paths)
     except DamagedError as error:
         return str(error)
-    return next(iter(origin.flaws(one.paths)), None)
+    return checks.flaw(one)
 
 
 def _planned_last(outputs: OutputPaths) -> str:
-    """Returns the name of the sweep that was asked for last."""
+    """Returns the name of the sweep that was planned last."""
     tags = [item for one in status.read(outputs) for item in one.description.get("sweeps", {}).items()]
     planned = [(datetime.fromisoformat(value), tag) for tag, value in tags if tag.startswith(names.PLANNED)]
     if not planned:
-        raise UserError(f"no trial in {outputs.root} says which sweep was asked for last; name one, or all")
+        raise UserError(
+            f"no trial in {outputs.root} says which sweep was planned last; give the name of a sweep, or all"
+        )
     return dict(tags)[names.SWEEP + max(planned)[1].removeprefix(names.PLANNED)]
 
 
 def _contents(outputs: OutputPaths, study: str, trials: list[Progress]) -> Iterator[tuple[str, bytes]]:
     """Yields names and contents of the trials' files, then of the study's plans."""
     for one in track(trials, "packing", console=console, disable=not console.is_terminal):
-        for name, content in packed(one.paths).items():
-            yield f"trials/{one.paths.root.name}/{name}", content
-        if attempts.last(one.paths.root) != one.attempt:
-            raise UserError(f"{one.paths.root.name} was begun again meanwhile; export once it has ended")
+        root = one.paths.root
+        for path in sorted(root.rglob("*")):
+            name = path.relative_to(root).as_posix()
+            if path.is_file() and members.travels(name):
+                yield f"trials/{root.name}/{name}", _as_sent(one.paths, path)
+        if attempts.last(root) != one.attempt:
+            raise UserError(f"{root.name} was started again meanwhile; export once it has ended")
     for path in sorted(outputs.plan("").parent.glob("*.json")):
         name = f"plans/{path.name}"
-        try:
-            _, plan = reading.of_json(path, forms.PLANNED)
-        except DamagedError as error:  # which no command needs
-            console.print(f"left out: {error}", style="yellow", markup=False)
-            continue
-        if forms.largest(name) is not None and (study == ALL or study in plan.sweeps):
-            yield name, _without_passwords(path.read_bytes())
-
-
-def packed(paths: TrialPaths) -> dict[str, bytes]:
-    """Returns the files of a trial that travel, by their paths in its folder, as they travel.
-
-    Addresses come without passwords, and the configuration without that of the store. Attempts whose owner could not
-    say so ended when they were last heard of: nothing elsewhere would tell.
-    """
-    found = {path.relative_to(paths.root).as_posix(): path for path in sorted(paths.root.rglob("*")) if path.is_file()}
-    return {name: _as_sent(paths, path) for name, path in found.items() if forms.travels(name)}
+        with suppress(OSError, ValueError, LookupError, TypeError):  # a damaged plan, which no command needs
+            if members.largest(name) and (study == ALL or study in json.loads(path.read_bytes())["sweeps"]):
+                yield name, passwords.removed(path.read_bytes())
 
 
 def _as_sent(paths: TrialPaths, path: Path) -> bytes:
+    """Returns the content of a trial's file without passwords, and without the store's address.
+
+    An attempt that has not recorded its end gets one, at its last sign of life: elsewhere the file's time is lost.
+    """
     content = path.read_bytes()
     if path == paths.config:
         return configuration(yaml.safe_load(content), uri=None)
     if path.parent.name == "attempts":
         return _ended(json.loads(content), path.stat().st_mtime)
-    return _without_passwords(content) if path.suffix in (".json", ".jsonl", ".txt") else content
+    return passwords.removed(content) if path.suffix in (".json", ".jsonl", ".txt") else content
 
 
 def configuration(config: dict[str, Any], uri: str | None, **changes: Any) -> bytes:
-    """Returns a configuration as the plan writes it, with another MLflow store and other values at its top."""
+    """Returns a configuration as the plan writes it, with another MLflow store and other values at its top level."""
     changed = config | {"tracking": config["tracking"] | {"uri": uri}} | changes
     text: str = yaml.dump(changed, Dumper=yaml.CSafeDumper, sort_keys=False)
     return text.encode()
@@ -123,7 +112,3 @@ def _ended(facts: dict[str, Any], touched: float) -> bytes:
     status, ended = facts.get("status"), facts.get("ended")
     ending = {"status": status or names.KILLED, "ended": touched if ended is None else ended}
     return json.dumps(facts | ending, indent=2).encode()
-
-
-def _without_passwords(content: bytes) -> bytes:
-    return PASSWORD.sub(rb"\1", content)

@@ -1,1 +1,1 @@
-"""A trial's folder: every file in it, who works on it, how far it is and where its result comes from."""
+"""A trial's folder: its files, which process owns it, its progress, and the source of its result."""

@@ -1,9 +1,9 @@
-"""Attempts at a trial: who works on it, whether they still live, and how each attempt ended.
+"""Attempts at a trial: which process owns it, whether that process lives, and how each attempt ended.
 
-A trial's folder has `attempts/0001.json`, `0002.json`, ... The file of an attempt is the claim to the trial: it is made
-whole in one step that fails where it exists, and the next number may be made only when this attempt is over. Its age
-tells whether its owner lives: the owner touches it every few seconds. So two sweeps on one folder never run one trial
-together, on one machine or on several that share the folder, and no server and no file lock is needed.
+A trial's folder has `attempts/0001.json`, `0002.json`, ... The file of an attempt is the claim to the trial: one step
+creates it with its content, and fails where it exists. The next number may be created only when this attempt is over.
+The owner touches the file every few seconds, so the file's age says whether the owner lives. Two sweeps on one folder
+therefore never run one trial together, on one machine or on several that share the folder, without a server or a lock.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ BEAT_SECONDS = 2.0  # how often an owner touches its file
 LAPSE_SECONDS = 60.0  # ranks end themselves when their attempt has not been touched for so long
 EXPIRY_SECONDS = 120.0  # an attempt of another machine that was not touched for so long is over; well above LAPSE
 
-# States of a trial beside MLflow's status words; of one that is DAMAGED a file cannot be used.
+# States of a trial in addition to MLflow's status words. DAMAGED: one of its files cannot be used.
 TO_DO, INTERRUPTED, DAMAGED = "to do", "interrupted", "damaged"
-FILE = re.compile(r"([0-9]{4}|[1-9][0-9]{4,8})\.json")  # whatever else lies beside the attempts is none
+FILE = re.compile(r"([0-9]{4}|[1-9][0-9]{4,8})\.json")  # other files in the folder are ignored
 
 Seconds = Annotated[float, Field(ge=0, lt=2**33, allow_inf_nan=False)]  # since 1970
 
@@ -50,7 +50,7 @@ class Attempt:
     status: Annotated[str, Field(pattern=f"^({names.FINISHED}|{names.FAILED}|{names.KILLED})$")] | None = (
         None  # how it ended, one of MLflow's words; None while it has not
     )
-    reason: str | None = None
+    reason: Annotated[str, Field(pattern="^[^\\x00]*$")] | None = None  # no database takes a NUL
     transient: bool = False  # a failure that may not come again
     journal: str | None = None  # SHA-256 of the records of all epochs, where it finished them
     memory_at: int | None = None  # the step of training at which memory ran out, if it did
@@ -59,7 +59,7 @@ class Attempt:
 
     @property
     def alive(self) -> bool:
-        """Returns whether somebody works on it: it has not ended, and its process was heard of lately."""
+        """Returns whether it runs: it has not ended, and its process gave a sign of life lately."""
         if self.status is not None:
             return False
         if self.host == socket.gethostname() and not _lives(self.process, self.born):
@@ -68,17 +68,17 @@ class Attempt:
 
     @property
     def ranks(self) -> int:
-        """Returns on how many devices it works."""
+        """Returns the number of its devices, which is that of its ranks."""
         return int(self.device.partition(" ")[0])
 
     @property
     def age(self) -> float:
-        """Returns the seconds between the last sign of life and now, in whichever order: clocks are set back."""
+        """Returns the seconds between the last sign of life and now, never negative: clocks may be set back."""
         return abs(time.time() - self.touched)
 
     @property
     def heard(self) -> float:
-        """Returns when it was last alive, in seconds since 1970: not before it started, whatever clocks say."""
+        """Returns when it was last alive, in seconds since 1970; never earlier than its start."""
         return max(self.started, self.ended if self.ended is not None else self.touched)
 
     @property
@@ -93,7 +93,7 @@ ATTEMPT = TypeAdapter(Attempt)
 
 
 class TakenError(Exception):
-    """Somebody else has the trial."""
+    """Another process owns the trial, or it is finished."""
 
 
 class Claim:
@@ -102,29 +102,29 @@ class Claim:
     def __init__(self, folder: Path, attempt: Attempt, before: Attempt | None) -> None:
         self.folder = folder
         self.attempt = attempt
-        self.before = before  # the attempt that ended before this one was made
+        self.before = before  # the attempt that ended before this one began
         self.path = _file(folder, attempt.number)
         self.beaten = time.monotonic()
 
     def beat(self) -> None:
-        """Shows that the owner lives; cheap enough to be called in every turn of a loop."""
+        """Touches the file if it is time to; cheap enough for every turn of a loop."""
         if time.monotonic() - self.beaten >= BEAT_SECONDS:
             os.utime(self.path)
             self.beaten = time.monotonic()
 
     @property
     def lost(self) -> bool:
-        """Returns whether another took the trial over, which happens to an owner that slept too long."""
+        """Returns whether another process took the trial over, because this one was suspended too long."""
         return _file(self.folder, self.attempt.number + 1).exists()
 
     def update(self, **facts: Any) -> None:
-        """Writes more about the attempt, in one step."""
+        """Writes new facts of the attempt, in one step."""
         self.attempt = Attempt(**{**asdict(self.attempt), **facts})
         files.write(self.path, _facts(self.attempt))
 
 
 def claim(folder: Path, device: str, job: str | None = None) -> Claim:
-    """Begins a new attempt at the trial in `folder`; TakenError where it is finished or somebody works on it.
+    """Begins a new attempt at the trial in `folder`; TakenError where it is finished or runs.
 
     Raises DamagedError where the last attempt cannot be read.
     """
@@ -160,7 +160,7 @@ def every(folder: Path) -> list[Attempt]:
 
 
 def device_seconds(tried: Iterable[Attempt]) -> float:
-    """Returns what attempts took of all their devices, those that run until they were last heard of."""
+    """Returns the device-seconds of attempts; of those that run, until their last sign of life."""
     return sum((one.heard - one.started) * one.ranks for one in tried)
 
 
@@ -185,23 +185,23 @@ def state(folder: Path) -> str:
 
 
 def end_with(folder: Path, number: int) -> None:
-    """Ends this process, a rank, when its launcher is gone or nobody owns attempt `number` any more.
+    """Ends this process, a rank, when its launcher is gone or no process owns attempt `number` any more.
 
-    Nothing outlives a supervisor that was shot, on whatever machine: by the time an attempt of another machine counts
-    as over, its ranks have ended themselves.
+    So no rank outlives a supervisor that was killed: before other machines count an attempt as over, its ranks have
+    ended themselves.
     """
     path, launcher = _file(folder, number), os.getppid()
 
     def watch() -> None:
         lapsed = False
-        touched, heard = 0.0, time.monotonic()  # two clocks are not compared, of which one may be set back
+        touched, heard = 0.0, time.monotonic()  # not compared with each other: one clock may be set back
         while os.getppid() == launcher and not _file(folder, number + 1).exists():
             time.sleep(BEAT_SECONDS)
             with contextlib.suppress(OSError):  # a shared folder that is away for a moment
                 if touched != (touched := path.stat().st_mtime):
                     heard = time.monotonic()
             lapsed_before, lapsed = lapsed, time.monotonic() - heard > LAPSE_SECONDS
-            if lapsed and lapsed_before:  # twice: after a machine's sleep, the owner gets time for a touch
+            if lapsed and lapsed_before:  # twice: after the machine was suspended, the owner gets time to touch it
                 break
         os._exit(1)
 

@@ -1,4 +1,4 @@
-"""A trial's checkpoints: each is whole or absent, and a torn one costs an epoch and not the trial."""
+"""A trial's checkpoints: each is whole or absent, and a damaged one costs an epoch, not the trial."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ BEST = "best.pth"
 
 
 def save(runner: "Runner", folder: Path, epoch: int, records: list[dict[str, Any]]) -> None:
-    """Saves everything that the next epoch needs as `epoch_N.pth`, under another name until it is on the disk.
+    """Saves what the next epoch needs as `epoch_N.pth`; the file has another name until it is on the disk.
 
     Args:
         runner: after the training and the evaluation of `epoch`.
@@ -60,7 +60,7 @@ def _digest_file(path: Path) -> Path:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    """Returns the journal's records that a checkpoint holds; none where it is absent or torn."""
+    """Returns the journal's records that a checkpoint holds; none where it is absent or damaged."""
     if not path.exists() or (path.name != BEST and not is_whole(path)):  # the best has no digest
         return []
     from experiments.trial import safe_loading  # only here: it imports torch and MMEngine
@@ -73,7 +73,7 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 
 def mark_best(folder: Path, epoch: int) -> None:
-    """Has `best.pth` name this epoch's checkpoint; both share the bytes on the disk."""
+    """Makes `best.pth` another name of this epoch's checkpoint; the bytes are on the disk once."""
     part = folder / "best.part"
     part.unlink(missing_ok=True)
     os.link(folder / f"epoch_{epoch}.pth", part)
@@ -86,8 +86,8 @@ def prune(folder: Path, last: int, keep: int) -> None:
 
     Args:
         folder: of this trial alone.
-        last: epoch of the newest checkpoint that is whole; any later one is torn, and its epoch will be done again.
-        keep: how many to keep, this one and those of the epochs just before it.
+        last: epoch of the newest checkpoint that is whole; a later one is damaged, and its epoch is trained again.
+        keep: how many to keep: this one and those of the epochs just before.
     """
     for path in by_epoch(folder):
         if not last - keep < epoch_of(path) <= last:

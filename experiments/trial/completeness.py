@@ -1,7 +1,7 @@
-"""What the folder of a trial lacks: records of its epochs, which a checkpoint may give back, or its matches.
+"""What is missing in a trial's folder: records of epochs, which may be restored from a checkpoint, or the matches.
 
-A trial is FINISHED when its last epoch is recorded. What shows, plans, exports or delivers it asks here whether it
-still has all its records, and whether what follows the last epoch (`experiments.training.decisions`) was done.
+A trial is FINISHED when its last epoch is recorded. Code that shows, plans, exports or delivers a trial asks here
+whether its records are complete, and whether the step after the last epoch (`experiments.training.decisions`) was done.
 """
 
 import shlex
@@ -12,41 +12,43 @@ from experiments import names
 from experiments.console import console
 from experiments.paths import TrialPaths
 from experiments.reading import DamagedError, content
+from experiments.sentences import shown
 from experiments.trial import attempts, checkpoints, described, journal
 from experiments.trial.attempts import Attempt
-from experiments.trial.journal import Content, Record
+from experiments.trial.journal import Journal, Record
 
 NOT_YET = "not made yet"
+LONGEST = 1000  # characters of a reason that are shown
 
 
 @dataclass(frozen=True)
 class Lacks:
-    """What a trial's folder lacks; None for what is there, or is not yet to be there."""
+    """What is missing in a trial's folder; None for what is there, or not due yet."""
 
     records: str | None  # what is wrong with the journal: "lacks epochs 2 to 12 of 12"
     matches: str | None  # why a finished trial has no matches, though it kept its detections
 
 
 def of(paths: TrialPaths) -> Lacks:
-    """Returns what a trial's folder lacks."""
+    """Returns what is missing in a trial's folder."""
     return lacks(paths, _epochs(paths), attempts.last(paths.root), journal.so_far(paths.journal))
 
 
-def lacks(paths: TrialPaths, epochs: int, attempt: Attempt | None, found: Content) -> Lacks:
-    """Returns what a trial's folder lacks, by what was read of it already.
+def lacks(paths: TrialPaths, epochs: int, attempt: Attempt | None, found: Journal) -> Lacks:
+    """Returns what is missing in a trial's folder, from what was read of it already.
 
     Args:
         paths: of the trial.
-        epochs: of the whole training.
+        epochs: their number in the whole training.
         attempt: its last.
-        found: what its journal says.
+        found: the content of its journal.
     """
     if attempt is None or attempt.state != names.FINISHED:
         return Lacks(found.damage, None)
     return Lacks(_flaw(found, epochs, attempt.journal), _unmatched(paths, found))
 
 
-def _flaw(found: Content, epochs: int, digest: str | None) -> str | None:
+def _flaw(found: Journal, epochs: int, digest: str | None) -> str | None:
     """Returns what is wrong with the journal of a finished trial."""
     missing = [epoch for epoch in range(1, epochs + 1) if epoch not in found.complete]
     if found.damage:
@@ -68,7 +70,7 @@ def _listed(epochs: list[int]) -> str:
     return f"epochs {', '.join(map(str, epochs))}"
 
 
-def _unmatched(paths: TrialPaths, found: Content) -> str | None:
+def _unmatched(paths: TrialPaths, found: Journal) -> str | None:
     if not paths.detections.exists():  # nothing to decide on
         return None
     last = found.complete[max(found.complete)]["metrics"] if found.complete else {}
@@ -76,11 +78,13 @@ def _unmatched(paths: TrialPaths, found: Content) -> str | None:
     told = paths.errors.exists() or names.error_metric("bbox", names.ERROR_KINDS[0]) in last
     if told and paths.matches.exists():
         return f"{', '.join(damaged)} damaged" if (damaged := _damaged(paths)) else None
-    return content(paths.unmatched).decode(errors="replace") if paths.unmatched.exists() else NOT_YET
+    if not paths.unmatched.exists():
+        return NOT_YET
+    return shown(content(paths.unmatched).decode(errors="replace"), LONGEST)
 
 
 def without_damaged_matches(paths: TrialPaths) -> None:
-    """Removes what was made of a trial's detections and cannot be read; it can be made again."""
+    """Removes matches and errors that cannot be read; they can be made again from the detections."""
     for name in _damaged(paths):
         (paths.root / name).unlink()
 
@@ -96,22 +100,22 @@ def _damaged(paths: TrialPaths) -> list[str]:
 
 
 def seal(paths: TrialPaths) -> str:
-    """Returns by what the records of a trial that has just finished are known again; mends its journal if need be.
+    """Returns the digest of the records of a trial that has just finished; repairs its journal first if necessary.
 
-    Raises DamagedError where that cannot be done.
+    Raises DamagedError where that is not possible.
     """
     _mend(paths, _epochs(paths), None)
     return journal.digest(_in_order(journal.so_far(paths.journal)))
 
 
 def restore(paths: TrialPaths, dry: bool = False) -> str | None:
-    """Mends the journal of a finished trial where it lacks records or has others than it had, from a checkpoint.
+    """Repairs the journal of a finished trial from a checkpoint, where records are missing or changed.
 
     Args:
         paths: of the trial.
-        dry: only look.
+        dry: whether to write nothing.
 
-    Returns a sentence where there is something to mend. Raises DamagedError where no checkpoint has the records.
+    Returns a sentence about what was or would be repaired. Raises DamagedError where no checkpoint has the records.
     """
     attempt = attempts.last(paths.root)
     if attempt is None or attempt.state != names.FINISHED:
@@ -140,7 +144,7 @@ def _mend(paths: TrialPaths, epochs: int, digest: str | None, dry: bool = False)
     )
 
 
-def _in_order(found: Content) -> list[Record]:
+def _in_order(found: Journal) -> list[Record]:
     return [found.complete[epoch] for epoch in sorted(found.complete)]
 
 

@@ -1,4 +1,4 @@
-"""What a trial's folder says of the trial: its description, the record by which its run is found, its configuration."""
+"""Reads a trial's description, its configuration, and the record by which its MLflow run is found."""
 
 import json
 import re
@@ -14,10 +14,13 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from experiments import files, names, seeds
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.reading import DamagedError, content, first, of_json, of_yaml, reason_of
+from experiments.sentences import shown
 from experiments.settings import Settings
 
 LONGEST = 80  # characters of a variant in a title
 RECORD = re.compile("[0-9a-f]{32}")
+# How tags of a sweep start.
+OF_SWEEPS = (names.SWEEP, names.PLANNED, names.ASKED, names.PLACE, names.ROWS, names.RULES)
 ABSENT = "bring it back from a copy, or give the trial's command again; move away a folder that is no trial"
 REWRITTEN = "give the trial's command again, which writes it"
 RECORDLESS = "the trial's command makes another"
@@ -40,14 +43,14 @@ class Description(BaseModel):
 
 
 class Tracking(BaseModel):
-    """Where a trial's run is."""
+    """The MLflow store and experiment of a trial."""
 
     uri: str
     experiment: str
 
 
 class Schedule(BaseModel):
-    """How long it trains."""
+    """The length of the training."""
 
     epochs: int
 
@@ -69,7 +72,7 @@ DESCRIPTION, CONFIGURATION, ROWS = TypeAdapter(Description), TypeAdapter(Configu
 def folders(outputs: OutputPaths) -> list[TrialPaths]:
     """Returns every folder among the trials, also one that is no trial; OSError where they cannot be listed.
 
-    Hidden ones are other programs'.
+    Hidden ones belong to other programs and are left out.
     """
     found = sorted(outputs.trials.iterdir()) if outputs.trials.exists() else []
     return [TrialPaths(path) for path in found if path.name[0] != "." and (path.is_dir() or path.is_symlink())]
@@ -85,12 +88,12 @@ def read(paths: TrialPaths) -> dict[str, Any]:
 
 
 def without_record(paths: TrialPaths) -> dict[str, Any]:
-    """Returns the same for what does without a record, or makes one."""
+    """Returns the same, also where the record is lost."""
     path = paths.description
     try:
         if not path.exists():
             raise DamagedError(paths.root, f"has no {path.name}", ABSENT)
-    except OSError:  # of the folder, which the next line says
+    except OSError:  # the folder cannot be read: the next line says so
         content(path)
     known, found = of_json(path, DESCRIPTION)
     if found.trial_id != paths.root.name:
@@ -105,8 +108,10 @@ def without_record(paths: TrialPaths) -> dict[str, Any]:
 
 
 def _check(sweeps: dict[str, str]) -> None:
-    """Raises ValueError for what programs read of a sweep's tags and cannot."""
+    """Raises ValueError for a tag that is not one of a sweep's, or whose value cannot be read."""
     for tag, value in sweeps.items():
+        if not tag.startswith(OF_SWEEPS):  # it would replace another tag of the run
+            raise ValueError(f"{shown(tag)} is no tag of a sweep")
         if tag.startswith((names.PLANNED, names.ASKED)) and datetime.fromisoformat(value).tzinfo is None:
             raise ValueError("a sweep is planned at no time of the world")
         if tag.startswith(names.ROWS):
@@ -116,7 +121,7 @@ def _check(sweeps: dict[str, str]) -> None:
 
 
 def configuration(paths: TrialPaths) -> dict[str, Any]:
-    """Returns the frozen configuration; DamagedError where it lacks what every command reads of it."""
+    """Returns the frozen configuration; DamagedError where a key is missing that every command reads."""
     return of_yaml(paths.config, CONFIGURATION)
 
 
@@ -130,23 +135,28 @@ def settings(paths: TrialPaths) -> Settings:
 
 
 def record(paths: TrialPaths, lock: Path) -> str:
-    """Returns by what the trial's run is found again: made once, however many commands plan the trial together.
+    """Returns the trial's record, by which its MLflow run is found; the first command that plans the trial makes it.
 
-    It is never empty: what its own file no longer says is restored from `trial.json`, or else made.
+    A damaged or lost file is restored from `trial.json`, or else gets a new record.
 
     Args:
         paths: of the trial.
         lock: of the output folder, held meanwhile.
     """
     with FileLock(lock):
-        found = _described(paths) or noted(paths) or uuid.uuid4().hex
+        found = own_record(paths) or uuid.uuid4().hex
         if noted(paths) != found:
             files.write(paths.record, found)
     return found
 
 
+def own_record(paths: TrialPaths) -> str | None:
+    """Returns the record of a trial's folder, whatever else in it is damaged; None where there is none."""
+    return _described(paths) or noted(paths)
+
+
 def noted(paths: TrialPaths) -> str | None:
-    """Returns the record that its own file has; None where that is damaged, or not there."""
+    """Returns the record from its own file; None where that is damaged or missing."""
     try:
         return _valid(paths.record.read_text())
     except (OSError, ValueError):
@@ -154,7 +164,7 @@ def noted(paths: TrialPaths) -> str | None:
 
 
 def _described(paths: TrialPaths) -> str | None:
-    """Returns the record that `trial.json` has, whatever else is in it."""
+    """Returns the record from `trial.json`, whatever else there is damaged."""
     try:
         known = json.loads(paths.description.read_bytes())
         return _valid(known[names.RECORD])
@@ -167,6 +177,6 @@ def _valid(text: Any) -> str | None:
 
 
 def title(description: dict[str, Any]) -> str:
-    """Returns a trial's name in lists, a long variant cut; PostgreSQL takes no run's name above 250 characters."""
+    """Returns a trial's name in lists. A long variant is cut: PostgreSQL takes 250 characters of a run's name."""
     variant = textwrap.shorten(description[names.VARIANT], LONGEST, placeholder=" ...")
     return f"{variant} s{description[names.SEED]}"

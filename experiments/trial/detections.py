@@ -1,4 +1,4 @@
-"""All detections on a validation set in a small file, for statistics to come: plain arrays, nothing pickled."""
+"""All detections on a validation set in a small file, for later statistics: plain arrays, no pickles."""
 
 import io
 from pathlib import Path

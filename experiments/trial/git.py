@@ -1,7 +1,7 @@
 """What git knows of this project's source: the commit, and what differs from it. All questions to git are here.
 
-Git is asked as nobody in particular: no setting of a user, of a repository or of the process that started this one
-changes the answer. A question that git does not answer makes a sentence, never an error.
+No setting of the user, the repository or the parent process changes git's answers. Where git does not answer, a
+sentence says so; that is never an error.
 """
 
 import os

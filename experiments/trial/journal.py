@@ -1,13 +1,13 @@
-"""The trial's own record: one JSON object a line, appended by the worker, read by whoever watches.
+"""The trial's own record: one JSON object a line, appended by the worker, read while it grows.
 
-Two kinds of record, told apart by their keys:
+Two kinds of record, with different keys:
   {"time": ms since 1970, "step": epoch, "metrics": {name: value},       a complete epoch: MLflow gets its metrics, and
    "samples": [{"time": ms, "step": iteration, "metrics": {...}}, ...]}    of some of its steps, with time and step
   {"time": ms, "epoch": 3, "iteration": 7, "iterations": 50, "loss": x}  how far the training is; or, in place of loss,
                                                                          "evaluating": true
 
-A line that is neither was damaged. Every reader here leaves it out, and `so_far` says which line it is. A file that
-cannot be read at all raises DamagedError.
+Any other line is damaged. Every reader here leaves it out, and `so_far` says which line it is. A file that cannot be
+read at all raises DamagedError.
 """
 
 import hashlib
@@ -31,8 +31,8 @@ PROGRESS = ("time", "epoch", "iteration", "iterations")  # whole numbers of a re
 
 
 @dataclass(frozen=True)
-class Content:
-    """What a journal says."""
+class Journal:
+    """The content of a journal."""
 
     complete: dict[int, Record]  # the records of the complete epochs, by epoch
     newest: Record | None  # the last that says how far the training is
@@ -40,12 +40,12 @@ class Content:
 
 
 def stamped(**fields: Any) -> Record:
-    """Returns a record of now: of one process none is earlier than another before it, though the clock is set back."""
+    """Returns a record with the time of now. Within a process times never fall, even if the clock is set back."""
     return {"time": (_BEGAN + _elapsed()) // 1_000_000, **fields}
 
 
 def _elapsed() -> int:
-    """Returns nanoseconds by a clock that nobody sets, and that counts a machine's sleep where one does."""
+    """Returns nanoseconds of a clock that cannot be set and, where possible, counts while the machine is suspended."""
     return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -53,7 +53,7 @@ _BEGAN = time.time_ns() - _elapsed()  # nanoseconds since 1970
 
 
 def append(path: Path, record: Record) -> None:
-    """Appends one record in a single write; one of a complete epoch is on the disk before this returns."""
+    """Appends one record in a single write. That of a complete epoch is on the disk when this returns."""
     with path.open("a") as file:
         file.write(json.dumps(record) + "\n")
         file.flush()
@@ -62,7 +62,7 @@ def append(path: Path, record: Record) -> None:
 
 
 def mend(path: Path) -> int:
-    """Takes out what is no record: a last line that its writer did not complete, and damaged lines.
+    """Removes damaged lines, and a last line that its writer did not complete.
 
     Returns how many damaged lines there were.
     """
@@ -77,7 +77,7 @@ def mend(path: Path) -> int:
 
 
 def write(path: Path, records: Iterable[Record]) -> None:
-    """Makes a journal of these records alone, in one step."""
+    """Writes a journal with these records only, in one step."""
     files.write(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
@@ -86,10 +86,10 @@ def complete_epochs(path: Path) -> dict[int, Record]:
     return so_far(path).complete
 
 
-def so_far(path: Path) -> Content:
-    """Returns what a journal says; of no epoch where there is none yet.
+def so_far(path: Path) -> Journal:
+    """Returns the content of a journal; no epochs where there is none yet.
 
-    Most lines of a long journal say how far it once was: these are not read.
+    Most lines of a long journal are old records of progress: these are not parsed.
     """
     lines = _lines(path, 0)
     complete: dict[int, Record] = {}
@@ -104,22 +104,22 @@ def so_far(path: Path) -> Content:
             elif digest([complete[record["step"]]]) != digest([record]):
                 damage = damage or f"line {number} is another record of epoch {record['step']}"
     progress = (_parsed(line) for line in reversed(lines) if b'"loss"' in line and b'"step"' not in line)
-    return Content(complete, next(filter(None, progress), None), damage)
+    return Journal(complete, next(filter(None, progress), None), damage)
 
 
 def digest(records: Iterable[Record]) -> str:
-    """Returns the SHA-256 of records, in hexadecimal, by which they are known again to the last digit."""
+    """Returns the SHA-256 of records, in hexadecimal; it changes with the last digit of any value."""
     text = "\n".join(json.dumps(record, sort_keys=True) for record in records)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def seconds(epoch: Record) -> float:
-    """Returns what a complete epoch took, training and evaluation."""
+    """Returns the seconds of a complete epoch, training and evaluation."""
     return float(sum(epoch["metrics"].get(name, 0.0) for name in (names.EPOCH_SECONDS, names.VALIDATION_SECONDS)))
 
 
 def point(path: Path) -> Record:
-    """Returns a record that is alone in its file: the cost, the errors; DamagedError where it is none."""
+    """Returns the only record of a file (the cost, the errors); DamagedError where it is none."""
     found, _ = of_json(path, OBJECT)
     if not _is_point(found):
         raise DamagedError(path, "is damaged (it holds no metrics)")
@@ -171,7 +171,7 @@ def _parsed(line: bytes) -> Record | None:
 
 
 def _is_point(point: Any) -> bool:
-    """Returns whether these are metrics of a step, with their time."""
+    """Returns whether it holds metrics of a step, with their time."""
     return (
         isinstance(point, dict)
         and _is_count(point.get("time"))
@@ -186,5 +186,5 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Returns whether it is a number that any store takes; what training measured may be infinite or none."""
+    """Returns whether it is a number that any store takes. Measured values may be infinite or NaN."""
     return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST)

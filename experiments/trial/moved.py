@@ -1,4 +1,4 @@
-"""An output folder that was moved or copied: what its files say of its old place is read as of the new one."""
+"""An output folder that was moved or copied: paths of the old place in its files are read as paths of the new one."""
 
 import sqlite3
 from contextlib import closing, suppress
@@ -11,11 +11,11 @@ from experiments.paths import OutputPaths
 
 
 def here(config: dict[str, Any], outputs: Path) -> dict[str, Any]:
-    """Returns a trial's frozen configuration as of the output folder that it lies in now.
+    """Returns a trial's frozen configuration with the paths of the output folder that it is in now.
 
     Args:
         config: resolved.
-        outputs: the folder. A store that was in the folder is still in it, another stays where it is.
+        outputs: the folder. A store that was in the old folder is in this one; any other keeps its address.
     """
     then = Path(config["output_dir"])
     uri = sqlite_uri.of_typed(config["tracking"]["uri"], then)
@@ -26,15 +26,15 @@ def here(config: dict[str, Any], outputs: Path) -> dict[str, Any]:
 
 
 def settle(uri: str) -> None:
-    """Has the store in an output folder name the folder's artifacts where they are now.
+    """Changes the paths of artifacts in an output folder's store to where the artifacts are now.
 
-    MLflow keeps whole paths, and has no function that changes them. What is not in the folder stays as it is.
+    MLflow stores absolute paths, and has no function that changes them. Paths outside the folder stay as they are.
     """
     file = sqlite_uri.file(uri)
     if file is None or not file.is_file():
         return
     artifacts = OutputPaths(file.absolute().parent).artifacts
-    # What is no store yet, or a broken one, MLflow makes or is told by whoever opens it next.
+    # A file that is no store yet, or a broken one, is the business of the code that opens it next.
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(file)) as store, store:
         for number, then in store.execute("SELECT experiment_id, artifact_location FROM experiments").fetchall():
             if _has_moved(then, artifacts):
@@ -47,7 +47,7 @@ def settle(uri: str) -> None:
 
 
 def _has_moved(then: str, now: Path) -> bool:
-    """Returns whether an experiment's artifacts were in the folder that is here now, by all that tells."""
+    """Returns whether an experiment's artifacts were in this folder before it was moved, as far as is known."""
     place = _path(then)
     if place.name != now.name or then == now.as_uri():
         return False

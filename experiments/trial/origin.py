@@ -1,6 +1,6 @@
-"""Which source trained which epochs of a trial: commits, and files as its training had loaded them.
+"""Which source trained which epochs of a trial: the commits, and the files that the training had loaded.
 
-Attempts may run on different sources. Wherever such a result is shown, it says so.
+Attempts may run on different sources. Tables and commands that show such a result say so.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from experiments.paths import TrialPaths
 from experiments.reading import DamagedError, of_json
 from experiments.trial import attempts, journal, provenance, sources
 from experiments.trial.git import Source
-from experiments.trial.sources import NOTED
+from experiments.trial.sources import LOADED
 
 MOST = 20  # commits that are named of one trial
 TAG = 4000  # characters of a tag; MLflow takes 5000 or more
@@ -25,13 +25,13 @@ NUMBER = re.compile("[0-9]{4,9}")
 
 @dataclass(frozen=True)
 class Part:
-    """Epochs that one source trained; none, where last < first, of an attempt that has completed none yet."""
+    """Epochs that one source trained; none where last < first: the attempt has completed no epoch yet."""
 
-    attempt: int  # the last of those that trained them
-    first: int | None  # counted from 1; None where nothing tells
+    attempt: int  # the last attempt that trained them
+    first: int | None  # counted from 1; None where it is unknown
     last: int
     source: dict[str, Any]  # as `git.Source.facts` has it
-    files: dict[str, str] | None  # as `sources.loaded` has them; None where nothing tells
+    files: dict[str, str] | None  # as `sources.loaded` has them; None where they are unknown
 
     @property
     def trained(self) -> bool:
@@ -39,7 +39,7 @@ class Part:
 
     @property
     def epochs(self) -> str:
-        """Returns which epochs they are: "epochs 1-2", "" where nothing tells."""
+        """Returns which epochs they are: "epochs 1-2", "" where it is unknown."""
         if self.first is None:
             return ""
         if not self.trained:
@@ -51,7 +51,7 @@ class Part:
         return provenance.short(self.source)
 
     def is_of(self, source: dict[str, Any], files: dict[str, str] | None = None) -> bool:
-        """Returns whether it is of the same source, as far as is known."""
+        """Returns whether its source is the same, as far as is known."""
         known = files is not None and self.files is not None
         return _same(self.source, source) and (files == self.files or not known)
 
@@ -62,7 +62,7 @@ def trained(paths: TrialPaths) -> list[Part]:
 
 
 def parts(paths: TrialPaths) -> list[Part]:
-    """Returns the same, and the source of the newest attempt even where it has trained none yet."""
+    """Returns the same, and the source of the newest attempt even if it has completed no epoch yet."""
     epochs = journal.complete_epochs(paths.journal)
     begun = [(number, _source(paths, number), _noted(paths, number, epochs)) for number in _numbers(paths)]
     complete = max(epochs, default=0)
@@ -71,7 +71,7 @@ def parts(paths: TrialPaths) -> list[Part]:
         last = min([complete, *(other["after"] for _, _, other in begun[place + 1 :] if other)])
         if noted:
             part = Part(number, noted["after"] + 1, last, source, noted["files"])
-        elif last and all(other is None for _, _, other in begun[:place]):  # by a version that noted nothing
+        elif last and all(other is None for _, _, other in begun[:place]):  # an earlier version, which recorded nothing
             part = Part(number, None, last, source, None)
         else:  # it ended before its training began
             part = Part(number, last + 1, last, source, None)
@@ -102,14 +102,14 @@ def _source(paths: TrialPaths, number: int) -> dict[str, Any]:
 
 
 def _noted(paths: TrialPaths, number: int, epochs: dict[int, journal.Record]) -> dict[str, Any] | None:
-    """Returns what the training of an attempt noted of its files, None where it noted nothing.
+    """Returns the files that an attempt's training recorded, None where it recorded nothing.
 
-    Where that is damaged, the times of attempt and epochs tell after which epoch it began.
+    Where that record is damaged, the first epoch of the attempt follows from the times of attempts and epochs.
     """
     if not paths.sources(number).exists():
         return None
     try:
-        found, _ = of_json(paths.sources(number), NOTED)
+        found, _ = of_json(paths.sources(number), LOADED)
     except DamagedError:
         began = next((one.started for one in attempts.every(paths.root) if one.number == number), math.inf)
         return {"after": sum(epoch["time"] < 1000 * began for epoch in epochs.values()), "files": None}
@@ -117,13 +117,13 @@ def _noted(paths: TrialPaths, number: int, epochs: dict[int, journal.Record]) ->
 
 
 def flaws(paths: TrialPaths) -> list[str]:
-    """Returns a sentence for each file about a trial's source that is damaged: what it said is no longer known."""
+    """Returns a sentence for each damaged file about a trial's source."""
     found = []
     for number in _numbers(paths):
         try:
             provenance.read(paths, number)
             if paths.sources(number).exists():
-                of_json(paths.sources(number), NOTED)
+                of_json(paths.sources(number), LOADED)
         except DamagedError as error:
             found.append(str(error))
     return found
@@ -134,13 +134,13 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def differs(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Returns whether two trees differ otherwise from their commits; of a long difference there is only the hash."""
+    """Returns whether two trees differ in other ways from their commits; of a long difference only the hash is kept."""
     kind = "difference_sha256" if "difference_sha256" in one and "difference_sha256" in other else "difference"
     return bool(one[kind] != other[kind])
 
 
 def tags(paths: TrialPaths, attempt: int) -> dict[str, str]:
-    """Returns what a run's page and its filters should show of where it comes from, from an attempt on record."""
+    """Returns the tags of a run about the source of its result; none before the attempt has a provenance."""
     if not paths.provenance(attempt).exists():
         return {}
     found = parts(paths)
@@ -158,7 +158,7 @@ def tags(paths: TrialPaths, attempt: int) -> dict[str, str]:
 
 
 def _operators(paths: TrialPaths) -> str:
-    """Returns whose NMS and RoIAlign the attempts used: "groie", of several "groie, torchvision 0.28.0"."""
+    """Returns the packages of NMS and RoIAlign that the attempts used: "groie", or "groie, torchvision 0.28.0"."""
     noted = [_noted(paths, number, {}) for number in _numbers(paths)]
     return ", ".join(dict.fromkeys(one["operators"] for one in noted if one and one.get("operators")))
 
@@ -181,7 +181,7 @@ def _files(found: Sequence[Part]) -> dict[str, str]:
 
 
 def _short(files: dict[str, str]) -> str:
-    """Returns the hashes as JSON that a tag holds: of very many files, one for each folder."""
+    """Returns the hashes as JSON that fits in a tag; for many files, one hash for each folder."""
     text = json.dumps(files, separators=(",", ":"))
     if len(text) <= TAG:
         return text
@@ -198,7 +198,7 @@ def _digest(text: str) -> str:
 
 
 def changed(found: Sequence[Part]) -> str:
-    """Returns which files mean something else today than when they trained, in words; "" where none."""
+    """Returns in words which files have changed in meaning since the training; "" where none."""
     return sources.changed(_files(found))
 
 

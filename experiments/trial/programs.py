@@ -1,4 +1,4 @@
-"""Asks another program a question: an answer that does not come, or has no end, costs no more than was agreed."""
+"""Runs another program for its output, with limits on its time and on the size of the output."""
 
 import hashlib
 import os
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import IO
 
 MOST = 4 * 2**20  # bytes of an answer that are kept
-COMPLAINT = 200  # characters of what a program complains of
+COMPLAINT = 200  # characters of a program's stderr that are shown
 LAST_SECONDS = 2.0  # for what was killed to be gone
 
 
 class ProgramError(Exception):
-    """Why there is no answer, in a sentence that starts with the program's name."""
+    """Why there is no output, in a sentence that starts with the program's name."""
 
     def __init__(self, sentence: str, complaint: str = "") -> None:
         super().__init__(sentence)
@@ -68,7 +68,7 @@ def ask(*command: str, seconds: float, environment: Mapping[str, str] | None = N
 
 
 class _Listener(threading.Thread):
-    """Reads a stream to its end, and keeps no more of it than `MOST`."""
+    """Reads a stream to its end, and keeps at most `MOST` bytes."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(daemon=True)

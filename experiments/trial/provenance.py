@@ -1,6 +1,6 @@
-"""Where an attempt's result comes from: the source it ran, the packages, the machine, and how it was started.
+"""Records where an attempt's result comes from: its source code, packages, machine and command.
 
-Nothing of this may end a trial. What cannot be found out becomes a sentence: in the file, and in a tag of the run.
+A failure here never ends a trial: a sentence in the file, and in a tag of the run, says what is not recorded.
 """
 
 import importlib.metadata
@@ -10,10 +10,10 @@ import platform
 import sys
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from experiments import files, names
 from experiments.console import console
@@ -24,7 +24,7 @@ from experiments.trial import git, programs
 from experiments.trial.git import Source
 
 SHOWN = ("torch", "onedl-mmdetection", "onedl-mmcv", "onedl-mmengine")  # versions that a run carries as tags
-# What of the environment can change a result or tell where it ran; anything else may hold secrets.
+# Variables that can change a result or say where it ran; any other may hold secrets.
 VARIABLES = ("SLURM_", "RAY_", "CUDA_", "NCCL_", "OMP_", "MKL_", "TORCH", "PYTHONHASHSEED", "CUBLAS_")
 SECRET = ("TOKEN", "KEY", "PASSWORD", "SECRET", "JWT")
 LONGEST = 300  # characters of a sentence about what is lacking
@@ -34,21 +34,21 @@ UNKNOWN = "unknown"
 class NotedSource(BaseModel):
     """`git.Source.facts`, as every version has them."""
 
-    commit: str | None
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40,64}$")] | None  # a shell gets it
     dirty: bool
     difference: str
     untracked: list[str]
 
 
 class NotedMachine(BaseModel):
-    """What of the machine is read again."""
+    """The keys of the machine that are read again."""
 
     host: str
     gpus: list[str]
 
 
-class Noted(BaseModel):
-    """What of `provenance/0001.json` is read again."""
+class Gathered(BaseModel):
+    """The keys of `provenance/0001.json` that are read again."""
 
     source: NotedSource
     machine: NotedMachine
@@ -57,11 +57,11 @@ class Noted(BaseModel):
     data: dict[str, dict[str, Any]] = {}
 
 
-NOTED = TypeAdapter(Noted)
+GATHERED = TypeAdapter(Gathered)
 
 
 class Notes:
-    """Sentences about what could not be found out."""
+    """Sentences about what could not be recorded."""
 
     def __init__(self) -> None:
         self.lacking: list[str] = []
@@ -71,7 +71,7 @@ class Notes:
         self.lacking += [textwrap.shorten(one, LONGEST, placeholder=" ...") for one in printable]
 
     def part(self, what: str, find: Callable[[], Any], otherwise: Any) -> Any:
-        """Returns what `find` finds; where it breaks off, in whatever way, a sentence is added in its place."""
+        """Returns the result of `find`; where that raises anything, adds a sentence and returns `otherwise`."""
         try:
             return find()
         except Exception as error:
@@ -81,7 +81,7 @@ class Notes:
 
 def note(paths: TrialPaths, settings: Settings, attempt: int) -> dict[str, Any]:
     """Writes the provenance of an attempt into the trial's folder; returns the source, as `git.Source.facts` has it."""
-    from experiments.data import datasets  # only here: it imports OpenCV, and commands that only look need it not
+    from experiments.data import datasets  # only here: it imports OpenCV, which other commands do not need
 
     notes = Notes()
     source = notes.part("the source is", git.source, Source())
@@ -101,12 +101,12 @@ def note(paths: TrialPaths, settings: Settings, attempt: int) -> dict[str, Any]:
 
 def read(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     """Returns the provenance of an attempt; DamagedError where it cannot be read."""
-    known, _ = of_json(paths.provenance(attempt), NOTED)
+    known, _ = of_json(paths.provenance(attempt), GATHERED)
     return known
 
 
 def warn() -> None:
-    """Says before trials start what their provenance will lack, where git is the reason."""
+    """Prints, before trials start, what git keeps from being recorded."""
     notes = Notes()
     _, trouble = notes.part("the commit is", git.commit, (None, None))
     for sentence in filter(None, (trouble, *notes.lacking)):
@@ -114,7 +114,7 @@ def warn() -> None:
 
 
 def gather(source: Source | None = None, notes: Notes | None = None) -> dict[str, Any]:
-    """Returns all that is known of this process's surroundings, as JSON can hold it."""
+    """Returns the provenance of this process, ready for JSON."""
     notes = notes or Notes()
     source = source or notes.part("the source is", git.source, Source())
     notes.add(*source.troubles)
@@ -132,12 +132,12 @@ def gather(source: Source | None = None, notes: Notes | None = None) -> dict[str
 
 
 def short(source: dict[str, Any]) -> str:
-    """Returns a commit as people read it: 12 digits; "-dirty" tells that files differed from it."""
+    """Returns the first 12 digits of a commit, with "-dirty" where files differed from it."""
     return (source["commit"] or "none")[:12] + ("-dirty" if source["dirty"] else "")
 
 
 def packages(notes: Notes) -> dict[str, str]:
-    """Returns the version of every installed package; one whose metadata are broken is left out, and counted."""
+    """Returns the version of every installed package; packages with broken metadata are left out and counted."""
     found: dict[str, str] = {}
     broken = 0
     for one in importlib.metadata.distributions():
@@ -189,12 +189,12 @@ def _driver() -> str | None:
 
 
 def _text(inherited: str) -> str:
-    """Returns what came from outside as text in every sense: bytes that are none become question marks."""
+    """Returns inherited text as valid UTF-8; other bytes become question marks."""
     return inherited.encode(errors="replace").decode()
 
 
 def tags(gathered: dict[str, Any]) -> dict[str, str]:
-    """Returns what a run's page and its filters should show of it."""
+    """Returns the tags of a run that come from it."""
     shown = {name: gathered["packages"].get(name, "") for name in SHOWN}
     return {
         names.COMMIT: short(gathered["source"]),

@@ -1,4 +1,4 @@
-"""What to type to get a trial's result again, and what differs today from when it was made."""
+"""The commands that give a trial's result again, and what has changed since."""
 
 import shlex
 from typing import Any
@@ -11,12 +11,13 @@ from experiments.data import datasets
 from experiments.declared import key_of
 from experiments.errors import UserError
 from experiments.reading import of_json
+from experiments.sentences import shown
 from experiments.trial import described, origin, provenance
 from experiments.trial.status import Progress
 
 
 class Imported(BaseModel):
-    """What of `imported.json` is read again."""
+    """The keys of `imported.json` that are read again."""
 
     file: str
 
@@ -25,7 +26,7 @@ IMPORTED = TypeAdapter(Imported)
 
 
 def commands(trial: Progress) -> list[str]:
-    """Returns the commands, in order; UserError where nothing was recorded of how the trial ran."""
+    """Returns the commands, in order; UserError where the trial has no provenance."""
     _provenance(trial)
     trained = origin.trained(trial.paths) or origin.parts(trial.paths)
     overrides = [shlex.quote(item) for item in _overrides(trial)]
@@ -46,14 +47,14 @@ def commands(trial: Progress) -> list[str]:
 
 
 def _overrides(trial: Progress) -> list[str]:
-    """Returns what was typed, with the whole path of the data: a relative one was sought from where it was typed."""
+    """Returns the overrides, with the absolute path of the data: a relative one depends on the folder at the time."""
     root = described.configuration(trial.paths)["dataset"].get("root")
     typed = trial.description[names.OVERRIDES]
     return [override("dataset.root", root) if key_of(item) == "dataset.root" else item for item in typed]
 
 
 def warnings(trial: Progress) -> list[str]:
-    """Returns a sentence for everything of today that differs from then."""
+    """Returns a sentence for everything that has changed since the trial ran."""
     then = _provenance(trial)
     now = provenance.gather()
     trained = origin.trained(trial.paths)
@@ -74,7 +75,7 @@ def warnings(trial: Progress) -> list[str]:
             found.append(f"{name} was {versions[0] or 'absent'}, now it is {versions[1] or 'absent'}")
     if then["machine"]["gpus"] != now["machine"]["gpus"]:
         found.append(f"GPUs were {then['machine']['gpus'] or 'none'}, now they are {now['machine']['gpus'] or 'none'}")
-    return found + _data(trial)
+    return [shown(one, 10**6) for one in found + _data(trial)]
 
 
 def _data(trial: Progress) -> list[str]:

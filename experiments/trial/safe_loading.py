@@ -1,8 +1,8 @@
-"""Has MMEngine read checkpoints as data, never as programs; importing this module does so, in MMDetection's tools too.
+"""Makes MMEngine, also in MMDetection's tools, read checkpoints as data and never as programs, by being imported.
 
-Left to itself, MMEngine unpickles what torch refuses to read as data, which runs whatever the file says. What torch
-accepts is not safe there either: MMEngine lets files call `getattr`, which is enough to run anything, and executes the
-config text of a checkpoint that a training goes on from.
+MMEngine unpickles files that torch refuses to read as data, and pickles run code. Files that torch accepts are not safe
+either: MMEngine allows them to call `getattr`, which is enough to run any code, and it executes the config text of a
+checkpoint when a training is resumed.
 """
 
 import os
@@ -15,7 +15,7 @@ from torch.hub import load_state_dict_from_url
 
 from groie.convert import CheckpointError, without_logs
 
-os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # for whoever else calls torch.load, whatever it asks for
+os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # for all other callers of torch.load
 
 
 def load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:

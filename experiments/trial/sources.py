@@ -1,7 +1,7 @@
-"""Which source files a trial's process has loaded that can change its result, and a hash of what each means.
+"""Which source files a trial's process has loaded that can change its result, with a hash of the meaning of each.
 
-By these it can be seen whether other code trained a result. Values in conf/ need no such hash: they are part of a
-trial's id, and another value makes another trial. So is the version of drawn images (`data.shapes_cache`).
+The hashes tell whether other code trained a result. Values in conf/ and the version of drawn images
+(`data.shapes_cache`) need none: they are part of a trial's id, and another value makes another trial.
 """
 
 import ast
@@ -22,25 +22,25 @@ from experiments import files
 from experiments.paths import TrialPaths
 
 ROOT = Path(__file__).resolve().parents[2]
-COUNTED = ("groie", "experiments/training", "experiments/data")  # of this repository; and all that is not its own
+COUNTED = ("groie", "experiments/training", "experiments/data")  # of this repository; modules of users count too
 NOT_COUNTED = ("analysis", "benchmarks", "experiments", "hydra_plugins", "tests", "run.py")
 INSTALLED = ("site-packages", "dist-packages")
-SITE = ("sitecustomize", "usercustomize")  # set up the interpreter: a coverage tool's, say
+SITE = ("sitecustomize", "usercustomize")  # they set up the interpreter, for a coverage tool for example
 
 
-class Noted(BaseModel):
+class Loaded(BaseModel):
     """`sources/0001.json`, as every version has it."""
 
     after: Annotated[int, Field(ge=0)]  # complete epochs
     files: dict[str, str]  # name -> meaning
-    operators: str | None = None  # whose NMS and RoIAlign it uses; None where an earlier version wrote it
+    operators: str | None = None  # the package of its NMS and RoIAlign; None in files of earlier versions
 
 
-NOTED = TypeAdapter(Noted)
+LOADED = TypeAdapter(Loaded)
 
 
 def note(paths: TrialPaths, attempt: int, after: int, config: Any) -> None:
-    """Writes down what this process has loaded, whose operators it uses, after how many complete epochs it begins.
+    """Records the files that this process has loaded, the package of its operators, and the epochs complete before it.
 
     Args:
         paths: of the trial.
@@ -53,7 +53,7 @@ def note(paths: TrialPaths, attempt: int, after: int, config: Any) -> None:
     path = paths.sources(attempt)
     path.parent.mkdir(exist_ok=True)
     named = {kind.rpartition(".")[0] for kind in _types(config)}
-    noted = Noted(after=after, files=loaded(named), operators=operators.backend())
+    noted = Loaded(after=after, files=loaded(named), operators=operators.backend())
     files.write(path, noted.model_dump_json(indent=1))
 
 
@@ -70,8 +70,8 @@ def _types(config: Any) -> Iterator[str]:
 def loaded(named: Set[str] = frozenset()) -> dict[str, str]:
     """Returns the files that can change a result, by the name that `_find` knows them by, with their `meaning`.
 
-    Of this repository those in `COUNTED` and the modules that are `named`; of all others those that are neither
-    Python's nor installed.
+    These are files of this repository in `COUNTED`, the modules that are `named`, and files outside the repository that
+    belong neither to Python nor to an installed package.
     """
     found = {}
     resolved, installed = cache(lambda folder: Path(folder).resolve()), cache(_is_installed)  # of thousands of files
@@ -88,7 +88,7 @@ def loaded(named: Set[str] = frozenset()) -> dict[str, str]:
 
 
 def _is_installed(folder: Path) -> bool:
-    """Returns whether modules of a folder are Python's or installed."""
+    """Returns whether a folder belongs to Python or to an installed package."""
     return bool(set(INSTALLED) & set(folder.parts)) or folder.is_relative_to(_python())
 
 
@@ -112,7 +112,7 @@ def _python() -> Path:
 
 
 def changed(recorded: Mapping[str, str]) -> str:
-    """Returns which of these files mean something else today, or are gone, in words; "" where none."""
+    """Returns in words which of these files have changed in meaning since, or are gone; "" where none."""
     now = {name: meaning(path) if (path := _find(name)) else None for name in recorded}
     others = [name for name, found in now.items() if found not in (None, recorded[name])]
     gone = [name for name, found in now.items() if found is None]
@@ -127,7 +127,7 @@ def _listed(names: list[str], most: int = 3) -> str:
 
 
 def _find(name: str) -> Path | None:
-    """Returns where a file of `loaded` lies today: in this repository, else where Python would import it from."""
+    """Returns the path of a file of `loaded` today: in this repository, else where Python would import it from."""
     if (ROOT / name).is_file():
         return ROOT / name
     top, _, rest = name.partition("/")
@@ -142,7 +142,7 @@ def _find(name: str) -> Path | None:
 
 
 def meaning(path: Path) -> str:
-    """Returns a hash of what a source file does: alike whatever its comments, docstrings, line breaks and Python."""
+    """Returns a hash of a source file that does not depend on comments, docstrings, line breaks or Python's version."""
     facts = path.stat()
     return _meaning(path, facts.st_mtime_ns, facts.st_size)
 
@@ -153,13 +153,13 @@ def _meaning(path: Path, changed_at: int, size: int) -> str:
     parts: list[str] = []
     try:
         _serialise(ast.parse(content), parts)
-    except (SyntaxError, ValueError, RecursionError):  # a compiled module, or a file in the middle of an edit
+    except (SyntaxError, ValueError, RecursionError):  # a compiled module, or a file that is being edited
         return hashlib.sha256(content).hexdigest()[:10]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:10]
 
 
 def _serialise(node: object, parts: list[str]) -> None:
-    """Adds the parts of a syntax tree, without those that are empty: newer versions of Python add some."""
+    """Adds the parts of a syntax tree except empty ones, which newer versions of Python add."""
     if isinstance(node, ast.Constant):
         parts.append(f"{type(node.value).__name__} {node.value!r};")
     elif isinstance(node, ast.AST):
@@ -179,7 +179,7 @@ def _serialise(node: object, parts: list[str]) -> None:
 
 
 def _is_nothing(node: object, within: ast.AST) -> bool:
-    """Returns whether a part does nothing: `pass`, text that stands alone as docstrings do, "" within an f-string."""
+    """Returns whether a part does nothing: `pass`, a docstring, an empty text within an f-string."""
     if isinstance(within, ast.JoinedStr):
         return isinstance(node, ast.Constant) and node.value == ""
     alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

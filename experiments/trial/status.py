@@ -1,4 +1,4 @@
-"""How far every trial of an output folder is, read from its files alone: nothing is asked of those who run them."""
+"""The progress of every trial of an output folder, read from its files only; no process is asked."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,12 @@ STYLES = {
 }
 
 
+WHOLE = 10**6  # characters of a text that is not shortened, only made printable
+
+
 @dataclass(frozen=True)
 class Progress:
-    """A trial and how far it is."""
+    """The progress of a trial."""
 
     paths: TrialPaths
     description: dict[str, Any]  # empty where it cannot be read
@@ -34,7 +37,7 @@ class Progress:
     average_precision: float | None  # box AP of the last complete epoch, a fraction; None where records are lacking
     epoch_seconds: float | None  # median of the complete epochs
     lacks: completeness.Lacks
-    damage: str | None = None  # which file of it cannot be used, and what helps; all else is then unknown
+    damage: str | None = None  # which file cannot be used, and the remedy; all else is then unknown
 
     @property
     def state(self) -> str:
@@ -44,18 +47,18 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Returns the seconds until a running trial's end; None where none runs or no epoch is complete yet."""
+        """Returns the seconds until the end of a running trial; None for others, and before an epoch is complete."""
         if self.state != names.RUNNING or self.epoch_seconds is None:
             return None
         return max(0.0, self.description["epochs"] - self.epoch) * self.epoch_seconds
 
 
 def read(outputs: OutputPaths, sweep: str | None = None) -> list[Progress]:
-    """Returns every trial of the folder, or of one sweep of it; UserError, with what there is, where there is none.
+    """Returns every trial of the folder, or of one sweep; UserError, which lists the sweeps, where there is none.
 
-    A damaged one comes with every sweep that it may belong to.
+    A damaged trial may belong to any sweep, and is returned with each.
     """
-    found = [_progress(paths) for paths in described.folders(outputs)]
+    found = [of(paths) for paths in described.folders(outputs)]
     if not found:
         raise UserError(
             f"no trials in {outputs.root}; name the folder with --output-dir, or start some: `python run.py`"
@@ -73,7 +76,8 @@ def _sweeps(progress: Progress) -> list[str]:
     return [name for tag, name in progress.description.get("sweeps", {}).items() if tag.startswith(names.SWEEP)]
 
 
-def _progress(paths: TrialPaths) -> Progress:
+def of(paths: TrialPaths) -> Progress:
+    """Returns the progress of a trial; of a damaged one only the damage."""
     description: dict[str, Any] = {}
     try:
         description = described.read(paths)
@@ -107,7 +111,7 @@ def _whole_progress(paths: TrialPaths, description: dict[str, Any]) -> Progress:
 
 
 def find(outputs: OutputPaths, wanted: str) -> Progress:
-    """Returns the trial whose id is, or alone contains, `wanted`; UserError with the candidates otherwise."""
+    """Returns the trial whose id is, or is the only one to contain, `wanted`; otherwise UserError names candidates."""
     trials = read(outputs)
     matching = [one for one in trials if wanted in one.paths.root.name]
     exact = [one for one in matching if one.paths.root.name == wanted]
@@ -118,7 +122,7 @@ def find(outputs: OutputPaths, wanted: str) -> Progress:
 
 
 def table(trials: list[Progress]) -> Table:
-    """Returns the trials as a table, those that need attention at the end, where a terminal shows them."""
+    """Returns the trials as a table. Those that need attention are at the end, where a terminal shows them."""
     order = (names.FINISHED, attempts.TO_DO, names.RUNNING, attempts.INTERRUPTED, names.FAILED, attempts.DAMAGED)
     counts = {state: sum(one.state == state for one in trials) for state in order}
     title = ", ".join(f"{count} {state.lower()}" for state, count in counts.items() if count)
@@ -148,12 +152,12 @@ def _cells(one: Progress) -> tuple[str, ...]:
 
 def _told(attempt: Attempt | None, running: bool) -> str | None:
     if attempt is None or not running:
-        return attempt.reason if attempt else None
+        return shown(attempt.reason, WHOLE) if attempt and attempt.reason else None
     return f"{attempt.device} on {attempt.host}, attempt {attempt.number}, heard of {attempt.age:.0f} s ago"
 
 
 def _lacking(one: Progress) -> list[str]:
-    """Returns a sentence for what a trial's folder lacks."""
+    """Returns a sentence for each thing that is missing in a trial's folder."""
     found = []
     if one.lacks.records:
         finished = "its command, or sync, mends it where a checkpoint of the last epoch is kept"

@@ -64,12 +64,3 @@ ANALYSIS = {
     "table --from NAME": "cannot be there (File name too long)",
     "table --sweep 'a\nb'": "a\\nb holds a line break",
 }
-SERVING = {
-    "": "nothing is given for pages; type it as: python -m experiments.mlflow_store.serving",
-    "zzz": "pages 'zzz' is unknown; choose one of: ui, server",
-    "ui extra": "extra is unknown here",
-    "ui -x": "-x is unknown here",
-    "ui --port 5": "--port 5 is unknown here",
-    "server": "MLFLOW_BACKEND_STORE_URI is not set",
-    "LONG": "has 5,000 characters",
-}

@@ -1,22 +1,24 @@
-"""Archives that nobody exported: a good one's files, changed, under a manifest that is true or tells lies."""
+"""Forged archives: the files of a good one, changed, with a manifest that fits them or does not."""
 
 import hashlib
 import io
 import json
 import random
-import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
-from experiments.mlflow_store import texts
-from experiments.paths import OutputPaths, TrialPaths
+from experiments.mlflow_store import contents, texts
+from experiments.paths import OutputPaths
 from experiments.planning import estimate
-from experiments.transfer import archive, forms, inspection
-from experiments.trial import status
+from experiments.transfer import archive, imports
+from experiments.trial import origin, status
+from experiments.trial.journal import Reader
 
 Files = dict[str, bytes]
 Edit = Callable[[Files], None]  # changes the files of an archive, under "T/" those of its trial
@@ -51,52 +53,26 @@ def as_bytes(content: object) -> bytes:
 
 def add(name: str, content: object = b"x") -> Edit:
     """Adds a file, or puts another in its place."""
-
-    def edit(files: Files) -> None:
-        files[name] = as_bytes(content)
-
-    return edit
+    return lambda files: files.update({name: as_bytes(content)})
 
 
 def remove(name: str) -> Edit:
     return lambda files: files.pop(name) and None
 
 
-def replace(name: str, old: str, new: str) -> Edit:
-    """Changes some text of a file."""
-
-    def edit(files: Files) -> None:
-        assert old in files[name].decode(), files[name]
-        files[name] = files[name].replace(old.encode(), new.encode())
-
-    return edit
-
-
 def change(name: str, **changes: Any) -> Edit:
     """Changes keys of a JSON object."""
-
-    def edit(files: Files) -> None:
-        files[name] = as_bytes({**json.loads(files[name]), **changes})
-
-    return edit
+    return lambda files: files.update({name: as_bytes({**json.loads(files[name]), **changes})})
 
 
 def append(name: str, line: object) -> Edit:
     """Adds a line of JSON."""
-
-    def edit(files: Files) -> None:
-        files[name] += as_bytes(line) + b"\n"
-
-    return edit
+    return lambda files: files.update({name: files[name] + as_bytes(line) + b"\n"})
 
 
 def shorten(name: str) -> Edit:
     """Takes the last line out of a file."""
-
-    def edit(files: Files) -> None:
-        files[name] = b"".join(files[name].splitlines(keepends=True)[:-1])
-
-    return edit
+    return lambda files: files.update({name: b"".join(files[name].splitlines(keepends=True)[:-1])})
 
 
 def as_earlier(files: Files) -> None:
@@ -128,37 +104,54 @@ def array_bomb() -> bytes:
     return content.getvalue()
 
 
-def special(kind: int) -> zipfile.ZipInfo:
-    """Returns a member of a kind that is no plain file: a link, a device."""
-    member = zipfile.ZipInfo("plans/x.json")
-    member.create_system = 3
-    member.external_attr = (kind | 0o777) << 16
-    return member
-
-
-LINK, DEVICE, FIFO, FOLDER = stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFDIR
-
-
 def accepted(file: Path, folder: Path) -> bool:
-    """Returns whether an archive would be imported; fails where it is neither refused in a sentence nor readable."""
+    """Returns whether an archive would be imported; fails where it would be, and a reader of trials breaks off."""
+    outputs = OutputPaths(folder)
     folder.mkdir()
+    staging = OutputPaths(folder / "staging")
+    staging.root.mkdir()
     try:
-        archive.unpack(file, folder, 1.0, forms.largest)
-        staged = OutputPaths(folder)
-        for trial in staged.trials.glob("*/"):
-            inspection.check(TrialPaths(trial))
-        for plan in staged.plan("").parent.glob("*.json"):
-            inspection.plan(plan)
+        archive.unpack(file, staging.root, 1.0)
+        imports._checked(staging, outputs, "sqlite:///runs.db")
     except archive.ArchiveError:
         return False
-    for one in status.read(staged):  # what reads any trial of a folder reads this one
-        texts.note(one.description, staged.root)
-    status.table(status.read(staged))
-    estimate.measured(staged)
+    for one in status.read(staging):
+        assert one.attempt is not None
+        texts.note(one.description, staging.root)
+        contents.params(one.description)
+        contents.tags(one.description)
+        contents.points(Reader(one.paths.journal).new_records())
+        contents.spent([one.attempt])
+        origin.tags(one.paths, one.attempt.number)
+    assert "\x1b" not in _printed(status.table(status.read(staging)))
+    estimate.measured(staging)
     return True
 
 
-STRANGE = [None, True, 0, -1, 2**70, 1.5, float("nan"), "", "x", "../x", [], [None], {}, {"x": None}, {"": {"": 0}}]
+def _printed(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+STRANGE = [
+    None,
+    True,
+    0,
+    -1,
+    2**70,
+    1.5,
+    float("nan"),
+    "",
+    "x",
+    "../x",
+    "\x1b[2J",
+    [],
+    [None],
+    {},
+    {"x": None},
+    {"": {"": 0}},
+]
 
 
 def exchanged(content: Any, draws: random.Random) -> Any:

@@ -38,12 +38,12 @@ def escape(marker: Path) -> dict[str, Any]:
 
 
 def config(marker: Path) -> dict[str, Any]:
-    """Plain values: MMEngine executes the config text of a checkpoint that it goes on from."""
+    """Plain values: MMEngine executes the config text of a checkpoint that it resumes."""
     return _checkpoint(config=f"touched = {_command(marker)}")
 
 
 def _checkpoint(config: str | None = None, **more: Any) -> dict[str, Any]:
-    """Returns what MMEngine goes on from, without weights, which it does not insist on."""
+    """Returns a checkpoint that MMEngine resumes, without weights, which it does not require."""
     meta = {"epoch": 1, "iter": 8, **({"config": config} if config else {})}
     return {"state_dict": {}, "meta": meta, "message_hub": {key: {} for key in LOG}, **more}
 

@@ -4,80 +4,20 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run as Recorded
 from mlflow.exceptions import MlflowException
 
 from experiments import names
 from experiments.commands import Place
-from experiments.errors import UserError
-from experiments.mlflow_store.runs import Courier, Run, Store, deliver
+from experiments.mlflow_store.runs import Run, Store
 from experiments.paths import TrialPaths
-from experiments.planning import folders, plan
-from experiments.planning.identity import Trial
-from experiments.trial import attempts, journal
+from experiments.trial import attempts
 from tests.support import harness
+from tests.support.delivered import history, only_run, record, write
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-TRIAL = Trial({}, ())
-
-
-def record(step: int, value: float, **more: object) -> dict:
-    return {"time": 1_000 + step, "step": step, "metrics": {"bbox/AP": value}, **more}
-
-
-@pytest.fixture
-def config(empty_store: Path, tmp_path: Path) -> dict:
-    (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
-    return {"output_dir": str(tmp_path), "tracking": {"uri": harness.store(tmp_path), "experiment": "groie"}}
-
-
-@pytest.fixture
-def store(config: dict) -> Store:
-    return Store(Place.of(config))
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> TrialPaths:
-    """A trial's folder as the plan leaves it."""
-    found = TrialPaths(tmp_path / "trials" / "a-trial")
-    found.root.mkdir(parents=True)
-    found.config.write_text("seed: 3\n")
-    description = {
-        names.TRIAL_ID: "a-trial",
-        names.VARIANT_ID: "123",
-        names.VARIANT: "faster_rcnn sum",
-        names.OVERRIDES: ["pre=none"],
-        names.RECORD: "0f" * 16,
-        names.SEED: 3,
-        "factors": dict.fromkeys(names.FACTORS, "none"),
-        "kernel_sizes": {"post.kernel_size": 5},
-        "sweeps": {names.SWEEP + "one": "one"},
-        "data": {},
-        "epochs": 1,
-    }
-    found.description.write_text(json.dumps(description))
-    return found
-
-
-def only_run(store: Store) -> Recorded:
-    (run,) = store.client.search_runs([store.experiment_id])
-    return run
-
-
-def history(store: Store, name: str = "bbox/AP") -> list[tuple[int, float, int]]:
-    points = store.client.get_metric_history(only_run(store).info.run_id, name)
-    return sorted((point.step, point.value, point.timestamp) for point in points)
-
-
-def write(paths: TrialPaths, *records: dict) -> None:
-    for one in records:
-        journal.append(paths.journal, one)
 
 
 def test_metrics_keep_their_own_time_step_and_digits(store: Store, paths: TrialPaths) -> None:
@@ -176,7 +116,7 @@ class BreaksOff:
 def test_store_that_breaks_off_at_any_call_has_all_in_the_end(
     store: Store, paths: TrialPaths, done: bool, another: bool
 ) -> None:
-    """One run with all of it, as if nothing had happened, whoever delivers the rest."""
+    """One run with all of it, as if nothing had happened, whichever process delivers the rest."""
     write(paths, record(1, 0.25), record(2, 0.5))
     attempts.claim(paths.root, "1 x cpu").update(status="FAILED", reason="out of luck", ended=time.time())
     client, records = store.client, []
@@ -204,7 +144,7 @@ def test_store_that_breaks_off_at_any_call_has_all_in_the_end(
     assert [record for record in records if record != records[0]] == []
 
 
-def test_run_of_a_folder_that_was_done_anew_is_another(store: Store, paths: TrialPaths) -> None:
+def test_trial_that_is_trained_again_gets_another_run(store: Store, paths: TrialPaths) -> None:
     """`rerun=true`: the same trial, another record."""
     Run(store, paths).update()
     description = json.loads(paths.description.read_text())
@@ -281,93 +221,3 @@ def test_what_was_written_after_a_run_was_settled_is_sent(store: Store, paths: T
     write(paths, record(2, 0.5))
     Run(store, paths).update()
     assert history(store) == [(1, 0.25, 1001), (2, 0.5, 1002)]
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.05)
-
-
-def test_courier_delivers_what_a_store_in_trouble_refused(
-    config: dict, paths: TrialPaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*arguments: object, **more: object) -> None:
-        raise MlflowException("database is locked\nand so on")
-
-    with monkeypatch.context() as trouble:
-        trouble.setattr(MlflowClient, "log_batch", refuse)
-        write(paths, record(1, 0.25))
-        courier = Courier(Place.of(config), paths)
-        wait_for(lambda: courier.trouble)
-        assert courier.trouble == "database is locked and so on"
-        write(paths, record(2, 0.5))
-    assert courier.close() is None
-    assert history(Store(Place.of(config))) == [(1, 0.25, 1001), (2, 0.5, 1002)]
-
-
-def test_courier_says_what_is_wrong_and_delays_nobody(paths: TrialPaths, tmp_path: Path) -> None:
-    nowhere = {"output_dir": str(tmp_path), "tracking": {"uri": "http://127.0.0.1:9", "experiment": "groie"}}
-    began = time.monotonic()
-    courier = Courier(Place.of(nowhere), paths)
-    assert time.monotonic() - began < 1
-    trouble = courier.close()
-    assert trouble == "Connection refused"
-
-
-def test_long_trainings_fit_in_a_batch(store: Store, paths: TrialPaths) -> None:
-    """MLflow takes at most 1000 metrics at once; a lost record of many epochs is delivered in one go."""
-    write(paths, *(record(step, step / 7) for step in range(1, 2501)))
-    Run(store, paths).update()
-    assert len(history(store)) == 2500
-
-
-def test_store_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"tracking\.uri=http://127\.0\.0\.1:9 cannot be used \(Connection refused\)"):
-        Store(Place(tmp_path, "http://127.0.0.1:9", "groie"))
-
-
-def test_store_that_refuses_a_record_is_told_in_a_sentence(
-    store: Store, paths: TrialPaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*arguments: object, **more: object) -> None:
-        raise MlflowException("BAD_REQUEST:\nvalue too long\n[SQL: INSERT INTO runs (run_uuid, name)]")
-
-    monkeypatch.setattr(MlflowClient, "create_run", refuse)
-    with pytest.raises(UserError, match=r"does not take the record of a-trial \(BAD_REQUEST: value too long\)"):
-        deliver(store, paths)
-
-
-def test_runs_of_other_experiments_are_left_alone(store: Store, tmp_path: Path) -> None:
-    other = Store(Place(tmp_path, store.uri, "other"))
-    assert other.experiment_id != store.experiment_id
-
-
-def test_second_store_finds_the_first_ones_experiment(store: Store, tmp_path: Path) -> None:
-    again = Store(Place(tmp_path, store.uri, "groie"))
-    assert again.experiment_id == store.experiment_id
-
-
-LONG = " ".join(f"profile.model.some_setting_{number}=value" for number in range(12))
-PAIRS = {
-    "signs": ("dataset.name=a,b", "dataset.name=a_b"),
-    "long, different at the end": (LONG + " seed=1", LONG + " seed=2"),
-}
-
-
-@pytest.mark.parametrize("pair", PAIRS)
-def test_different_sweeps_have_different_tags(pair: str) -> None:
-    """A trial in both keeps both; with one key the second would take it from the first."""
-    first, second = PAIRS[pair]
-    assert names.sweep_key(first) != names.sweep_key(second)
-    tags = folders.membership(plan.Entry(TRIAL, {first: [], second: []}), [first])
-    assert len([tag for tag in tags if tag.startswith(names.SWEEP)]) == 2
-
-
-def test_mlflow_takes_every_sweep_as_a_tag(store: Store, paths: TrialPaths) -> None:
-    run = store.client.create_run(store.experiment_id).info.run_id
-    for sweep in ("pre=conv5,conv3 post=attention", "a'b\"c", LONG, "caf\u00e9", "x/y:z", "100%"):
-        for key, value in folders.membership(plan.Entry(TRIAL, {sweep: ["a row"]}), [sweep]).items():
-            store.client.set_tag(run, key, value)
-    assert LONG in store.client.get_run(run).data.tags.values()

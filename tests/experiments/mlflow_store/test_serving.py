@@ -1,15 +1,15 @@
-"""What `make ui` and `make server` say where they cannot serve: a sentence, and exit code 2."""
+"""`make ui` and `make server`: what they start, and a sentence with exit code 2 where they cannot serve."""
 
 import os
-import re
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mlflow.exceptions import MlflowException
 
+from experiments import names
 from experiments.commands import Place
 from experiments.errors import UserError
 from experiments.mlflow_store import serving
@@ -17,144 +17,130 @@ from experiments.mlflow_store.runs import Store
 from tests.support import harness
 
 SECRET = "hush"
+SERVER = "MLFLOW_BACKEND_STORE_URI"
 
 
 @pytest.fixture(autouse=True)
 def unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The environment of a user who has set nothing, as `main` completes it, in an empty folder."""
+    """The environment that make gives to a user who has set nothing, in an empty folder."""
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)
-    for name, value in {**serving.DEFAULTS, "MLFLOW_ARTIFACTS_DESTINATION": "artifacts"}.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MLFLOW_HOST", "127.0.0.1")
+    monkeypatch.setenv("MLFLOW_PORT", "0")
     monkeypatch.chdir(tmp_path)
 
 
-def refused(what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **variables: str) -> str:
-    """Returns the sentence with which it is refused."""
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **variables: str) -> str:
+    """Returns the sentence with which it is refused; nothing is written."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("MLFLOW_PORT", variables.get("MLFLOW_PORT", "0"))
-    monkeypatch.setattr("sys.argv", ["serving", what])
     assert serving.main() == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert re.fullmatch("error: .*\n", printed.err)
-    assert SECRET not in printed.err
-    return printed.err
+    out, err = capsys.readouterr()
+    assert (out, err[:7], err.count("\n")) == ("", "error: ", 1)
+    assert SECRET not in err
+    assert list(Path().iterdir()) == []
+    return err
 
 
 STORES = {
-    "": "MLFLOW_BACKEND_STORE_URI is not set; name the database: MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://",
-    f"postgres://me:{SECRET}@host/runs": "=postgres://me:***@host/runs names no database",
-    f"{SECRET}@host": "=host names no database",
-    f"postgresql+pg8000://me:{SECRET}@host/runs": "pip install -c constraints.txt -e '.[server]'",
+    "": f"{SERVER} is not set; name the database: {SERVER}=postgresql+psycopg://",
+    f"postgres://me:{SECRET}@host/runs": f"{SERVER}=postgres://me:***@host/runs cannot be used, which is no kind of",
+    f"{SECRET}@host": f"{SERVER}=host cannot be used, which is no kind of store",
+    f"postgresql+pg8000://me:{SECRET}/@x@host/runs": "pip install -c constraints.txt -e '.[server]'",
+    f"http://me:{SECRET}@host:5000": "http://me:***@host:5000 is a server that runs already; open that address",
+    "sqlite:///outputs/mlflow.db": "outputs/mlflow.db does not exist; run.py makes it with the first trial",
 }
 
 
 @pytest.mark.parametrize("uri", STORES)
-def test_database_that_is_none_is_named(
-    uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_store_that_cannot_be_served_is_named(
+    uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert STORES[uri] in refused("server", monkeypatch, capsys, MLFLOW_BACKEND_STORE_URI=uri)
-    assert list(tmp_path.iterdir()) == []
+    assert STORES[uri] in refused(monkeypatch, capsys, MLFLOW_BACKEND_STORE_URI=uri)
 
 
-def test_file_of_users_that_is_none_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    variables = {"MLFLOW_BACKEND_STORE_URI": "sqlite:///runs.db", "MLFLOW_AUTH_CONFIG_PATH": "users.ini"}
-    assert "MLFLOW_AUTH_CONFIG_PATH=users.ini is no file" in refused("server", monkeypatch, capsys, **variables)
-
-
-def test_what_mlflow_refuses_is_told_in_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Here the key without which its pages do not ask for passwords."""
-
-    def serve(arguments: list[str]) -> None:
-        raise MlflowException("A static secret key needs to be set.\nPlease set it")
-
-    monkeypatch.setattr(serving, "ui", lambda: ["ui"])
-    monkeypatch.setattr("mlflow.cli.cli", serve)
-    assert "MLflow does not start: A static secret key needs to be set. Please" in refused("ui", monkeypatch, capsys)
-
-
-def test_pages_of_a_server_are_not_served_again(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    told = refused("ui", monkeypatch, capsys, MLFLOW_TRACKING_URI=f"http://me:{SECRET}@host:5000")
-    assert "MLFLOW_TRACKING_URI=http://me:***@host:5000" in told
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("what", ["ui", "server"])
-def test_port_that_is_taken_is_named(
-    what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_port_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = str(other.getsockname()[1])
-        told = refused(what, monkeypatch, capsys, MLFLOW_PORT=port)
+        told = refused(monkeypatch, capsys, MLFLOW_PORT=port)
     assert f"cannot listen at 127.0.0.1:{port} (Address already in use); set MLFLOW_HOST and MLFLOW_PORT" in told
-
-
-@pytest.mark.parametrize("port", ["five", "70000"])
-def test_port_that_is_none_is_named(
-    port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert f"127.0.0.1:{port} (" in refused("ui", monkeypatch, capsys, MLFLOW_PORT=port)
+    for port in ("five", "70000", ""):
+        assert f"127.0.0.1:{port} (" in refused(monkeypatch, capsys, MLFLOW_PORT=port)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_file_that_is_no_store_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mlflow.db").write_text("these are no runs, but a text that is long enough\n" * 50)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", harness.store(tmp_path))
-    with pytest.raises(
-        UserError, match=r"the MLflow store \S+/mlflow\.db is damaged \(.*not a database\); move it away"
-    ):
-        serving.ui()
-    with pytest.raises(UserError, match=r"=sqlite:///\S+/mlflow\.db cannot be used, because \S+ is no SQLite database"):
-        Store(Place(tmp_path, harness.store(tmp_path), "groie"))
+def test_file_that_is_no_store_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where its first bytes are those of a database too."""
+    for start, sentence in ((b"text", "is no SQLite database"), (b"SQLite format 3\0", "is damaged (")):
+        (tmp_path / "mlflow.db").write_bytes(start + b"these are no runs, but a text that is long enough\n" * 50)
+        monkeypatch.setenv(SERVER, harness.store(tmp_path))
+        assert serving.main() == 2
+        assert sentence in capsys.readouterr().err
+        with pytest.raises(UserError, match=sentence.partition(" (")[0]):
+            Store(Place(tmp_path, harness.store(tmp_path), "groie"))
 
 
-def test_pages_make_the_store_where_the_first_trial_will_find_it(tmp_path: Path) -> None:
-    """And not while a trial is making it."""
-    assert serving.ui() == ["ui", "--backend-store-uri", "sqlite:///outputs/mlflow.db", "--workers", "1"]
-    assert harness.client(tmp_path / "outputs").get_experiment_by_name("groie") is None
-    assert (tmp_path / "outputs" / "store.lock").exists()
-
-
-def test_address_of_the_runs_is_told(
+def test_address_of_the_runs_is_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output_folder: Callable[[], Path]
 ) -> None:
     outputs = output_folder()
     store = Store(Place(outputs, harness.store(outputs), "groie"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
-    for name, value in {"MLFLOW_HOST": "0.0.0.0", "MLFLOW_PORT": "5001"}.items():
-        monkeypatch.setenv(name, value)
-    serving.ui()
+    monkeypatch.setenv(SERVER, store.uri)
+    monkeypatch.setenv("MLFLOW_HOST", "0.0.0.0")
+    assert serving.main() == 0
     runs = f"/#/experiments/{store.experiment_id}/runs?viewStateShareKey=ap&workflowType=machine_learning"
-    assert capsys.readouterr().out == f"http://127.0.0.1:5001{runs}\n"
+    assert capsys.readouterr().out == f"http://127.0.0.1:0{runs}\n"
 
 
-def test_server_is_for_this_machine_unless_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], empty_store: Path
-) -> None:
+MLFLOW = """import os, sys
+if sys.argv[1:3] == ["-m", "experiments.mlflow_store.serving"]:
+    sys.exit(int(os.environ.get("REFUSED", "0")))
+names = ("BACKEND_STORE_URI", "HOST", "PORT", "SERVER_ENABLE_JOB_EXECUTION")
+print(*sys.argv[1:], *(os.environ.get("MLFLOW_" + name) for name in names))
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Gives make a folder whose Python only says what it is asked to run."""
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.write_text(f"#!{sys.executable}\n{MLFLOW}")
+    python.chmod(0o755)
+
+    def make(target: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        command = ["make", "-s", "-f", str(harness.ROOT / "Makefile"), "-o", "setup", target]
+        environment = {**harness.of_nobody(), **variables}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    return make
+
+
+def test_make_starts_mlflow(made: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """The database's address, whatever signs are in it, stays out of the command line."""
+    rest = "127.0.0.1 5000 false\n"
+    assert made("ui").stdout == f"-m mlflow ui --workers 1 sqlite:///outputs/mlflow.db {rest}"
+    for nothing in ("", " "):
+        assert f" {names.DEFAULT_TRACKING_URI} " in made("ui", MLFLOW_TRACKING_URI=nothing).stdout
+    other = "sqlite:////my $(store)/runs #1.db"
+    assert made("ui", MLFLOW_TRACKING_URI=other).stdout == f"-m mlflow ui --workers 1 {other} {rest}"
+    uri = "postgresql+psycopg://me:h$u%40sh'@host/runs"
+    assert made("server", **{SERVER: uri}).stdout == f"-m mlflow server {uri} {rest}"
+    failed = made("ui", REFUSED="2")
+    assert (failed.returncode, failed.stdout) == (2, "")
+
+
+def test_server_is_for_this_machine_unless_told(made: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """Whoever opens it to others without passwords is told what that means."""
-    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", f"sqlite:///{empty_store}")
-    assert serving.DEFAULTS["MLFLOW_HOST"] == "127.0.0.1"
     for host, warned in {"127.0.0.1": False, "localhost": False, "::1": False, "0.0.0.0": True, "gpu7": True}.items():
-        monkeypatch.setenv("MLFLOW_HOST", host)
-        assert serving.server() == ["server"]
-        assert ("may read, change and delete every run" in capsys.readouterr().out) == warned
+        assert ("may read, change and delete every run" in made("server", MLFLOW_HOST=host).stdout) == warned
+    refused = made("server", MLFLOW_AUTH_CONFIG_PATH="users.ini")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: MLFLOW_AUTH_CONFIG_PATH=users.ini is no file; ")
     Path("users.ini").write_text("[mlflow]\n")
-    monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", "users.ini")
-    assert serving.server() == ["server", "--app-name", "basic-auth"]
-    assert "may read" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("what", ["ui", "server"])
-def test_make_starts_this_program(what: str) -> None:
-    shown = subprocess.run(["make", "--dry-run", what], cwd=harness.ROOT, capture_output=True, text=True, check=True)
-    assert shown.stdout.splitlines()[-1] == f".venv/bin/python -m experiments.mlflow_store.serving {what}"
+    served = made("server", MLFLOW_AUTH_CONFIG_PATH="users.ini", MLFLOW_HOST="0.0.0.0")
+    assert served.stdout == "-m mlflow server --app-name basic-auth None 0.0.0.0 5000 false\n"

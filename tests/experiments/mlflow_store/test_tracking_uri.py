@@ -10,7 +10,6 @@ from hydra import compose, initialize_config_dir
 from analysis.__main__ import parser
 from experiments import names
 from experiments.__main__ import main
-from experiments.mlflow_store import serving
 from experiments.planning.compose import resolve
 from tests.support import harness, prepared
 
@@ -55,14 +54,6 @@ def test_trials_use_the_default_store(typed: tuple[str, ...], monkeypatch: pytes
 def test_tables_read_the_default_store() -> None:
     for given in ([], *(["--tracking-uri", nothing] for nothing in EMPTY)):
         assert parser().parse_args(["table", *given]).tracking_uri == names.DEFAULT_TRACKING_URI
-
-
-def test_pages_show_the_default_store(empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in serving.DEFAULTS.items():
-        monkeypatch.setenv(name, value)
-    Path("outputs").mkdir()
-    shutil.copy(empty_store, "outputs")
-    assert serving.ui()[:3] == ["ui", "--backend-store-uri", names.DEFAULT_TRACKING_URI]
 
 
 def test_sync_and_import_write_to_the_default_store(

@@ -16,7 +16,6 @@ FAMILIES = {
     **{f"run.py {name}": ("run.py", lines) for name, lines in OF_RUN.items()},
     "experiments": ("experiments/__main__.py", bad_words.EXPERIMENTS),
     "analysis": ("analysis/__main__.py", bad_words.ANALYSIS),
-    "serving": ("experiments/mlflow_store/serving.py", bad_words.SERVING),
 }
 OF_PARSERS = (  # and of libraries
     *("Traceback", "Lexer", "mismatched input", "no viable", "extraneous input", "token recognition", "expecting {"),

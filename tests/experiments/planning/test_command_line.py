@@ -85,19 +85,6 @@ def test_links_that_were_not_unpacked_are_told_with_the_remedy(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["the project"]
 
 
-def test_help_of_the_pages_is_help(preloaded: Preloaded, tmp_path: Path) -> None:
-    """It makes no store."""
-    lines, results = tmp_path / "lines.json", tmp_path / "results.json"
-    lines.write_text(
-        json.dumps([str(harness.ROOT / "experiments" / "mlflow_store" / "serving.py"), [[["--help"], {}]]])
-    )
-    assert preloaded.several(lines, results, cwd=tmp_path).code == 0
-    ((code, out, err),) = json.loads(results.read_text())
-    assert (code, err) == (0, "")
-    assert "MLFLOW_BACKEND_STORE_URI" in out
-    assert list((tmp_path / "0").iterdir()) == []
-
-
 def test_every_number_of_the_options_has_limits() -> None:
     """Else one could be endless, or more than any machine can do, and no one would say so."""
     assert set(harness.options()) == set(GROUPS)

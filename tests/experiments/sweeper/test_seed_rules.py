@@ -101,7 +101,7 @@ def test_import_keeps_the_earliest_rules() -> None:
         for made in (EARLY, LATE)
     ]
     for there, coming in (tags, tags[::-1]):
-        merged = imports._memberships(there, coming)
+        merged = imports.joined(there, coming)
         assert merged == {**tags[1], names.RULES + "x": tags[0][names.RULES + "x"]}
 
 

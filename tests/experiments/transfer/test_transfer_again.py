@@ -1,17 +1,16 @@
-"""What goes along in an export; and a trial that is in both folders: the further counts, sweeps are joined."""
+"""What an export holds; and a trial that is in both folders, of which the one with more attempts counts."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from analysis.__main__ import main as analysis
-from experiments import names
 from experiments.paths import TrialPaths
-from experiments.transfer import forms
-from experiments.trial import attempts
+from experiments.transfer import imports, members
 from tests.support import harness, transferred
 from tests.support.running import Fake, Preloaded, Swept, wait_for
-from tests.support.transferred import OutputFolder, folder, stored, sweeps, tree
+from tests.support.transferred import OutputFolder, folder, stored, tree
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -32,6 +31,11 @@ def test_nothing_is_lost_on_the_way(
     before, after = stored(swept.outputs), stored(target)
     assert len(before) == 2
     assert after == before
+    imported = [json.loads(path.read_text())["file"] for path in target.glob("trials/*/imported.json")]
+    assert imported == ["study.zip"] * 2
+    assert [path.name for path in target.glob("plans/*")] == [path.name for path in swept.outputs.glob("plans/*")]
+    told = tell("reproduce", "none-attention", outputs=target)[2]
+    assert "note: it was imported from study.zip: read its overrides and difference before you use them\n" in told
     for run in after.values():
         assert {"config.yaml", "detector.py", "log.txt", "journal.jsonl", "detections.npz"} <= run["artifacts"].keys()
         assert len(run["metrics"]) > 20
@@ -51,34 +55,14 @@ def test_nothing_is_lost_on_the_way(
     }
 
 
-def test_all_but_checkpoints_and_what_is_of_this_machine_goes_along(
-    swept: Swept, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
-) -> None:
-    target = output_folder()
-    assert tell("export", "all", tmp_path / "all.zip", outputs=swept.outputs)[0] == 0
-    assert tell("import", tmp_path / "all.zip", outputs=target)[0] == 0
-    ours, theirs = tree(swept.outputs), tree(target)
-    stays = {"ending.json", "work", "data", "launches"}
-    goes = {name for name in ours if not stays & {*Path(name).parts}}
-    added = {f"trials/{trial.name}/imported.json" for trial in target.glob("trials/*")}
-    assert theirs.keys() - goes == added
-    assert goes - theirs.keys() == set()
-    differing = {Path(name).name for name in goes if ours[name] != theirs[name]}
-    assert differing == {"config.yaml"}
-    for config in target.glob("trials/*/config.yaml"):
-        here = swept.outputs / config.relative_to(target)
-        places = (str(swept.outputs), str(target))
-        assert config.read_text() == here.read_text().replace(*places)
-
-
 def test_every_file_of_a_trial_is_thought_of() -> None:
     """A new one goes along, or is named here."""
     paths = TrialPaths(Path("trial"))
     names_of = {name for name, kind in vars(TrialPaths).items() if isinstance(kind, property)} - {"kept", "evaluated"}
-    stay = {name for name in names_of if not forms.travels(getattr(paths, name).name)}
+    stay = {name for name in names_of if not members.travels(getattr(paths, name).name)}
     assert stay == {"collected", "ending", "imported", "matching_lock", "stop", "work"}
     numbered = (paths.provenance(1), paths.difference(12), paths.sources(3), paths.node_log("3"))
-    assert all(forms.travels(path.relative_to(paths.root).as_posix()) for path in numbered)
+    assert all(members.travels(path.relative_to(paths.root).as_posix()) for path in numbered)
 
 
 def test_running_trials_stay(fake: Fake, tell: transferred.Teller, tmp_path: Path) -> None:
@@ -114,46 +98,10 @@ def test_a_trial_that_went_on_replaces_what_it_was(
     assert tree(target) == before
 
 
-def test_a_trial_that_was_only_planned_here_gives_way(
-    fake: Fake, preloaded: Preloaded, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
-) -> None:
-    """It keeps its sweeps."""
-    target = output_folder()
-    harness.set_fates(target, {2: "error"})
-    planned = ("-m", *harness.TINY, "seed=2,1", "fail_fast=true", f"output_dir={target}")
-    assert preloaded.run(*planned, fake_training=True).code == 1
-    assert attempts.state(folder(target, 1)) == attempts.TO_DO
-    fake.run({1: "finish"})
-    tell("export", "last", tmp_path / "study.zip", outputs=fake.outputs)
-    asked = sweeps(target, 1) | sweeps(fake.outputs, 1)
-    told = tell("import", tmp_path / "study.zip", outputs=target)[1]
-    assert told.startswith(f"1 trials for {target}: 1 further than before\n")
-    assert attempts.state(folder(target, 1)) == names.FINISHED
-    assert len(asked) == 2
-    assert sweeps(target, 1) == asked
-
-
-def test_a_trial_belongs_to_the_sweeps_of_both_places(
-    fake: Fake, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
-) -> None:
-    """Of a sweep that both know, what was planned last counts."""
-    target = output_folder()
-    fake.run({1: "finish", 2: "finish"})
-    tell("export", "last", tmp_path / "two.zip", outputs=fake.outputs)
-    tell("import", tmp_path / "two.zip", outputs=target)
-    fake.run({1: "finish"})
-    (two,) = (sweep for sweep in sweeps(fake.outputs, 1) if sweep.endswith("seed=1,2"))
-    (one,) = sweeps(fake.outputs, 1) - {two}
-    assert sweeps(target, 1) == {two}
-    tell("export", "last", tmp_path / "one.zip", outputs=fake.outputs)
-    assert tell("import", tmp_path / "one.zip", outputs=target)[1].startswith(
-        f"1 trials for {target}: 1 there already\n"
-    )
-    tell("import", tmp_path / "two.zip", outputs=target)  # knows nothing of the other sweep
-    assert sweeps(target, 1) == {one, two}
-    assert {frozenset(harness.sweeps_of(run)) for run in harness.runs(target)} == {
-        frozenset({one, two}),
-        frozenset({two}),
-    }
-    assert stored(target) == stored(fake.outputs)
-    assert len(list(target.glob("plans/*.json"))) == 2
+def test_a_trial_belongs_to_the_sweeps_of_both_places() -> None:
+    """Of a sweep that both know, the later plan counts, whichever of them comes."""
+    early = {"sweep.a": "a", "planned.a": "2026-01-01T00:00:00+00:00", "rows.a": '["x"]', "asked.a": "2026-01-01"}
+    late = {"sweep.a": "a", "planned.a": "2026-02-01T00:00:00+00:00", "place.a": "3", "asked.a": "2026-02-01"}
+    other = {"sweep.b": "b", "planned.b": "2026-01-01T00:00:00+00:00"}
+    for there, coming in ((early, late | other), (late | other, early)):
+        assert imports.joined(there, coming) == late | other | {"asked.a": "2026-01-01"}

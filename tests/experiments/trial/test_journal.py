@@ -82,13 +82,13 @@ def test_complete_epochs_are_those_with_a_step(path: Path) -> None:
 
 
 def test_how_far_it_is_is_what_training_said_last(path: Path) -> None:
-    assert journal.so_far(path) == journal.Content({}, None, None)
+    assert journal.so_far(path) == journal.Journal({}, None, None)
     training = [journal.stamped(epoch=epoch, iteration=1, iterations=2, loss=0.5) for epoch in (1, 2)]
     complete = journal.stamped(step=1, metrics={"bbox/AP": 0.5})
     evaluating = journal.stamped(epoch=2, iteration=1, iterations=9, evaluating=True)
     for one in (training[0], complete, training[1], evaluating):
         journal.append(path, one)
-    assert journal.so_far(path) == journal.Content({1: complete}, training[1], None)
+    assert journal.so_far(path) == journal.Journal({1: complete}, training[1], None)
 
 
 DAMAGED = {

@@ -1,6 +1,5 @@
 """What an attempt notes of its surroundings: nothing there ends a trial, and what is not known is said."""
 
-import json
 import platform
 import subprocess
 from functools import partial
@@ -15,7 +14,6 @@ from experiments.commands import Place
 from experiments.data import datasets
 from experiments.mlflow_store.runs import Store, deliver
 from experiments.paths import TrialPaths
-from experiments.transfer import forms
 from experiments.trial import attempts, git, provenance
 from tests.support import harness, prepared
 from tests.support.running import Fake
@@ -32,11 +30,9 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrialPaths:
 
 
 def noted(trial: TrialPaths) -> dict[str, Any]:
-    """Has an attempt note its provenance and returns that, which an import would take."""
+    """Has an attempt note its provenance and returns that, which its reader takes."""
     provenance.note(trial, harness.settings(), 1)
-    content = trial.provenance(1).read_bytes()
-    forms.Provenance.model_validate_json(content, strict=True)
-    return json.loads(content)
+    return provenance.read(trial, 1)
 
 
 def breaks(*_: object, **__: object) -> Any:

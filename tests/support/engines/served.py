@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -19,7 +18,12 @@ class Served:
         (self.port,) = free_ports(1)
         self.uri = f"http://127.0.0.1:{self.port}"
         self.folder, self.what = folder, what
-        self.variables = {"MLFLOW_PORT": str(self.port), "MLFLOW_WORKERS": "1", **variables}
+        self.variables = {
+            "MLFLOW_PORT": str(self.port),
+            "MLFLOW_WORKERS": "1",
+            "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "outputs" / "server-artifacts"),
+            **variables,
+        }
         self.process: subprocess.Popen | None = None
 
     @property
@@ -30,9 +34,8 @@ class Served:
         """Starts it; `wait` for its answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "experiments.mlflow_store.serving", self.what],
-                cwd=self.folder,
-                env={**harness.of_nobody(), "PYTHONPATH": str(harness.ROOT), **self.variables},
+                ["make", "--no-print-directory", "-C", str(harness.ROOT), "-o", "setup", self.what],
+                env={**harness.of_nobody(), **self.variables},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -62,9 +65,3 @@ class Served:
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-
-    def interrupt(self) -> int:
-        """Ends it as Ctrl-C does; returns the exit code."""
-        assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(60)
