@@ -21,6 +21,7 @@ SHARED = {  # what analysis reads of experiments
         "files",
         "names",
         "parsers",
+        "passwords",
         "seeds",
         "sentences",
         "sqlite_uri",

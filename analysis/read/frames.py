@@ -9,8 +9,8 @@ from analysis.errors import AnalysisError
 from analysis.read import declarations
 from analysis.read.metrics import COCO_NAMES
 from analysis.read.runs import Histories, Run
-from analysis.read.store import nothing_recorded, without_password
-from experiments import names
+from analysis.read.store import nothing_recorded
+from experiments import names, passwords
 from experiments.declared import key_of
 
 LAST = "last"  # instead of a sweep's name: the one planned last
@@ -40,7 +40,7 @@ def find_sweep(runs: list[Run], wanted: str, uri: str) -> str:
     if wanted not in known:
         remedy = f"`{declarations.command(wanted)}` runs it; " if declarations.of_sweep(wanted) else ""
         listed = f"known, newest first: {', '.join(known)}; or {LAST}"
-        raise AnalysisError(f"no sweep {wanted!r} in {without_password(uri)}; {remedy}{listed}")
+        raise AnalysisError(f"no sweep {wanted!r} in {passwords.hidden(uri)}; {remedy}{listed}")
     return wanted
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from analysis.errors import AnalysisError
-from analysis.read.store import artifacts, nothing_recorded, without_password
-from experiments import names, seeds
+from analysis.read.store import artifacts, nothing_recorded
+from experiments import names, passwords, seeds
 from experiments.sentences import shown
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def of_experiment(client: "MlflowClient", experiment: str, uri: str) -> list[Run
         except ValueError as error:
             reason = shown(" ".join(str(error).split()), 200)
             raise AnalysisError(
-                f"the run {run.run_id} in {without_password(uri)} has a tag that was changed ({reason}); "
+                f"the run {run.run_id} in {passwords.hidden(uri)} has a tag that was changed ({reason}); "
                 "`python -m experiments sync` writes it again"
             ) from error
     return runs
@@ -123,7 +123,7 @@ def _no_trials(client: "MlflowClient", experiment: str, uri: str) -> AnalysisErr
     if not others:
         return nothing_recorded(uri)
     return AnalysisError(
-        f"no trials in experiment {experiment!r} of {without_password(uri)}; "
+        f"no trials in experiment {experiment!r} of {passwords.hidden(uri)}; "
         f"name another with --experiment: {', '.join(others)}"
     )
 

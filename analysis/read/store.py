@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sqlite3
 import textwrap
 import warnings
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from analysis.errors import AnalysisError
-from experiments import sqlite_uri
+from experiments import passwords, sqlite_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,14 +29,9 @@ KINDS = ("sqlite:", "http:", "https:", "postgresql", "mysql", "mssql")  # of sto
 FIRST_ANSWER = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
 
 
-def without_password(uri: str) -> str:
-    """Returns a URI as it may be printed."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
-
-
 def nothing_recorded(uri: str) -> AnalysisError:
     """Returns the error for a store that is absent or holds no sweep."""
-    return AnalysisError(f"no sweeps recorded yet in {without_password(uri)}; run `python run.py` first")
+    return AnalysisError(f"no sweeps recorded yet in {passwords.hidden(uri)}; run `python run.py` first")
 
 
 @contextmanager
@@ -49,7 +43,7 @@ def reading(uri: str) -> Iterator["MlflowClient"]:
     """
     if not uri.startswith(KINDS):
         raise AnalysisError(
-            f"the tracking URI {without_password(uri)} is not a kind of store; give sqlite:///PATH or http(s)://HOST:PORT"
+            f"the tracking URI {passwords.hidden(uri)} is not a kind of store; give sqlite:///PATH or http(s)://HOST:PORT"
         )
     if uri.startswith("sqlite:"):
         _check_sqlite(uri)
@@ -76,7 +70,7 @@ def reading(uri: str) -> Iterator["MlflowClient"]:
 
 
 def _unreadable(uri: str, error: Exception) -> AnalysisError:
-    public = without_password(uri)
+    public = passwords.hidden(uri)
     text = str(error).strip() or repr(error)
     if uri.startswith(("http:", "https:")) and "failed with exception" in text:  # MLflow's words for a lost connection
         return AnalysisError(

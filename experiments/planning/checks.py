@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments import passwords
 from experiments.declared import key_of
 from experiments.errors import UserError
 from experiments.planning import refusals
@@ -82,7 +83,7 @@ def settings(config: dict[str, Any]) -> Settings:
     for place, module in (("pre", found.pre), ("post", found.post)):
         for key in module.arguments if module.type is None else ():
             raise UserError(f"{place}.{key} is set, but {place}=none is no module; choose one with {place}=...")
-    if re.search("://[^/@:]*:[^/@]+@", found.tracking.uri):
+    if passwords.given(found.tracking.uri):
         raise UserError(
             "tracking.uri holds a password, which every trial would record; leave it out and give a server's in "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, PostgreSQL's in PGPASSWORD or ~/.pgpass"
