@@ -48,7 +48,7 @@ test-pythons: ## Set up and train with each of PYTHONS, such as make test-python
 check: setup ## Lint, check the format, the types and the lock
 	.venv/bin/python -m ruff check
 	.venv/bin/python -m ruff format --check
-	.venv/bin/python -m mypy groie experiments analysis
+	.venv/bin/python -m mypy groie experiments analysis hydra_plugins run.py
 	.venv/bin/python -m uv lock --check --quiet
 
 fix: setup ## Mend what the linter and the formatter can mend

@@ -54,7 +54,7 @@ def of(plan: Plan, rules: Mapping[str, Rules], dry: bool) -> tuple[Decided, ...]
     if not dry:
         from experiments.mlflow_store import sync  # with MLflow, which takes seconds to import
 
-        if not sync.what_was_missed(finished, plan.settings):
+        if not sync.what_was_missed(finished, plan.place):
             raise UserError(f"seeds are not chosen before MLflow has every finished trial; put that right, {again}")
     uri, experiment = str(plan.place.uri), str(plan.place.experiment)
     found = []

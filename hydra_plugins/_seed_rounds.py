@@ -40,7 +40,7 @@ def run(arguments: list[str], compose: Compose, show: Callable[[Plan], None], tr
     """
     study = Rounds(arguments, compose)
     study.say_rules()
-    if study.whole.settings["dry_run"]:
+    if study.whole.settings.dry_run:
         turn = study.turn()
         show(turn.plan)
         console.print(rounds.shown(study.told(turn)))
@@ -115,7 +115,7 @@ class Rounds:
         reached = wanted = {variant: max(self.rules.first, self._finished(variant)) for variant in self._rows}
         decided: tuple[Decided, ...] = ()
         if not self._part(reached).to_run:
-            dry = self.whole.settings["dry_run"]
+            dry = self.whole.settings.dry_run
             self._join(self._part(reached), dry)
             decided = _seed_decisions.of(self.whole, {one: kept.rules for one, kept in self.agreed.items()}, dry)
             pairs = [one.pair for one in decided if one.decision.state == OPEN and {*one.pair} <= self._rows.keys()]
@@ -181,7 +181,7 @@ class Rounds:
 
     def ends_at_first_failure(self, turn: Turn) -> bool:
         """Returns whether a round left a trial that is not finished, where that is to stop everything."""
-        if not self.whole.settings["fail_fast"]:
+        if not self.whole.settings.fail_fast:
             return False
         return any(entry.state != names.FINISHED for entry in plan.looked_at_again(turn.plan).entries)
 

@@ -17,18 +17,18 @@ class AblationSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        self.compose = partial(hydra_context.config_loader.load_sweep_config, config)
 
     def sweep(self, arguments: list[str]) -> None:
         """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
         from experiments.planning import plan, summary, sweep
 
-        compose = partial(self.hydra_context.config_loader.load_sweep_config, self.config)
         if sweep.is_automatic(arguments):
             from hydra_plugins import _seed_rounds
 
-            _seed_rounds.run(arguments, compose, self.show, self.train)
+            _seed_rounds.run(arguments, self.compose, self.show, self.train)
             return
-        planned = plan.make(sweep.requests(arguments), compose)
+        planned = plan.make(sweep.requests(arguments), self.compose)
         if planned.settings.dry_run:
             self.show(planned)
             return
@@ -58,6 +58,8 @@ class AblationSweeper(Sweeper):
         from experiments.planning import beforehand, folders, summary
         from experiments.trial import provenance
 
+        assert self.config is not None  # `setup` has set both
+        assert self.hydra_context is not None
         folder = submit.folder(planned)
         with open_dict(self.config):
             self.config.launch_dir = str(folder)

@@ -18,6 +18,14 @@ OPEN = (
 )
 
 
+def is_open(override: str) -> bool:
+    """Returns whether an override adds or removes a key, or sets what no model describes."""
+    key = f"{key_of(override)}."
+    is_option = "." not in override.partition("=")[0] and "{" not in override
+    inside = key.startswith(OPEN) or any(one.startswith(key) for one in OPEN)
+    return override.startswith(("+", "~")) or (inside and not is_option)
+
+
 def additions(overrides: Sequence[str], config: dict[str, Any]) -> None:
     """Raises UserError for a `+key=value` that no part of the program would read, and for a `~key` that one needs.
 

@@ -1,61 +1,30 @@
-"""From overrides to resolved configurations: each choice of options is composed by Hydra once, values are set after."""
+"""From overrides to resolved configurations: Hydra composes each variant once, and its seeds are set after."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from experiments import names, output_folder, sqlite_uri
 from experiments.declared import key_of
-from experiments.errors import CONF
+from experiments.overrides import read
 from experiments.planning import checks, command_line, numbers, option_files
 
 Compose = Callable[[list[str]], DictConfig]
 
 
 class Composer:
-    """Has Hydra compose each option once, puts choices of options together from these, sets values, derives seeds.
-
-    Composing is what takes Hydra long. The result is Hydra's own: an option whose file
-    neither has a package nor starts from other groups is nothing but the content of its group, and values are set
-    after composing.
-    """
+    """Has Hydra compose each variant once and each choice of options once; derives the configurations of its seeds."""
 
     def __init__(self, compose: Compose) -> None:
         self.compose = compose
-        self.parser = OverridesParser.create()
         self.composed: dict[tuple[str, ...], DictConfig] = {}
-        self.contents: dict[str, DictConfig] = {}  # of a group, by the option that gives it alone
         self.references: dict[tuple[str, ...], dict[str, Any]] = {}  # by options: resolved, with nothing else set
-        self.unset: dict[tuple[str, ...], DictConfig] = {}  # what these were resolved from: to copy it takes long
         self.raw: dict[tuple[str, ...], dict[str, Any]] = {}  # the same, not resolved
         self.variants: dict[tuple[str, ...], Variant] = {}
-        self.seeds: dict[str, Any] = {}  # by override: parsing one takes a millisecond
-
-    def foresee(self, wanted: Iterable[Sequence[str]]) -> None:
-        """Has Hydra compose options of several groups at once: as often as the group with most options has some."""
-        by_group: dict[str, list[str]] = {}
-        for item in dict.fromkeys(item for overrides in wanted for item in overrides):
-            if _is_alone(item):
-                by_group.setdefault(key_of(item), []).append(item)
-        for together in zip_longest(*by_group.values()):
-            with suppress(HydraException, OmegaConfBaseException):  # which are told where the option is asked for
-                self._learn([item for item in together if item is not None])
-
-    def _learn(self, alone: Sequence[str]) -> None:
-        composed = self._composed(tuple(alone))
-        self.contents |= {item: composed[key_of(item)] for item in alone}
 
     def __call__(self, overrides: Sequence[str]) -> dict[str, Any]:
         """Returns the resolved configuration, to be read only.
@@ -64,11 +33,8 @@ class Composer:
         """
         options = tuple(item for item in overrides if key_of(item) in command_line.GROUPS)
         command_line.judge(overrides)
-        if options not in self.references:
-            self.unset[options] = self._compose(options)
-            option_files.check(self.unset[options], options)
-            self.references[options] = resolve(self.unset[options])
-        checks.additions(overrides, self.references[options])
+        if any(item.startswith(("+", "~")) for item in overrides):
+            checks.additions(overrides, self._reference(options))
         seeds = [item for item in overrides if key_of(item) == "seed"]
         variant = self._variant(options, tuple(item for item in overrides if item not in seeds))
         if variant.seeded is None or any("$" in item for item in seeds):
@@ -76,55 +42,46 @@ class Composer:
         else:
             config = dict(variant.config)
             for item in seeds:
-                if item not in self.seeds:
-                    self.seeds[item] = numbers.spelt(self.parser.parse_override(item).value())
+                seed = numbers.spelt(read(item).value())
                 for path in (("seed",), *variant.seeded):
-                    _put(config, path, self.seeds[item])
+                    _put(config, path, seed)
         checks.settings(config)
         return config
 
     def content(self, options: tuple[str, ...]) -> dict[str, Any]:
         """Returns what options give with nothing else set, `${...}` as it stands in their files, to be read only."""
         if options not in self.raw:
-            raw = OmegaConf.to_container(self._compose(options))
+            raw = OmegaConf.to_container(self._composed(options))
             assert isinstance(raw, dict)
             self.raw[options] = {str(key): value for key, value in raw.items()}
         return self.raw[options]
 
+    def _reference(self, options: tuple[str, ...]) -> dict[str, Any]:
+        if options not in self.references:
+            option_files.check(self._composed(options), options)
+            self.references[options] = resolve(copy.deepcopy(self._composed(options)))
+        return self.references[options]
+
     def _variant(self, options: tuple[str, ...], overrides: tuple[str, ...]) -> "Variant":
         if overrides not in self.variants:
-            values = [item for item in overrides if item not in options]
-            self.variants[overrides] = self._set(options, values)
+            config = copy.deepcopy(self._composed(overrides))
+            seeded, opened = _seeded(OmegaConf.to_container(config)), any(map(checks.is_open, overrides))
+            if not opened:  # else the options alone are checked
+                option_files.check(config, options)
+            resolved = resolve(config)
+            reference = self._reference(options) if opened else resolved
+            numbers.read(resolved, reference)
+            checks.open_keys(resolved, reference)
+            self.variants[overrides] = Variant(resolved, seeded)
         return self.variants[overrides]
 
-    def _compose(self, options: tuple[str, ...]) -> DictConfig:
-        groups = [key_of(item) for item in options]
-        alone = [item for item in options if _is_alone(item) and groups.count(key_of(item)) == 1]
-        config = copy.deepcopy(self._composed(tuple(item for item in options if item not in alone)))
-        OmegaConf.set_struct(config, False)
-        for item in alone:
-            if item not in self.contents:
-                self._learn([item])
-            config[key_of(item)] = copy.deepcopy(self.contents[item])
-        OmegaConf.set_struct(config, True)
-        return config
-
-    def _composed(self, options: tuple[str, ...]) -> DictConfig:
+    def _composed(self, overrides: tuple[str, ...]) -> DictConfig:
         """Returns what Hydra composes, without its own node."""
-        if options not in self.composed:
-            composed = self.compose(list(options))
+        if overrides not in self.composed:
+            composed = self.compose(list(overrides))
             own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-            self.composed[options] = own
-        return self.composed[options]
-
-    def _set(self, options: tuple[str, ...], values: list[str]) -> "Variant":
-        config = self.unset.pop(options, None) or self._compose(options)
-        ConfigLoaderImpl._apply_overrides_to_config(self.parser.parse_overrides(values), config)
-        seeded = _seeded(OmegaConf.to_container(config))
-        resolved = resolve(config)
-        numbers.read(resolved, self.references[options])
-        checks.open_keys(resolved, self.references[options])
-        return Variant(resolved, seeded)
+            self.composed[overrides] = own
+        return self.composed[overrides]
 
 
 @dataclass(frozen=True)
@@ -163,26 +120,6 @@ def _put(config: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     for key in parents:
         config[key] = config = dict(config[key])
     config[last] = value
-
-
-def _is_alone(option: str) -> bool:
-    """Returns whether `group=option` gives its group content and touches nothing else."""
-    group, _, name = option.partition("=")
-    return _only_content(group, name)
-
-
-@cache
-def _only_content(group: str, name: object) -> bool:
-    """Returns whether an option's file, and those of its group that it starts from, are content of the group alone."""
-    path = CONF / group / f"{name}.yaml"
-    if not isinstance(name, str) or not name.isidentifier() or not path.is_file():
-        return False
-    text = path.read_text()
-    if "@package" in text:
-        return False
-    content = yaml.safe_load(text)
-    origins = content.get("defaults", []) if isinstance(content, dict) else []
-    return all(origin == "_self_" or _only_content(group, origin) for origin in origins)
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:

@@ -106,7 +106,6 @@ def trials_of(requests: Sequence[Request], compose: Compose) -> list[Trial]:
     """Returns the trial that each request asks for, its values checked; UserError, which names a declared row."""
     composer = Composer(compose)
     labels = Labels(composer)
-    composer.foresee(request.overrides for request in requests)
     return [_trial(request, composer, labels) for request in requests]
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from experiments import names
+from experiments.commands import Place
 from experiments.mlflow_store import runs
 from experiments.paths import TrialPaths
 from experiments.trial import attempts, journal
@@ -35,7 +36,7 @@ def write(paths: TrialPaths) -> None:
     """Does what the process of a trial does, only that its updates and epochs follow each other closely."""
     runs.SECONDS, runs.CLOSING_SECONDS = 0.1, harness.PATIENCE
     claim = attempts.claim(paths.root, "1 x cpu")
-    courier = Told(yaml.safe_load(paths.config.read_text()), paths)
+    courier = Told(Place.of(yaml.safe_load(paths.config.read_text())), paths)
     for epoch in range(1, prepared.EPOCHS + 1):
         journal.append(paths.journal, prepared.record(epoch, 0.4))
         time.sleep(0.1)

@@ -100,7 +100,6 @@ def test_configurations_are_those_that_hydra_composes() -> None:
     draws = random.Random(4)
     composers = [Composer(composing()) for _ in range(3)]
     lines = [random_overrides(draws) for _ in range(30)]
-    composers[0].foresee(lines)
     for number, overrides in enumerate(lines):
         found, wanted = composers[number % 3](overrides), resolve(compose("config", overrides))
         assert found == wanted, overrides

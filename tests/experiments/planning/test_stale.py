@@ -267,5 +267,5 @@ def test_add_a_module_and_edit_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["maybe", "1", "null", "[stale]", "1.0", "Stale"])
 def test_rerun_is_one_of_three(preloaded: Preloaded, tmp_path: Path, value: str) -> None:
     sentence = refusal(preloaded, f"rerun={value}", f"output_dir={tmp_path / 'new'}")
-    assert sentence.startswith("rerun '")
-    assert sentence.endswith("choose one of: false, true, stale")
+    assert sentence.startswith(f"rerun={value} is refused")
+    assert sentence.endswith("give true or false, or stale")

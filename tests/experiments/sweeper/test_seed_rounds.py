@@ -182,7 +182,7 @@ def test_each_sweep_has_decisions_of_its_own(tmp_path: Path, monkeypatch: pytest
     planned.entries[0].state = names.FINISHED
     one = Decision("a", "1", "b", "2", OPEN, 2, Interval(0.01, float("nan"), float("nan"), 2), float("nan"))
     monkeypatch.setattr(_seed_decisions.store, "reading", lambda uri: nullcontext("client"))
-    monkeypatch.setattr(_seed_decisions.study, "read", lambda client, experiment, uri, name, progress: name)
+    monkeypatch.setattr(_seed_decisions.study, "read", lambda client, experiment, uri, name, *shown: name)
     monkeypatch.setattr(
         _seed_decisions.decisions, "decide", lambda name, rules, progress: [replace(one, row=f"{name} {rules.alpha}")]
     )

@@ -16,6 +16,7 @@ from experiments.planning import plan, rules, sweep
 from experiments.planning.identity import Trial
 from experiments.reading import DamagedError
 from experiments.seeds import Recorded, Rules
+from experiments.settings import Seeds
 from experiments.transfer import imports
 from experiments.trial import described
 from tests.support import harness
@@ -130,7 +131,7 @@ def begun(tmp_path: Path) -> Callable[..., dict[str, Recorded]]:
 
     def ask(*sweeps: str, others: tuple[str, ...] = (), **typed: Any) -> dict[str, Recorded]:
         outputs = trial.paths.root.parents[1]
-        return rules.agreed(rules.OutputPaths(outputs), sweeps, others, {**default, **typed}, typed)
+        return rules.agreed(rules.OutputPaths(outputs), sweeps, others, Seeds(**{**default, **typed}), typed)
 
     return ask
 

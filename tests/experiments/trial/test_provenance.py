@@ -142,13 +142,13 @@ def test_tag_of_the_run(trial: TrialPaths, empty_store: Path, monkeypatch: pytes
     """Gone from there once an attempt knows all."""
     outputs = trial.root.parents[1]
     (outputs / "mlflow.db").write_bytes(empty_store.read_bytes())
-    config = {"output_dir": str(outputs), "tracking": {"uri": harness.store(outputs), "experiment": names.EXPERIMENT}}
+    place = Place(outputs, harness.store(outputs), names.EXPERIMENT)
     unknown = git.Source(troubles=("the commit is not recorded: git is not installed",))
     for number, source in enumerate((unknown, git.Source("c" * 40)), 1):
         attempts.claim(trial.root, "1 x cpu").update(status=names.KILLED, ended=1.0)
         monkeypatch.setattr(git, "source", lambda source=source: source)
-        provenance.note(trial, harness.typed(config), number)
-        deliver(Store(Place.of(config)), trial)
+        provenance.note(trial, harness.settings(), number)
+        deliver(Store(place), trial)
         (run,) = harness.runs(outputs)
         assert run.data.tags[names.COMMIT] == (source.commit or "none")[:12]
         assert run.data.tags.get(names.NOT_RECORDED, "") == "; ".join(source.troubles)
