@@ -19,11 +19,11 @@ OPEN = (
 
 
 def is_open(override: str) -> bool:
-    """Returns whether an override adds or removes a key, or sets what no model describes."""
+    """Returns whether an override adds, removes or decides on keys, or sets a key that no model describes."""
     key = f"{key_of(override)}."
     is_option = "." not in override.partition("=")[0] and "{" not in override
     inside = key.startswith(OPEN) or any(one.startswith(key) for one in OPEN)
-    return override.startswith(("+", "~")) or (inside and not is_option)
+    return override.startswith(("+", "~")) or key == "dataset.kind." or (inside and not is_option)
 
 
 def additions(overrides: Sequence[str], config: dict[str, Any]) -> None:
