@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command line; returns the exit code: 2 after a user's mistake, told on stderr, and 130 after Ctrl-C."""
+    """Runs a command line; returns the exit code: 2 after a user's mistake, printed to stderr, and 130 after Ctrl-C."""
     os.environ.pop("MPLBACKEND", None)  # a notebook sets a backend that only notebooks have
     arguments = parser().parse_args(argv)
     run = {"table": _table, "figure": _figure, "paper": _paper, "compare": _compare, "disagree": _disagree}[

@@ -18,7 +18,7 @@ from experiments.sentences import sentence
 
 
 def report(command: Callable[[], None]) -> int:
-    """Runs a Hydra command; returns its exit code: 0, 1 for a failed trial, 2 for a user's mistake, told on stderr."""
+    """Runs a Hydra command; returns its exit code: 0, 1 for a failed trial, 2 for a mistake, which it prints."""
     environment.clean()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would else print in its own words with exit code 1
     # A launcher's preset bears the name of its plugin's schema on purpose: so mistyped keys are refused.

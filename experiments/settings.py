@@ -18,35 +18,35 @@ IouType = Literal["bbox", "segm"]
 
 
 class Group(BaseModel):
-    """Settings that belong together; a value keeps the type that it was given with."""
+    """Settings that belong together."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Module(Group, extra="allow"):
-    """`pre` or `post`: a module's class and its arguments; no type is no module."""
+class Class(Group, extra="allow"):
+    """A class by its name, and arguments of it."""
 
-    name: Name
     type: str | None
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Returns the arguments of the class."""
+        """Returns the arguments that are given."""
         return self.model_dump(exclude={"name", "type"}, exclude_unset=True)
 
 
-class Aggregation(Group, extra="allow"):
+class Module(Class):
+    """`pre` or `post`; no type is no module."""
+
+    name: Name
+
+
+class Aggregation(Class):
     """An RoI extractor's class and those of its arguments that the recipe does not decide."""
 
     name: Name
     type: str
     sampling_ratio: int = Field(0, ge=0, le=64)  # samples per cell and side; where it is given, not the recipe's
     finest_scale: float = Field(1, gt=0, le=1e5)  # pixels; where it is given, not the profile's
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Returns the arguments that the option gives."""
-        return self.model_dump(exclude={"name", "type"}, exclude_unset=True)
 
 
 class RoIPooling(Group):
@@ -113,8 +113,8 @@ class Coco(Group):
     val: Files
 
 
-class Optimizer(Group, extra="allow"):
-    """An optimizer's class and its arguments."""
+class Optimizer(Class):
+    """An optimizer."""
 
     type: str
     lr: float = Field(gt=0, le=1e6)  # for `lr_batch_size` images a step

@@ -63,7 +63,7 @@ def open_keys(config: dict[str, Any], reference: dict[str, Any], where: str = ""
         path, value = f"{where}{key}", config.get(key)
         if isinstance(expected, dict) and isinstance(value, dict):
             open_keys(value, expected, f"{path}.")
-        elif not path.startswith(OPEN) or refusals.schema_of(path, config if not where else {}):
+        elif not path.startswith(OPEN) or refusals.schema_of(path, {}):
             continue
         elif key not in config:
             raise UserError(f"{path} was taken away; every trial needs it")

@@ -17,7 +17,7 @@ from experiments.errors import UserError
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning.identity import Trial, identity, unseeded, variant_of
 from experiments.reading import DamagedError
-from experiments.settings import Settings, Shapes
+from experiments.settings import Settings
 from experiments.trial import attempts, described, journal, provenance
 from experiments.trial.attempts import Attempt
 
@@ -95,7 +95,7 @@ def _measured(paths: TrialPaths) -> Measured | None:
     records, now = found.complete, found.newest
     if not records or not paths.config.exists():
         return None
-    config, settings = described.configuration(paths), described.settings(paths)
+    config = described.configuration(paths)  # of any version: only what is compared is read
     attempt = attempts.last(paths.root)
     ranks, _, device = (attempt.device if attempt else "1 x cpu").partition(" x ")
     last = max(records)
@@ -106,8 +106,8 @@ def _measured(paths: TrialPaths) -> Measured | None:
         _data(config),
         tuple(map(_epoch, records.values())),
         now["iterations"] if now else samples[-1]["step"] and samples[-1]["step"] // last,
-        settings.schedule.batch_size,
-        _validated(settings, paths, attempt),
+        config["schedule"]["batch_size"],
+        _validated(config, paths, attempt),
         int(ranks),
         device,
         records[last]["time"],
@@ -122,10 +122,10 @@ def _epoch(record: journal.Record) -> Epoch:
     return Epoch(metrics.get(names.EPOCH_SECONDS, 0.0), step, metrics.get(names.VALIDATION_SECONDS, 0.0))
 
 
-def _validated(settings: Settings, paths: TrialPaths, attempt: Attempt | None) -> int | None:
+def _validated(config: dict[str, Any], paths: TrialPaths, attempt: Attempt | None) -> int | None:
     """Returns how many images a trial was evaluated on, from what it noted itself: its data may be gone."""
-    if isinstance(settings.dataset, Shapes):
-        return settings.dataset.val_images
+    if config["dataset"]["kind"] == "shapes":
+        return int(config["dataset"]["val_images"])
     if attempt is None or not paths.provenance(attempt.number).exists():
         return None
     images: int | None = provenance.read(paths, attempt.number).get("data", {}).get("val", {}).get("images")

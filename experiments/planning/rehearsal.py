@@ -62,7 +62,8 @@ def optimizers(trials: Sequence[Settings]) -> None:
     import torch
     from mmengine.optim import OPTIMIZERS
 
-    for text in dict.fromkeys(_key(settings.schedule.optimizer.model_dump(exclude_unset=True)) for settings in trials):
+    wanted = [trial.schedule.optimizer for trial in trials]
+    for text in dict.fromkeys(_key({"type": one.type, **one.arguments}) for one in wanted):
         optimizer = json.loads(text)
         weights = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((1,), (1, 1, 1, 1))]  # a bias, a convolution's
         for weight in weights:

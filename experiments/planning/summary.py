@@ -1,4 +1,4 @@
-"""What a person sees of a plan before anything runs."""
+"""What a person sees of a plan: the table before it runs, its file, and what became of it."""
 
 import json
 from datetime import UTC, datetime

@@ -71,7 +71,7 @@ def _set_data(cfg: Config, settings: Settings, splits: dict[str, Split], process
 def _set_schedule(cfg: Config, settings: Settings) -> None:
     schedule, recipe = settings.schedule, settings.recipe
     cfg.train_cfg.max_epochs = schedule.epochs
-    optimizer = schedule.optimizer.model_dump(exclude_unset=True)
+    optimizer = {"type": schedule.optimizer.type, **schedule.optimizer.arguments}
     optimizer["lr"] = optimizer["lr"] * schedule.batch_size / schedule.lr_batch_size
     limit = settings.architecture.grad_clip
     clip = dict(max_norm=limit, norm_type=2) if limit else None

@@ -79,8 +79,8 @@ def warnings(trial: Progress) -> list[str]:
 
 
 def _data(trial: Progress) -> list[str]:
-    settings = described.settings(trial.paths).model_copy(update={"output_dir": str(trial.paths.root.parents[1])})
     try:
+        settings = described.settings(trial.paths).model_copy(update={"output_dir": str(trial.paths.root.parents[1])})
         now = {split: part.sha256 for split, part in datasets.locate(settings).items()}
     except UserError as error:
         return [f"its data cannot be read: {error}"]
