@@ -22,7 +22,7 @@ from experiments.settings import Shapes
 
 WHAT, PEER = "the harness itself", "bare, or target"
 ROOT = Path(__file__).parents[1]
-HELP_SECONDS, PLAN_SECONDS, STATUS_SECONDS = 1.0, 10.0, 2.0  # what we want these commands to take at most
+HELP_SECONDS, PLAN_SECONDS, STATUS_SECONDS = 1.0, 30.0, 2.0  # what we want these commands to take at most
 TRIALS = 500  # whose status is asked for
 # 200 variants with 5 seeds
 THOUSAND = (

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hydra import initialize_config_dir
 from rich.console import Console
 
@@ -226,3 +227,16 @@ def test_plans_file_has_both_sums(tmp_path: Path) -> None:
     )
     assert written["device_hours"] is None
     assert written["device_hours_at_least"] == pytest.approx(truth(4, 400, 100) / 3600)
+
+
+def test_trial_whose_configuration_lacks_later_keys_counts(
+    cost: Callable[..., tuple[float | None, str]], tmp_path: Path
+) -> None:
+    """An earlier version wrote it; keys that cannot change a result came later."""
+    folder = train(asked("seed=1", folder=tmp_path))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    del config["seeds"], config["resources"]["free_gib"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    seconds, source = cost("seed=2")
+    assert seconds == pytest.approx(truth(4, 400, 100))
+    assert source.endswith("the same variant")
