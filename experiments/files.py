@@ -1,15 +1,18 @@
 """The one way to write files: a reader sees all of the old or all of the new, also after a kill or a power cut.
 
-Content is on the disk before a file gets its name, and the name before the function returns.
+Content is on the disk before a file gets its name, and the name before the function returns. A writer locks its
+partial file, so `sweep` can tell those of killed writers from those that are being written.
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 NO_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # of file systems that cannot be asked to settle a folder
 
@@ -64,14 +67,32 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
+def sweep(folder: Path) -> None:
+    """Removes the partial files that killed writers left in a folder and in those inside it."""
+    for part in folder.rglob(f"*.{'[0-9a-f]' * 32}.part"):
+        with suppress(OSError), part.open("r+b") as file:  # it is gone by now, or being written
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
+
+
 @contextmanager
 def _whole(path: Path, parts: Iterable[bytes]) -> Iterator[Path]:
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")  # of this writer alone
     try:
-        with part.open("wb") as file:
+        with _locked(part) as file:
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
-        yield part
+            yield part
     finally:
         part.unlink(missing_ok=True)
+
+
+def _locked(part: Path) -> BinaryIO:
+    while True:
+        file = part.open("wb")
+        with suppress(OSError):  # of file systems without locks, on which nothing is swept either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if part.exists():  # else it was swept before it was locked
+            return file
+        file.close()

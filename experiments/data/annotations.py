@@ -60,6 +60,7 @@ class Checked:
         folder = self.normal_form.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            files.sweep(folder)
             if self.judged:
                 size = files.write_parts(self.normal_form, normal_form.parts(self.judged))
                 files.write(_record(self.normal_form), json.dumps({"size": size, "contents": asdict(self.contents)}))

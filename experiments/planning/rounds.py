@@ -49,6 +49,7 @@ def write(outputs: OutputPaths, found: Round) -> None:
     """Writes the state of sweeps, in place of what was known before."""
     path = outputs.rounds(names.sweep_key(", ".join(found.sweeps)))
     path.parent.mkdir(exist_ok=True)
+    files.sweep(path.parent)
     files.write(path, json.dumps(asdict(found), indent=2))
 
 

@@ -101,6 +101,7 @@ def write(plan: Plan) -> Path:
     content: dict[str, Any] = {"sweeps": plan.sweeps, "rows": plan.rows, "unique_trials": len(trials), "trials": trials}
     content |= {"device_hours": device_hours(plan), "device_hours_at_least": least_hours(plan)}
     content |= {"made": datetime.now(UTC).isoformat()}
+    files.sweep(path.parent)
     files.write(path, json.dumps(content, indent=2))
     return path
 

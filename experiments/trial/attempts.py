@@ -145,6 +145,7 @@ def claim(folder: Path, device: str, job: str | None = None) -> Claim:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not files.create(path, _facts(attempt)):
         raise TakenError(names.RUNNING)
+    files.sweep(folder)
     return Claim(folder, attempt, earlier)
 
 

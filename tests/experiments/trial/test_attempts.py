@@ -3,9 +3,10 @@
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -225,3 +226,35 @@ def test_nothing_is_left_of_what_cannot_be_written(tmp_path: Path, function: Cal
         function(tmp_path / "missing" / "file", "new")
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "old"
+
+
+def killed_writer(path: Path) -> None:
+    """Writes a file, and dies before the file has its name."""
+
+    def parts() -> Iterator[bytes]:
+        yield b"half"
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    files.write_parts(path, parts())
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "attempts/0001.json", "work/ending.json"])
+def test_claim_removes_what_a_killed_writer_left(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    writer = FORK.Process(target=killed_writer, args=(tmp_path / name,))
+    writer.start()
+    writer.join()
+    assert len(list(tmp_path.rglob("*.part"))) == 1
+    attempts.claim(tmp_path, "1 x cpu")
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+def test_claim_leaves_a_file_that_is_being_written(tmp_path: Path) -> None:
+    def parts() -> Iterator[bytes]:
+        yield b"first"
+        attempts.claim(tmp_path, "1 x cpu")
+        yield b" second"
+
+    files.write_parts(tmp_path / "trial.json", parts())
+    assert (tmp_path / "trial.json").read_bytes() == b"first second"
+    assert list(tmp_path.rglob("*.part")) == []
