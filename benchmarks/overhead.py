@@ -39,7 +39,7 @@ def figures(*overrides: str, repeats: int = 3) -> Iterator[Figure]:
 
     The trial's peer is MMEngine's Runner in one process, with the frozen config of the same trial, its evaluation, and
     a checkpoint after every epoch by MMEngine's own hook: without run.py, plan, torchrun, journal and MLflow. Its
-    threads wait as ours do (OMP_WAIT_POLICY): left to spin, they take several times as long where others use the
+    threads wait as ours do (GOMP_SPINCOUNT): left to spin, they take several times as long where others use the
     machine. A command without a peer stands beside its target.
 
     Args:
@@ -75,7 +75,7 @@ def typical(repeats: int, *command: str) -> float:
 
 def _seconds(*command: str) -> float:
     start = time.perf_counter()
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {**os.environ, "GOMP_SPINCOUNT": "5000"}
     done = subprocess.run(
         [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )

@@ -42,9 +42,11 @@ def command(paths: TrialPaths, settings: Settings, attempt: Attempt) -> list[str
 
 def chosen(paths: TrialPaths, gpus: bool) -> dict[str, str]:
     """Returns the environment of a process that works on a trial, with or without GPUs."""
-    # Threads that wait give their core away: on a shared CPU a spinning team takes several times as long.
-    inherited = environment.with_our_code(environment.cleaned(os.environ))
-    found = {"OMP_WAIT_POLICY": "PASSIVE", **inherited}
+    found = environment.with_our_code(environment.cleaned(os.environ))
+    if "OMP_WAIT_POLICY" not in found:
+        # Threads that wait spin for some microseconds, then give their core away: on a shared CPU a team that spins
+        # takes several times as long, on one of its own a team that never does half as long again.
+        found.setdefault("GOMP_SPINCOUNT", "5000")
     if (folder := scratch.make(paths.root)) is not None:
         found["TMPDIR"] = str(folder)
     if not gpus:

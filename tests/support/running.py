@@ -66,8 +66,7 @@ class Preloaded:
         self.server = subprocess.Popen(
             [sys.executable, str(HERE / "preloaded.py")],
             cwd=harness.ROOT,
-            # The second as for the processes of a trial: it is read when torch is imported.
-            env={**harness.of_nobody(), "PYTHONPATH": str(harness.ROOT), "OMP_WAIT_POLICY": "PASSIVE"},
+            env={**harness.of_nobody(), "PYTHONPATH": str(harness.ROOT)},
             stdin=subprocess.PIPE,
             stdout=(folder / "server.log").open("w"),
             stderr=subprocess.STDOUT,
