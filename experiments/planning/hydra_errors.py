@@ -36,7 +36,7 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     parent = getattr(cause, "parent_node", None)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and parent is not None:
-        where = parent._get_full_key(None)
+        where = str(cause.full_key).removesuffix(str(cause.key)).rstrip(".")
         keys = [str(key) for key in parent if key not in OWN] if OmegaConf.is_config(parent) else []
         if where and not keys:
             return UserError(f"{where} has no keys, so none that is called {shown(cause.key)!r}; leave it out")
