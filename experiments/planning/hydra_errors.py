@@ -46,10 +46,10 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
             return UserError(f"{mistake}; {advice}")
         return mistake
     # OmegaConf's own sentence is the first line; where it happened is kept apart.
-    where, words = getattr(cause, "full_key", None), str(cause).partition("\n")[0]
+    place, words = getattr(cause, "full_key", None), str(cause).partition("\n")[0]
     for theirs, ours in WORDS:
         words = re.sub(theirs, ours, words)
     advice = ""
     if isinstance(cause, InterpolationResolutionError):
         advice = "; ${KEY} is the value of another key, ${oc.env:NAME,DEFAULT} that of an environment variable"
-    return UserError(f"{f'{where}: ' if where else ''}{words}{advice}")
+    return UserError(f"{f'{place}: ' if place else ''}{words}{advice}")
