@@ -8,12 +8,11 @@ from collections.abc import Callable
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments import environment, patches
+from experiments import environment, patches, sentences
 from experiments.commands import Place
 from experiments.errors import UserError, of_system
 from experiments.planning import command_line
 from experiments.planning.hydra_errors import explain
-from experiments.sentences import sentence
 
 
 def report(command: Callable[[], None]) -> int:
@@ -38,5 +37,4 @@ def report(command: Callable[[], None]) -> int:
         return 130
     else:
         return 0
-    print(f"error: {sentence(Place().localized(mistake))}", file=sys.stderr)
-    return 2
+    return sentences.report(Place().localized(mistake))

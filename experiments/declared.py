@@ -10,14 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from experiments import names
 from experiments.commands import ROOT
+from experiments.errors import UserError
 
 FOLDER = ROOT / "sweeps"
 IouType = Literal["bbox", "segm"]
 Published = Annotated[list[float], Field(min_length=len(names.COCO_METRICS), max_length=len(names.COCO_METRICS))]
-
-
-class DeclarationError(Exception):
-    """A file of sweeps/ that cannot be read as a sweep: one sentence with the file, what is wrong and what is valid."""
 
 
 class Keys(BaseModel):
@@ -105,7 +102,7 @@ def known() -> list[str]:
 
 
 def read(name: str) -> Declaration:
-    """Returns the declared sweep of this name, which is one of `known()`; DeclarationError where its file is wrong."""
+    """Returns the declared sweep of this name, which is one of `known()`; UserError where its file is wrong."""
     return _read(name, ())
 
 
@@ -115,18 +112,18 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
         content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
         found = FileKeys.model_validate(content)
     except OSError as error:
-        raise DeclarationError(f"{file} cannot be read ({error.strerror})") from error
+        raise UserError(f"{file} cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        raise DeclarationError(f"{file}{_refusal(content, error)}") from error
+        raise UserError(f"{file}{_refusal(content, error)}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # of bytes not in UTF-8, and lists in themselves
-        raise DeclarationError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     measured = found.columns or names.IOU_TYPES
     _each_of(f"{file}: include", found.include, [other for other in known() if other not in (*through, name)])
     _each_of(f"{file}: figures", found.figures.values(), measured)
     rows = [row for other in found.include for row in _read(other, (*through, name)).rows]
     own_names = [row.name for row in found.rows]
     for twice in sorted({row for row in own_names if own_names.count(row) > 1}):
-        raise DeclarationError(f"{file} has two rows named {twice!r}; give one of them another name")
+        raise UserError(f"{file} has two rows named {twice!r}; give one of them another name")
     first_is_baseline = not any(row.baseline for row in found.rows)
     for row in found.rows:
         _each_of(f"{file}: row {row.name!r}: published", row.published, measured)
@@ -140,7 +137,7 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
         }
         rows.append(Row(name, row.name, tuple(row.overrides), published, baseline))
     if not rows:
-        raise DeclarationError(f"{file} has no rows; list them in rows, or other files in include")
+        raise UserError(f"{file} has no rows; list them in rows, or other files in include")
     return Declaration(
         name=name,
         purpose=found.purpose,
@@ -177,7 +174,7 @@ def _refusal(content: Any, error: ValidationError) -> str:
 def _each_of(where: str, values: Iterable[Any], valid: Iterable[str]) -> None:
     for value in values:
         if value not in valid:
-            raise DeclarationError(f"{where}: {value!r} is unknown; choose from: {', '.join(valid)}")
+            raise UserError(f"{where}: {value!r} is unknown; choose from: {', '.join(valid)}")
 
 
 def _file(name: str) -> str:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.errors import AnalysisError
 from analysis.statistics import images
 from analysis.statistics.average_precision import DrawnPrecision
 from analysis.statistics.images import BATCH, Estimate, draw
 from analysis.statistics.means import UNKNOWN, Interval, RowNoise, of_difference, row_noises
 from experiments import names
+from experiments.errors import UserError
 from experiments.trial.matches import Matches, decided
 from tests.support import coco_sets
 from tests.support.drawn import plain
@@ -286,8 +286,8 @@ def test_trials_that_cannot_be_compared() -> None:
     (base,), (other,) = world(np.random.default_rng(0), 30, ((0.0,), (0.3,)))
     elsewhere = replace(other, objects=other.objects + 1)
     rng = np.random.default_rng(0)
-    with pytest.raises(AnalysisError, match="variant 'random' has no trial with matches; run it, or leave it out"):
+    with pytest.raises(UserError, match="variant 'random' has no trial with matches; run it, or leave it out"):
         draw({"single": {"0": base}, "random": {}}, rng, 1)
     complaint = "'random', seed 2, was not evaluated on the images, objects and classes of 'single', seed 0"
-    with pytest.raises(AnalysisError, match=complaint):
+    with pytest.raises(UserError, match=complaint):
         draw({"single": {"0": base}, "random": {"1": other, "2": elsewhere}}, rng, 1)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from experiments import declared, names
+from experiments.errors import UserError
 
 # Typed from the paper (arXiv 2004.13665), where Table V has "+GRoIE (ours)" below each name: AP AP50 AP75 APs APm APl,
 # then the same for masks.
@@ -141,7 +142,7 @@ def test_a_wrong_file_is_told_in_a_sentence(
     monkeypatch.setattr(declared, "FOLDER", tmp_path)
     (tmp_path / "mine.yaml").write_text(text)
     (tmp_path / "other.yaml").write_text("{purpose: O., include: [mine]}")
-    with pytest.raises(declared.DeclarationError) as error:
+    with pytest.raises(UserError) as error:
         declared.read("mine")
     assert told in str(error.value)
 
@@ -191,7 +192,7 @@ def test_figures_and_baselines_that_are_not_there(
 ) -> None:
     monkeypatch.setattr(declared, "FOLDER", tmp_path)
     (tmp_path / "mine.yaml").write_text(content)
-    with pytest.raises(declared.DeclarationError) as error:
+    with pytest.raises(UserError) as error:
         declared.read("mine")
     assert told in str(error.value)
 
@@ -242,7 +243,7 @@ def test_any_part_of_a_file_may_be_odd(tmp_path: Path, monkeypatch: pytest.Monke
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
         try:
             declared.read("mine")
-        except declared.DeclarationError as error:
+        except UserError as error:
             told.append(str(error))
     assert len(told) > 150  # of some 300; the others may stand there
     assert [sentence for sentence in told if not sentence.startswith("sweeps/mine.yaml")] == []
@@ -252,14 +253,14 @@ def test_any_part_of_a_file_may_be_odd(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_file_that_is_no_text(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declared, "FOLDER", tmp_path)
     (tmp_path / "mine.yaml").write_bytes(content)
-    with pytest.raises(declared.DeclarationError, match=r"sweeps/mine\.yaml"):
+    with pytest.raises(UserError, match=r"sweeps/mine\.yaml"):
         declared.read("mine")
 
 
 def test_a_folder_in_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declared, "FOLDER", tmp_path)
     (tmp_path / "mine.yaml").mkdir()
-    with pytest.raises(declared.DeclarationError, match=r"sweeps/mine\.yaml cannot be read \(Is a directory\)"):
+    with pytest.raises(UserError, match=r"sweeps/mine\.yaml cannot be read \(Is a directory\)"):
         declared.read("mine")
 
 
@@ -272,5 +273,5 @@ def test_what_matters_is_a_difference_of_ap(tmp_path: Path, monkeypatch: pytest.
     assert declared.read("mine").matters == 0.5
     for wrong in ("0", "-1", "true", "half", "101", ".nan"):
         (tmp_path / "mine.yaml").write_text(f"{{purpose: P., matters: {wrong}, {rows}}}")
-        with pytest.raises(declared.DeclarationError, match=r"matters .* is refused; give a difference of AP x 100"):
+        with pytest.raises(UserError, match=r"matters .* is refused; give a difference of AP x 100"):
             declared.read("mine")
