@@ -119,6 +119,7 @@ def test_intervals_from_draws_written_out() -> None:
         assert np.isnan([told.p, told.better, told.interval(1).low]).all()
 
 
+@pytest.mark.long
 def test_intervals_cover_what_sets_of_this_size_give_on_average() -> None:
     """A trained seed of a baseline and one of a better variant, on new images again and again."""
     rng, images, skills = np.random.default_rng(11), 200, ((0.0,), (0.25,))
@@ -132,6 +133,7 @@ def test_intervals_cover_what_sets_of_this_size_give_on_average() -> None:
     assert np.mean(covered, axis=0) == pytest.approx(np.full((3, 3), 0.95), abs=0.015)
 
 
+@pytest.mark.long
 def test_confidence_in_what_is_no_better_is_anything() -> None:
     """Two seeds of each of four rows, the seeds as different as images make them."""
     rng, better = np.random.default_rng(13), []
@@ -143,6 +145,7 @@ def test_confidence_in_what_is_no_better_is_anything() -> None:
     assert np.mean(np.abs(np.array(better) - 0.5) > 0.475) < 0.08  # no more than one in twenty, but for chance
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("skills", "seeds", "spread"),
     [((0.0, 0.25), 3, 0.0), ((0.0, 0.25), 3, 0.3), ((0.0, 0.25, 0.1, 0.1), 2, 0.3)],

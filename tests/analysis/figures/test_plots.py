@@ -259,6 +259,7 @@ def drawn_by_others(data: page.Drawable, path: Path) -> list[Path]:
     return [path.with_name(path.name + ending) for ending in page.METADATA]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", range(5), ids=["curves", "forest", "pareto", "sizes", "errors"])
 def test_files_are_the_same_bytes_at_another_time_and_with_other_settings(
     kind: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
