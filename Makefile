@@ -8,7 +8,7 @@ PIP_INSTALL := .venv/bin/python -m pip install --no-compile --disable-pip-versio
 unexport PYTHONSAFEPATH # with it Python does not find the modules of this folder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu test-engines test-fresh test-pythons check fix lock ui server
+.PHONY: help setup demo test test-long test-gpu test-engines test-fresh test-pythons check fix lock ui server
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -28,8 +28,11 @@ demo: setup ## Train two variants of the RoI extractor on drawn shapes, then pri
 	.venv/bin/python -m analysis figure --sweep last
 	@echo "Look at the runs with 'make ui'; configurations, logs, tables and figures are in outputs/."
 
-test: setup ## Run the tests, on two cores
-	.venv/bin/python -m pytest -n 2 --dist worksteal
+test: setup ## Run the tests, on two cores, but for those that take long
+	.venv/bin/python -m pytest -n 2 --dist worksteal -m "not long"
+
+test-long: setup ## Run the tests that kill trainings, simulate, or try many wrong values
+	.venv/bin/python -m pytest -n 2 --dist worksteal -m long
 
 test-gpu: setup ## Run the tests that need a GPU
 	.venv/bin/python -m pytest -m gpu tests/gpu

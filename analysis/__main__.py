@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.command_line import parser
-from analysis.errors import AnalysisError
 from analysis.read.metrics import COCO_NAMES, coco_block
 from experiments import names
-from experiments.sentences import sentence
+from experiments.errors import UserError
+from experiments.sentences import report
 
 if TYPE_CHECKING:
     from analysis.read.study import Study
@@ -27,11 +27,10 @@ def main(argv: list[str] | None = None) -> int:
     ]
     try:
         return run(arguments)
-    except AnalysisError as error:
+    except UserError as error:
         from analysis.read import place
 
-        print(f"error: {sentence(place.place(arguments).localized(error))}", file=sys.stderr)
-        return 2
+        return report(place.place(arguments).localized(error))
     except KeyboardInterrupt:
         return 130
 
@@ -115,7 +114,7 @@ def _figure_of_seeds(arguments: argparse.Namespace, asked: str, kind: str) -> in
     part = found.whole
     known = evidence.evidence(found, part, kind, terminal.progress)
     if known is None:
-        raise AnalysisError(f"no finished trial of sweep {part.sweep!r}; wait for one")
+        raise UserError(f"no finished trial of sweep {part.sweep!r}; wait for one")
     path = arguments.out or Path("outputs", "figures", f"{study.file_name(part.sweep)}-seeds.png")
     print(terminal.write_figure(strips.strips(part, known, styles.of([part])), path))
     return 0
@@ -143,7 +142,7 @@ def _paper(arguments: argparse.Namespace) -> int:
     from analysis.results import folder as paper
 
     if arguments.source and arguments.study is not None:
-        raise AnalysisError(
+        raise UserError(
             f"{arguments.source} holds one study, which is rebuilt as a whole; leave {arguments.study!r} out"
         )
     asked = "paper" if arguments.study is None else arguments.study
@@ -165,7 +164,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     studies = [side for side, folder in zip(sides, folders, strict=True) if (folder / study.ABOUT).is_file()]
     if len(studies) == 1:
         (other,) = set(sides) - set(studies)
-        raise AnalysisError(
+        raise UserError(
             f"{other!r} is not a folder that holds a study, and {studies[0]} is one; "
             f"name two such folders, or two rows of it with --from {studies[0]}"
         )
@@ -174,7 +173,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         lacking = [row for row in before if row not in after]
         common = {row: (before[row], after[row]) for row in before if row in after}
         if not common:
-            raise AnalysisError(f"{arguments.before} and {arguments.after} have no row in common")
+            raise UserError(f"{arguments.before} and {arguments.after} have no row in common")
         found = compare.compare(common, terminal.progress)
     else:
         known = _study(arguments, arguments.sweep)

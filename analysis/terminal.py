@@ -15,7 +15,6 @@ from rich.progress import Progress
 from rich.table import Table as Grid
 from rich.text import Text
 
-from analysis.errors import AnalysisError
 from analysis.read.metrics import KINDS
 from analysis.statistics import numbers as shown
 from analysis.statistics.compare import Comparison
@@ -27,6 +26,7 @@ from analysis.tables.ablation import Published, Row, Table
 from analysis.tables.costs import Costs
 from analysis.tables.full import Details
 from experiments import names
+from experiments.errors import UserError
 
 if TYPE_CHECKING:
     from analysis.drawing.page import Drawable
@@ -180,4 +180,4 @@ def _writable(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise AnalysisError(f"cannot write {path} ({error.strerror}); name another place with --out") from error
+        raise UserError(f"cannot write {path} ({error.strerror}); name another place with --out") from error

@@ -16,7 +16,7 @@ from experiments.errors import UserError, of_system
 from experiments.parsers import Parser, gibibytes, path, whole_number
 from experiments.paths import OutputPaths
 from experiments.planning import rounds
-from experiments.sentences import sentence
+from experiments.sentences import report
 from experiments.trial import status, stop_requests
 
 WATCH_SECONDS = 2.0
@@ -60,8 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         COMMANDS[arguments.command](arguments, outputs)
     except (UserError, OSError) as error:
         mistake = of_system(error) if isinstance(error, OSError) else error
-        print(f"error: {sentence(Place(outputs.root).localized(mistake))}", file=sys.stderr)
-        return 2
+        return report(Place(outputs.root).localized(mistake))
     except KeyboardInterrupt:
         return 130
     return 0

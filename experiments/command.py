@@ -5,16 +5,14 @@ import sys
 import warnings
 from collections.abc import Callable
 
-from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments import environment
+from experiments import environment, patches, sentences
 from experiments.commands import Place
 from experiments.errors import UserError, of_system
 from experiments.planning import command_line
 from experiments.planning.hydra_errors import explain
-from experiments.sentences import sentence
 
 
 def report(command: Callable[[], None]) -> int:
@@ -23,8 +21,7 @@ def report(command: Callable[[], None]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would else print in its own words with exit code 1
     # A launcher's preset bears the name of its plugin's schema on purpose: so mistyped keys are refused.
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
-    # Hydra copies its store, which it only reads, for every group that its help lists and for every composition.
-    setattr(ConfigStore, "__deepcopy__", lambda store, memo: store)  # noqa: B010 (mypy forbids the plain assignment)
+    patches.read_hydra_store_in_place()
     try:
         sys.argv[1:] = command_line.check(sys.argv[1:])
         command()
@@ -40,5 +37,4 @@ def report(command: Callable[[], None]) -> int:
         return 130
     else:
         return 0
-    print(f"error: {sentence(Place().localized(mistake))}", file=sys.stderr)
-    return 2
+    return sentences.report(Place().localized(mistake))

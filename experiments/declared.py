@@ -1,22 +1,55 @@
 """Declared sweeps and their overrides: what sweeps/*.yaml say, read alike by the plan and by analysis."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from experiments import names
 from experiments.commands import ROOT
+from experiments.errors import UserError
 
 FOLDER = ROOT / "sweeps"
-KEYS = ("purpose", "table", "caption", "columns", "figures", "matters", "include", "rows")
-ROW_KEYS = ("name", "overrides", "published", "baseline")
+IouType = Literal["bbox", "segm"]
+Published = Annotated[list[float], Field(min_length=len(names.COCO_METRICS), max_length=len(names.COCO_METRICS))]
 
 
-class DeclarationError(Exception):
-    """A file of sweeps/ that cannot be read as a sweep: one sentence with the file, what is wrong and what is valid."""
+class Keys(BaseModel):
+    """Keys of a file; one without a value is as if it were left out. A description says what a key takes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def without_nulls(cls, content: Any) -> Any:
+        return {key: value for key, value in content.items() if value is not None} if type(content) is dict else content
+
+
+class RowKeys(Keys):
+    """The keys of a row in a file of sweeps/."""
+
+    name: str = Field(description="a text in quotes")
+    overrides: list[str] = Field(description="a list such as [aggregation=sum, pre=conv5]")
+    published: dict[IouType, Published] = Field(
+        {}, description=f"six numbers ({' '.join(names.COCO_METRICS)}) for bbox or segm, as in {{bbox: [...]}}"
+    )
+    baseline: str | None = Field(None, description="the name of another row of the file")
+
+
+class FileKeys(Keys):
+    """The keys of a file of sweeps/."""
+
+    purpose: str = Field(description="a text in quotes")
+    table: int | str | None = Field(None, description="the number of a table of the paper, such as III")
+    caption: str | None = Field(None, description="a text in quotes")
+    columns: list[IouType] = Field([], description="a list of bbox and segm")
+    figures: dict[int | str, IouType] = Field({}, description="a mapping such as {4: bbox}")
+    matters: float | None = Field(None, gt=0, le=100, description="a difference of AP x 100, such as 0.5")
+    include: list[str] = Field([], description="a list of other files, such as [table1]")
+    rows: list[RowKeys] = Field([], description="a list of rows, each with a name and overrides")
 
 
 @dataclass(frozen=True)
@@ -69,7 +102,7 @@ def known() -> list[str]:
 
 
 def read(name: str) -> Declaration:
-    """Returns the declared sweep of this name, which is one of `known()`; DeclarationError where its file is wrong."""
+    """Returns the declared sweep of this name, which is one of `known()`; UserError where its file is wrong."""
     return _read(name, ())
 
 
@@ -77,98 +110,71 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
     file = _file(name)
     try:
         content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+        found = FileKeys.model_validate(content)
     except OSError as error:
-        raise DeclarationError(f"{file} cannot be read ({error.strerror})") from error
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # of bytes that are not UTF-8, and lists in themselves
-        raise DeclarationError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
-    _keys(file, content, KEYS, required=("purpose",))
-    for key in ("purpose", "caption"):
-        if not isinstance(content.get(key, ""), str):
-            raise DeclarationError(f"{file}: {key} {content[key]!r} is not text; put it in quotes")
-    columns, include, own = (_list(file, content, key) for key in ("columns", "include", "rows"))
-    _each_of(f"{file}: columns", columns, names.IOU_TYPES)
-    _each_of(f"{file}: include", include, [other for other in known() if other not in (*through, name)])
-    rows = [row for other in include for row in _read(other, (*through, name)).rows]
-    own_rows = [_row(name, row, columns or names.IOU_TYPES) for row in own]
-    own_names = [row.name for row in own_rows]
+        raise UserError(f"{file} cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        raise UserError(f"{file}{_refusal(content, error)}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # of bytes not in UTF-8, and lists in themselves
+        raise UserError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    measured = found.columns or names.IOU_TYPES
+    _each_of(f"{file}: include", found.include, [other for other in known() if other not in (*through, name)])
+    _each_of(f"{file}: figures", found.figures.values(), measured)
+    rows = [row for other in found.include for row in _read(other, (*through, name)).rows]
+    own_names = [row.name for row in found.rows]
     for twice in sorted({row for row in own_names if own_names.count(row) > 1}):
-        raise DeclarationError(f"{file} has two rows named {twice!r}; give one of them another name")
-    rows += _compared(file, own_rows)
+        raise UserError(f"{file} has two rows named {twice!r}; give one of them another name")
+    first_is_baseline = not any(row.baseline for row in found.rows)
+    for row in found.rows:
+        _each_of(f"{file}: row {row.name!r}: published", row.published, measured)
+        if row.baseline is not None:
+            _each_of(
+                f"{file}: row {row.name!r}: baseline", [row.baseline], [one for one in own_names if one != row.name]
+            )
+        baseline = own_names[0] if first_is_baseline and row.name != own_names[0] else row.baseline
+        published: dict[str, tuple[float, ...]] = {
+            iou_type: tuple(values) for iou_type, values in row.published.items()
+        }
+        rows.append(Row(name, row.name, tuple(row.overrides), published, baseline))
     if not rows:
-        raise DeclarationError(f"{file} has no rows; list them in rows, or other files in include")
-    matters = content.get("matters")
-    if matters is not None and (type(matters) not in (int, float) or not 0 < matters <= 100):
-        raise DeclarationError(f"{file}: matters {matters!r} is no difference of AP x 100; write one such as 0.5")
-    figures = content.get("figures") or {}
-    if not isinstance(figures, dict):
-        raise DeclarationError(f"{file}: figures {figures!r} is not a mapping such as {{4: bbox}}")
-    _each_of(f"{file}: figures", figures.values(), columns or names.IOU_TYPES)
+        raise UserError(f"{file} has no rows; list them in rows, or other files in include")
     return Declaration(
         name=name,
-        purpose=content["purpose"],
-        caption=content.get("caption", content["purpose"]),
-        table=str(content["table"]) if content.get("table") else None,
-        columns=tuple(columns),
-        figures={str(number): iou_type for number, iou_type in figures.items()},
-        matters=matters,
+        purpose=found.purpose,
+        caption=found.caption or found.purpose,
+        table=str(found.table) if found.table else None,
+        columns=tuple(found.columns),
+        figures={str(number): iou_type for number, iou_type in found.figures.items()},
+        matters=found.matters,
         # A file that is included twice gives its rows once.
         rows=tuple({(row.sweep, row.name): row for row in rows}.values()),
     )
 
 
-def _row(sweep: str, content: Any, iou_types: Sequence[str]) -> Row:
-    where = f"{_file(sweep)}: row {content!r}"
-    _keys(where, content, ROW_KEYS, required=("name", "overrides"))
-    name, overrides, published = content["name"], content["overrides"], content.get("published") or {}
-    if not isinstance(name, str):
-        raise DeclarationError(f"{where}: the name {name!r} is not text; put it in quotes")
-    where = f"{_file(sweep)}: row {name!r}"
-    if not isinstance(overrides, list) or not all(isinstance(item, str) for item in overrides):
-        raise DeclarationError(f"{where}: overrides {overrides!r} is not a list such as [aggregation=sum, pre=conv5]")
-    if not isinstance(published, dict):
-        raise DeclarationError(f"{where}: published {published!r} is not a mapping such as {{bbox: [...]}}")
-    _each_of(f"{where}: published", published, iou_types)
-    for values in published.values():
-        numbers = [value for value in values if type(value) in (int, float)] if isinstance(values, list) else []
-        if len(numbers) != len(names.COCO_METRICS) or numbers != values:
-            raise DeclarationError(f"{where}: published {values!r} is not six numbers: {' '.join(names.COCO_METRICS)}")
-    given = {kind: tuple(values) for kind, values in published.items()}
-    return Row(sweep, name, tuple(overrides), given, content.get("baseline"))
+def _refusal(content: Any, error: ValidationError) -> str:
+    """Returns what is wrong with a file, to be written after its name."""
+    mistakes = error.errors(include_url=False, include_context=False)
+    place, where = mistakes[0]["loc"], ""
+    model: type[Keys] = FileKeys
+    if place[:1] == ("rows",) and len(place) > 1:
+        content, place, model = content["rows"][place[1]], place[2:], RowKeys
+        named = type(content) is dict and isinstance(content.get("name"), str)
+        where = f": row {(content['name'] if named else content)!r}"
+    fields = model.model_fields
+    if not place or mistakes[0]["type"] == "missing":
+        given = content if type(content) is dict else {}
+        lacks = [key for key, field in fields.items() if field.is_required() and given.get(key) is None]
+        return f"{where} lacks {' and '.join(lacks)}; its keys are: {', '.join(fields)}"
+    key = str(place[0])
+    if mistakes[0]["type"] == "extra_forbidden":
+        return f"{where}: {key!r} is unknown; choose from: {', '.join(fields)}"
+    return f"{where}: {key} {content[key]!r} is refused; give {fields[key].description}"
 
 
-def _compared(file: str, rows: list[Row]) -> list[Row]:
-    """Returns rows with what each is compared with: the first, in a file where no row names its baseline."""
-    if rows and not any(row.baseline for row in rows):
-        return [rows[0], *(replace(row, baseline=rows[0].name) for row in rows[1:])]
-    for row in rows:
-        if row.baseline is not None:
-            others = [other.name for other in rows if other.name != row.name]
-            _each_of(f"{file}: row {row.name!r}: baseline", [row.baseline], others)
-    return rows
-
-
-def _keys(where: str, content: Any, valid: Sequence[str], required: Sequence[str]) -> None:
-    lacks = [key for key in required if not isinstance(content, dict) or content.get(key) is None]
-    if lacks:
-        raise DeclarationError(f"{where} lacks {' and '.join(lacks)}; its keys are: {', '.join(valid)}")
-    _each_of(where, content, valid)
-
-
-def _list(file: str, content: dict[str, Any], key: str) -> list[Any]:
-    value = content.get(key) or []
-    if not isinstance(value, list):
-        raise DeclarationError(f"{file}: {key} {value!r} is not a list; write it as [..., ...]")
-    return value
-
-
-def _each_of(where: str, values: Iterable[Any], valid: Sequence[str]) -> None:
+def _each_of(where: str, values: Iterable[Any], valid: Iterable[str]) -> None:
     for value in values:
         if value not in valid:
-            raise DeclarationError(f"{where}: {value!r} is unknown; choose from: {', '.join(valid)}")
+            raise UserError(f"{where}: {value!r} is unknown; choose from: {', '.join(valid)}")
 
 
 def _file(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from experiments.sentences import choose_from, is_printable, sentence, shown
+from experiments.sentences import choose_from, is_printable, report, shown
 
 LONGEST = 1000  # characters of an argument
 # What argparse says, and how it is said here.
@@ -48,8 +48,7 @@ class Parser(argparse.ArgumentParser):
         if message.startswith("nothing is given") and self.words:
             message += f" beside {shown(shlex.join(self.words))}"
         usage = " ".join(self.format_usage().split()).removeprefix("usage: ")
-        print(f"error: {sentence(f'{message}; type it as: {usage}')}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(report(f"{message}; type it as: {usage}"))
 
 
 def unfit(word: str) -> str | None:

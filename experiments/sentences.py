@@ -1,6 +1,7 @@
 """What is printed of a mistake: one sentence of bounded length, in which nothing that was typed moves the cursor."""
 
 import difflib
+import sys
 import unicodedata
 from collections.abc import Iterable
 
@@ -32,6 +33,12 @@ def sentence(text: object) -> str:
         if len(line) <= LONGEST:
             return line
     return f"{line[: LONGEST - ENDING - 5]} ... {line[-ENDING:]}"
+
+
+def report(mistake: object) -> int:
+    """Prints a mistake of the user as one sentence; returns the exit code that says so."""
+    print(f"error: {sentence(mistake)}", file=sys.stderr)
+    return 2
 
 
 def choose_from(value: object, valid: Iterable[object]) -> str:

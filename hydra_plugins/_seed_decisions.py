@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analysis import terminal
-from analysis.errors import AnalysisError
 from analysis.read import store, study
 from analysis.statistics import decisions
 from analysis.statistics.decisions import Decision
@@ -63,7 +62,7 @@ def of(plan: Plan, rules: Mapping[str, Rules], dry: bool) -> tuple[Decided, ...]
             for sweep in plan.sweeps:
                 recorded = study.read(client, experiment, uri, sweep, terminal.progress, terminal.note)
                 found += [Decided(sweep, one) for one in decisions.decide(recorded, rules[sweep], terminal.progress)]
-    except AnalysisError as error:
+    except UserError as error:
         raise UserError(f"the seeds so far cannot be compared: {error}; {again}") from error
     return tuple(found)
 

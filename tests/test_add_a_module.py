@@ -42,7 +42,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     )
     assert [path for path, _ in saved] == [
         "groie/squeeze.py",
-        "conf/pre/squeeze.yaml",
+        "conf/module/squeeze.yaml",
         "sweeps/squeeze.yaml",
         "groie/maximum.py",
         "conf/aggregation/max.yaml",

@@ -18,6 +18,7 @@ SHARED = {  # what analysis reads of experiments
     for module in (
         "commands",
         "declared",
+        "errors",
         "files",
         "names",
         "parsers",

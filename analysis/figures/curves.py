@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.errors import AnalysisError
 from analysis.figures import styles
 from analysis.figures.styles import Look
 from analysis.read import captions, declarations, rows, source_versions
@@ -13,6 +12,7 @@ from analysis.read.metrics import METRICS, Metric, coco_block
 from analysis.read.study import Part
 from experiments import names
 from experiments.declared import Declaration
+from experiments.errors import UserError
 
 BAND_FROM = 3  # seeds; fewer are drawn as lines
 NOT_COMPARABLE = "Published numbers are not drawn: they are of COCO, and these trials have another profile or data."
@@ -108,7 +108,7 @@ def curves(part: Part, metrics: pd.DataFrame, name: str, look_of: Mapping[str, L
 
     A variant that serves several rows is one curve, labelled with all of them: "sum+ = conv 1x1".
     The mean is over the finished seeds, at the epochs that all of them have; where none is finished, over all seeds
-    so far. Published end points are given where profile and data are COCO's. Raises AnalysisError where no trial has
+    so far. Published end points are given where profile and data are COCO's. Raises UserError where no trial has
     recorded the metric.
 
     Args:
@@ -124,7 +124,7 @@ def curves(part: Part, metrics: pd.DataFrame, name: str, look_of: Mapping[str, L
         if trial in set(lines[names.TRIAL_ID])
     }
     if not by_trial:
-        raise AnalysisError(f"no trial of sweep {part.sweep!r} has a value of {name} yet; try another --metric or wait")
+        raise UserError(f"no trial of sweep {part.sweep!r} has a value of {name} yet; try another --metric or wait")
     called, published = styles.labels(part), _published(name, part.declaration)
     comparable = is_coco(lines)
     found, absent = [], []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from analysis.errors import AnalysisError
+from experiments.errors import UserError
 from experiments.trial.matches import Matches
 
 
@@ -66,13 +66,13 @@ class Disagreement:
 def disagreement(first: Matches, second: Matches, most: int) -> Disagreement:
     """Returns at most `most` images in each direction; of equal differences, those with fewer mistakes come first.
 
-    Raises AnalysisError where the two were not evaluated on the same images and objects.
+    Raises UserError where the two were not evaluated on the same images and objects.
     """
     for field in fields(Matches):
         if field.name in ("image_ids", "class_ids", "object_image", "object_category", "objects"):
             ours, theirs = getattr(first, field.name), getattr(second, field.name)
             if not np.array_equal(ours, theirs):
-                raise AnalysisError(
+                raise UserError(
                     "the two trials were evaluated on different images or objects; choose two of one data set"
                 )
     a, b = at_best_score(first), at_best_score(second)

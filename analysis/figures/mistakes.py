@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.errors import AnalysisError
 from analysis.figures import curves
 from analysis.figures.curves import Heading
 from analysis.read.metrics import KINDS, POINTS
 from analysis.read.runs import Run
 from analysis.read.study import Part
 from experiments import names
+from experiments.errors import UserError
 
 MEANING = {
     "Cls": "wrong class",
@@ -77,14 +77,14 @@ def frame(lines: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
 def mistakes(part: Part, runs: list[Run], iou_type: str) -> Mistakes:
     """Returns the cost of box or mask errors for each line of a table.
 
-    Raises AnalysisError where no finished trial recorded them.
+    Raises UserError where no finished trial recorded them.
     """
     lines, values = part.lines, frame(part.lines, runs)
     values = values.loc[(values["iou_type"] == iou_type) & values["value"].notna()]
     if values.empty:
         finished = set(lines.loc[lines["status"] == names.FINISHED, "run_id"])
         remedy = next((run.without_matches for run in runs if run.run_id in finished), "wait for one")
-        raise AnalysisError(
+        raise UserError(
             f"no finished trial of sweep {part.sweep!r} has recorded its {KINDS[iou_type]} errors; {remedy}"
         )
     by_kind = {kind: dict(list(own.groupby("line")["value"])) for kind, own in values.groupby("kind")}

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.errors import AnalysisError
 from analysis.figures import curves, styles
 from analysis.figures.curves import BAND_FROM, Heading
 from analysis.figures.styles import Look
@@ -16,6 +15,7 @@ from analysis.statistics import means
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.means import ALPHA, Interval
 from experiments import names
+from experiments.errors import UserError
 
 SIZES = {"APs": "small", "APm": "medium", "APl": "large"}  # COCO's: below 32^2 and 96^2 pixels, and above
 SEVERAL_DEVICES = "Measured on {}: compare only points of one device."
@@ -121,7 +121,7 @@ class Sizes:
 
 
 def effects(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Forest:
-    """Returns each row of a table less its baseline, AP x 100. Raises AnalysisError where no row has a difference."""
+    """Returns each row of a table less its baseline, AP x 100. Raises UserError where no row has a difference."""
     scale = found.metric.scale
     called = styles.labels(part)
     name = {line.label: called[line.variant_id] for line in found.lines}
@@ -139,7 +139,7 @@ def effects(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Forest:
         if line.difference is not None and not np.isnan(line.difference.estimate)
     )
     if not estimates:
-        raise AnalysisError(f"no row of sweep {part.sweep!r} can be compared with its baseline yet; wait for both")
+        raise UserError(f"no row of sweep {part.sweep!r} can be compared with its baseline yet; wait for both")
     compared = {one.label for one in estimates} | {one.against for one in estimates}
     head = curves.heading(part, foot=(found.note,))
     axis = f"{found.metric.axis} less the baseline's"
@@ -149,7 +149,7 @@ def effects(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Forest:
 def pareto(study: Study, part: Part, name: str, cost: str, look_of: Mapping[str, Look]) -> Pareto:
     """Returns a metric, such as "bbox/AP", against one of `metrics.COSTS` for the variants of a table.
 
-    A trial counts where it is finished and has both. Raises AnalysisError where none has.
+    A trial counts where it is finished and has both. Raises UserError where none has.
     """
     metric, measured = METRICS[name], {one.name: one for one in COSTS}[cost]
     last = _last(study, part, name)
@@ -164,7 +164,7 @@ def pareto(study: Study, part: Part, name: str, cost: str, look_of: Mapping[str,
             costs, found = np.array(both).T
             means[variant] = (measured.scale * costs, metric.scale * found)
     if not means:
-        raise AnalysisError(f"no finished trial of sweep {part.sweep!r} has both {name} and {cost}")
+        raise UserError(f"no finished trial of sweep {part.sweep!r} has both {name} and {cost}")
     order = sorted(means, key=lambda variant: (means[variant][0].mean(), -means[variant][1].mean()))
     points: list[Point] = []
     for variant in order:
@@ -190,13 +190,13 @@ def sizes(study: Study, part: Part, found: Evidence, look_of: Mapping[str, Look]
     """Returns AP of small, medium and large objects for the rows of a table that have evidence.
 
     The intervals are Student's over seeds, from BAND_FROM seeds on; those of two seeds are too wide to be useful.
-    Raises AnalysisError where the data have no objects by size.
+    Raises UserError where the data have no objects by size.
     """
     iou_type, _, _ = found.metric.name.partition("/")
     metrics = tuple(METRICS[names.coco_metric(iou_type, short)] for short in SIZES)
     values = [_last(study, part, metric.name) for metric in metrics]
     if not any(values):
-        raise AnalysisError(f"no finished trial of sweep {part.sweep!r} has AP by object size")
+        raise UserError(f"no finished trial of sweep {part.sweep!r} has AP by object size")
     called = styles.labels(part)
     place = {line.label: number for number, line in enumerate(found.lines)}
     rows = []

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from analysis.errors import AnalysisError
 from analysis.figures.curves import Heading
 from analysis.figures.disagreement import Disagreement, Place, Shown, disagreement
 from analysis.read.runs import Run, of_experiment
 from analysis.read.study import MATCHES
 from experiments import names
+from experiments.errors import UserError
 from experiments.trial import detections, matches
 from experiments.trial.matches import MOST, Matches
 
@@ -97,7 +97,7 @@ def of_trials(first: Trial, second: Trial, annotations: Path, images: Path, most
     found = disagreement(first.matches, second.matches, most)
     truth = _read(annotations)
     if _counts(truth) != _evaluated(first.matches):
-        raise AnalysisError(
+        raise UserError(
             f"--annotations {annotations} has other images or objects than the trials were evaluated on; name the "
             "annotations of their validation set, or the ann_file in a trial's detector.py if objects were left out"
         )
@@ -152,10 +152,8 @@ def _find(recorded: Sequence[Run], asked: str) -> Run:
     if len(some) == 1:
         return next(iter(some.values()))
     if some:
-        raise AnalysisError(f"{asked!r} is {len(some)} finished trials: {', '.join(sorted(some))}; name one of them")
-    raise AnalysisError(
-        f"no finished trial {asked!r}; choose from: {', '.join(sorted(finished)) or 'none has finished'}"
-    )
+        raise UserError(f"{asked!r} is {len(some)} finished trials: {', '.join(sorted(some))}; name one of them")
+    raise UserError(f"no finished trial {asked!r}; choose from: {', '.join(sorted(finished)) or 'none has finished'}")
 
 
 def _trial(uri: str, run: Run) -> Trial:
@@ -164,7 +162,7 @@ def _trial(uri: str, run: Run) -> Trial:
     label = f"{run.tags.get(names.VARIANT, run.tags[names.TRIAL_ID])}, seed {run.params.get(names.SEED, '?')}"
     kept = {Path(one.path).name for one in artifacts.list_artifacts(run.artifacts, tracking_uri=uri)}
     if lacking := {MATCHES, DETECTIONS} - kept:
-        raise AnalysisError(f"the run of {run.tags[names.TRIAL_ID]} has no {min(lacking)}; {run.without_matches}")
+        raise UserError(f"the run of {run.tags[names.TRIAL_ID]} has no {min(lacking)}; {run.without_matches}")
     with tempfile.TemporaryDirectory() as folder:
         try:
             files = [
@@ -173,7 +171,7 @@ def _trial(uri: str, run: Run) -> Trial:
             ]
             decided, records = matches.load(files[0]), detections.load(files[1])
         except (OSError, ValueError) as error:
-            raise AnalysisError(f"the detections of {run.tags[names.TRIAL_ID]} cannot be read ({error})") from error
+            raise UserError(f"the detections of {run.tags[names.TRIAL_ID]} cannot be read ({error})") from error
     return Trial(label, decided["bbox"], records["bbox"])
 
 
@@ -188,7 +186,7 @@ def _boxes(trial: Trial) -> np.ndarray:
     rank = np.arange(len(order)) - np.searchsorted(group, group)
     order = order[rank < MOST]
     if not np.array_equal(score[order], one.score):
-        raise AnalysisError(f"{MATCHES} and {DETECTIONS} of {trial.label} are not of one evaluation")
+        raise UserError(f"{MATCHES} and {DETECTIONS} of {trial.label} are not of one evaluation")
     return np.array([records[place]["bbox"] for place in order], np.float64).reshape(-1, 4)
 
 
@@ -237,16 +235,16 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())  # in any of Unicode's encodings
         missing = [key for key in ("images", "annotations", "categories") if key not in content]
     except (OSError, ValueError, TypeError) as error:
-        raise AnalysisError(f"--annotations {path} cannot be read ({error}); name a file in COCO's format") from error
+        raise UserError(f"--annotations {path} cannot be read ({error}); name a file in COCO's format") from error
     if missing:
-        raise AnalysisError(f"--annotations {path} has no {missing[0]!r}; name a file in COCO's format")
+        raise UserError(f"--annotations {path} has no {missing[0]!r}; name a file in COCO's format")
     return dict(content)
 
 
 def _pixels(folder: Path, name: str) -> np.ndarray:
     pixels = cv2.imread(str(folder / name))  # as in training: rotated by its EXIF tag
     if pixels is None:
-        raise AnalysisError(
+        raise UserError(
             f"the image {folder / name} cannot be read; --images is the folder that the annotations' file names, "
             f"like {name}, are relative to"
         )

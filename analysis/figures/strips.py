@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.errors import AnalysisError
 from analysis.figures import curves, styles
 from analysis.figures.curves import Heading
 from analysis.figures.styles import Look
@@ -14,6 +13,7 @@ from analysis.statistics.decisions import IMAGES, MOST, limited_by_images
 from analysis.statistics.evidence import Evidence
 from analysis.statistics.means import Interval
 from analysis.statistics.row_evidence import NONE_THAT_MATTERS, RowEvidence
+from experiments.errors import UserError
 
 HOW_TO_READ = (
     "Points: a row less its baseline, when both had this number of seeds. Bars: repeated 95 % intervals, which hold "
@@ -47,7 +47,7 @@ class Strips:
 
 
 def strips(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Strips:
-    """Returns each row with a look; AnalysisError where no row got seeds after a look."""
+    """Returns each row with a look; UserError where no row got seeds after a look."""
     called = styles.labels(part)
     matters = part.declaration.matters if part.declaration else None
     rows = tuple(
@@ -62,7 +62,7 @@ def strips(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Strips:
         if line.repeated and line.repeated.looks
     )
     if not rows:
-        raise AnalysisError(f"the seeds of sweep {part.sweep!r} were all asked for at once; leave --seeds out")
+        raise UserError(f"the seeds of sweep {part.sweep!r} were all asked for at once; leave --seeds out")
     head = curves.heading(part, foot=(found.note,))
     return Strips(f"{found.metric.axis} less the baseline's", head, rows)
 

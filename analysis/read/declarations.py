@@ -3,9 +3,9 @@
 import shlex
 from collections.abc import Iterable, Sequence
 
-from analysis.errors import AnalysisError
 from experiments import declared
 from experiments.declared import Declaration, Row, key_of
+from experiments.errors import UserError
 
 ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
@@ -13,14 +13,11 @@ ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII
 def of_sweep(sweep: str) -> Declaration | None:
     """Returns the declaration of a recorded sweep; None for a typed one and where the file is gone.
 
-    Words that were typed with a declared sweep follow its name: "table1 recipe=paper,upstream". Raises AnalysisError
+    Words that were typed with a declared sweep follow its name: "table1 recipe=paper,upstream". Raises UserError
     where the file is wrong.
     """
     name = sweep.partition(" ")[0]
-    try:
-        return declared.read(name) if name in declared.known() else None
-    except declared.DeclarationError as error:
-        raise AnalysisError(str(error)) from error
+    return declared.read(name) if name in declared.known() else None
 
 
 def rows_of(declaration: Declaration | None) -> dict[str, Row]:
@@ -36,7 +33,7 @@ def numbered(number: str) -> str:
         if spelt in tables:
             return tables[spelt]
     known = ", ".join(f"{table} ({name})" for table, name in tables.items()) or "none"
-    raise AnalysisError(f"no file in sweeps/ declares table {number!r}; declared: {known}; name others with --sweep")
+    raise UserError(f"no file in sweeps/ declares table {number!r}; declared: {known}; name others with --sweep")
 
 
 def drawn(number: str) -> tuple[str, str]:
@@ -49,9 +46,7 @@ def drawn(number: str) -> tuple[str, str]:
     }
     if number not in figures:
         known = ", ".join(f"{one} ({name}, {kind})" for one, (name, kind) in sorted(figures.items())) or "none"
-        raise AnalysisError(
-            f"no file in sweeps/ declares figure {number!r}; declared: {known}; name sweeps with --sweep"
-        )
+        raise UserError(f"no file in sweeps/ declares figure {number!r}; declared: {known}; name sweeps with --sweep")
     return figures[number]
 
 

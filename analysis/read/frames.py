@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from analysis.errors import AnalysisError
 from analysis.read import declarations
 from analysis.read.metrics import COCO_NAMES
 from analysis.read.runs import Histories, Run
 from analysis.read.store import nothing_recorded
 from experiments import names, passwords
 from experiments.declared import key_of
+from experiments.errors import UserError
 
 LAST = "last"  # instead of a sweep's name: the one planned last
 TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.COMMIT, names.CODE, names.REASON)
@@ -31,7 +31,7 @@ def sweeps(runs: list[Run]) -> list[str]:
 
 
 def find_sweep(runs: list[Run], wanted: str, uri: str) -> str:
-    """Returns the name of the wanted sweep, or of the newest for "last"; AnalysisError lists the known names."""
+    """Returns the name of the wanted sweep, or of the newest for "last"; UserError lists the known names."""
     known = sweeps(runs)
     if not known:
         raise nothing_recorded(uri)
@@ -40,7 +40,7 @@ def find_sweep(runs: list[Run], wanted: str, uri: str) -> str:
     if wanted not in known:
         remedy = f"`{declarations.command(wanted)}` runs it; " if declarations.of_sweep(wanted) else ""
         listed = f"known, newest first: {', '.join(known)}; or {LAST}"
-        raise AnalysisError(f"no sweep {wanted!r} in {passwords.hidden(uri)}; {remedy}{listed}")
+        raise UserError(f"no sweep {wanted!r} in {passwords.hidden(uri)}; {remedy}{listed}")
     return wanted
 
 

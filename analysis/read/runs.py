@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from analysis.errors import AnalysisError
 from analysis.read.store import artifacts, nothing_recorded
 from experiments import names, passwords, seeds
+from experiments.errors import UserError
 from experiments.sentences import shown
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Point:
 def of_experiment(client: "MlflowClient", experiment: str, uri: str) -> list[Run]:
     """Returns all runs of trials in an MLflow experiment.
 
-    Raises AnalysisError, which names the `uri` and the other experiments, where there is none.
+    Raises UserError, which names the `uri` and the other experiments, where there is none.
     """
     found = client.get_experiment_by_name(experiment)
     runs: list[Run] = []
@@ -111,18 +111,18 @@ def of_experiment(client: "MlflowClient", experiment: str, uri: str) -> list[Run
             check(run)
         except ValueError as error:
             reason = shown(" ".join(str(error).split()), 200)
-            raise AnalysisError(
+            raise UserError(
                 f"the run {run.run_id} in {passwords.hidden(uri)} has a tag that was changed ({reason}); "
                 "`python -m experiments sync` writes it again"
             ) from error
     return runs
 
 
-def _no_trials(client: "MlflowClient", experiment: str, uri: str) -> AnalysisError:
+def _no_trials(client: "MlflowClient", experiment: str, uri: str) -> UserError:
     others = sorted({one.name for one in client.search_experiments()} - {experiment, MLFLOW_S_OWN})
     if not others:
         return nothing_recorded(uri)
-    return AnalysisError(
+    return UserError(
         f"no trials in experiment {experiment!r} of {passwords.hidden(uri)}; "
         f"name another with --experiment: {', '.join(others)}"
     )

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from analysis.errors import AnalysisError
 from experiments import files
+from experiments.errors import UserError
 from experiments.sentences import shown
 
 FORMAT = 3  # of the files that `save` writes
@@ -18,24 +18,24 @@ SUMS = "SHA256SUMS"  # of all of them, as `sha256sum --check` reads it
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Turns any error of reading a file into an AnalysisError with the file's name."""
+    """Turns any error of reading a file into an UserError with the file's name."""
     try:
         yield
     except (ValueError, TypeError, LookupError, RecursionError, OverflowError, csv.Error) as error:
         reason = shown(" ".join(str(error).split()), 200)
-        raise AnalysisError(
+        raise UserError(
             f"{path} is damaged ({reason}); restore the files that `python -m analysis paper` wrote there"
         ) from error
 
 
 def check_whole(folder: Path) -> None:
-    """Raises AnalysisError where a file is missing or was changed."""
+    """Raises UserError where a file is missing or was changed."""
     try:
         flaw = _flaw(folder)
     except OSError as error:
         flaw = f"{error.filename}: {error.strerror}"
     if flaw:
-        raise AnalysisError(
+        raise UserError(
             f"{folder} holds an incomplete study ({flaw}); "
             "restore the files that `python -m analysis paper` wrote there"
         )

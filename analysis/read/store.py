@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from analysis.errors import AnalysisError
 from experiments import passwords, sqlite_uri
+from experiments.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,20 +29,20 @@ KINDS = ("sqlite:", "http:", "https:", "postgresql", "mysql", "mssql")  # of sto
 FIRST_ANSWER = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
 
 
-def nothing_recorded(uri: str) -> AnalysisError:
+def nothing_recorded(uri: str) -> UserError:
     """Returns the error for a store that is absent or holds no sweep."""
-    return AnalysisError(f"no sweeps recorded yet in {passwords.hidden(uri)}; run `python run.py` first")
+    return UserError(f"no sweeps recorded yet in {passwords.hidden(uri)}; run `python run.py` first")
 
 
 @contextmanager
 def reading(uri: str) -> Iterator["MlflowClient"]:
     """Yields a client whose store has answered once.
 
-    Raises AnalysisError where nothing is recorded yet, where a server does not answer within about ten seconds or
+    Raises UserError where nothing is recorded yet, where a server does not answer within about ten seconds or
     stops answering later, and where MLflow cannot read the URI.
     """
     if not uri.startswith(KINDS):
-        raise AnalysisError(
+        raise UserError(
             f"the tracking URI {passwords.hidden(uri)} is not a kind of store; give sqlite:///PATH or http(s)://HOST:PORT"
         )
     if uri.startswith("sqlite:"):
@@ -69,17 +69,15 @@ def reading(uri: str) -> Iterator["MlflowClient"]:
         raise _unreadable(uri, error) from error
 
 
-def _unreadable(uri: str, error: Exception) -> AnalysisError:
+def _unreadable(uri: str, error: Exception) -> UserError:
     public = passwords.hidden(uri)
     text = str(error).strip() or repr(error)
     if uri.startswith(("http:", "https:")) and "failed with exception" in text:  # MLflow's words for a lost connection
-        return AnalysisError(
+        return UserError(
             f"the MLflow server {public} does not answer; start it (mlflow server) or name another --tracking-uri"
         )
     reason = textwrap.shorten(text.splitlines()[0], 160, placeholder=" ...").rstrip(".")
-    return AnalysisError(
-        f"cannot read the tracking URI {public} ({reason}); give sqlite:///PATH or http(s)://HOST:PORT"
-    )
+    return UserError(f"cannot read the tracking URI {public} ({reason}); give sqlite:///PATH or http(s)://HOST:PORT")
 
 
 def _connect(uri: str) -> None:
@@ -107,9 +105,9 @@ def _check_sqlite(uri: str) -> None:
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
             raise nothing_recorded(uri) from error
-        raise AnalysisError(f"cannot read {path} ({error}); check its permissions, or try again in a moment") from error
+        raise UserError(f"cannot read {path} ({error}); check its permissions, or try again in a moment") from error
     except sqlite3.DatabaseError as error:
-        raise AnalysisError(f"{path} is not a sqlite database ({error}); name another --tracking-uri") from error
+        raise UserError(f"{path} is not a sqlite database ({error}); name another --tracking-uri") from error
     if not recorded:
         raise nothing_recorded(uri)
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 from pydantic import TypeAdapter
 
-from analysis.errors import AnalysisError
 from analysis.read import borrowed, declarations, environments, frames, rows
 from analysis.read.metrics import METRICS
 from analysis.read.runs import Histories, Point, Run, check, histories, of_experiment, requests
@@ -33,6 +32,7 @@ from analysis.read.saved import (
 )
 from experiments import files, names
 from experiments.declared import Declaration
+from experiments.errors import UserError
 from experiments.trial import matches
 from experiments.trial.matches import Matches
 
@@ -154,7 +154,7 @@ Note = Callable[[str], None]  # called with a sentence on data that were left ou
 
 
 def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress: Progress, note: Note) -> Study:
-    """Returns the study of a sweep; AnalysisError where MLflow has none.
+    """Returns the study of a sweep; UserError where MLflow has none.
 
     Args:
         uri: of the store, for messages.
@@ -196,7 +196,7 @@ def _matches(runs: Sequence[Run], uri: str, progress: Progress, note: Note) -> d
                 file = artifacts.download_artifacts(f"{run.artifacts}/{MATCHES}", dst_path=folder, tracking_uri=uri)
                 try:
                     decided[run.tags[names.TRIAL_ID]] = _load(Path(file))
-                except AnalysisError as error:
+                except UserError as error:
                     note(f"{run.tags[names.TRIAL_ID]} counts as a trial without matches: {error}")
             on_read()
     return decided
@@ -222,7 +222,7 @@ def save(study: Study, folder: Path) -> None:
 
 
 def load(folder: Path) -> Study:
-    """Returns a saved study; AnalysisError where the folder holds none, another format, or damaged files."""
+    """Returns a saved study; UserError where the folder holds none, another format, or damaged files."""
     sweep, runs = outline(folder)
     with named(folder / HISTORIES):
         found = _histories(folder / HISTORIES)
@@ -246,11 +246,11 @@ def _histories(path: Path) -> Histories:
 
 
 def outline(folder: Path) -> tuple[str, list[Run]]:
-    """Returns the sweep and the runs of a saved study; AnalysisError as `load` raises it."""
+    """Returns the sweep and the runs of a saved study; UserError as `load` raises it."""
     if not (folder / ABOUT).is_file():
         near = [str(one) for one in studies_near(folder.parent)]
         there = f", such as {', '.join(near[:NAMED])}" if near else ""
-        raise AnalysisError(
+        raise UserError(
             f"{folder.parent} holds no study; "
             f"give the folder that `python -m analysis paper` wrote, the one that holds `{DATA}/`{there}"
         )
@@ -258,7 +258,7 @@ def outline(folder: Path) -> tuple[str, list[Run]]:
     with suppress(OSError, ValueError, RecursionError):
         about = json.loads((folder / ABOUT).read_text())
     if isinstance(about, dict) and about.get("format") not in (None, FORMAT):  # which may have other files
-        raise AnalysisError(
+        raise UserError(
             f"{folder} has format {about['format']}; this version reads {FORMAT}: "
             "make it again from MLflow with `python -m analysis paper`"
         )
@@ -282,4 +282,4 @@ def _load(path: Path) -> dict[str, Matches]:
     try:
         return matches.load(path)
     except (OSError, ValueError) as error:
-        raise AnalysisError(str(error)) from error
+        raise UserError(str(error)) from error

@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from analysis.drawing import page
 from analysis.drawing.page import Drawable
-from analysis.errors import AnalysisError
 from analysis.figures import mistakes, plots, strips, styles
 from analysis.figures.curves import curves
 from analysis.figures.styles import Look
@@ -23,6 +22,7 @@ from analysis.statistics import evidence
 from analysis.statistics.evidence import Evidence
 from analysis.tables import ablation, costs, formats, full
 from experiments import names
+from experiments.errors import UserError
 
 MADE = "made.txt"  # lists all files that a call wrote; the next call may replace them
 
@@ -31,7 +31,7 @@ def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
     """Writes the results of a study into `folder`; replaces those of an earlier call for the same sweep.
 
     A temporary folder is filled first, so that an existing folder stays whole. Other files in the folder stay. Returns
-    the files, without the data. Raises AnalysisError where the folder holds another study, or finished trials that
+    the files, without the data. Raises UserError where the folder holds another study, or finished trials that
     this one does not have.
     """
     theirs = _of_earlier_call(found, folder) if folder.exists() else []
@@ -47,28 +47,28 @@ def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
         else:
             part.rename(folder)
     except OSError as error:
-        raise AnalysisError(f"cannot write {folder} ({error.strerror}); name another place with --out") from error
+        raise UserError(f"cannot write {folder} ({error.strerror}); name another place with --out") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return [folder / path for path in ours if path.parts[0] != study.DATA]
 
 
 def _of_earlier_call(found: Study, folder: Path) -> list[Path]:
-    """Returns the files of an earlier call, relative to the folder; AnalysisError where they must not be replaced."""
+    """Returns the files of an earlier call, relative to the folder; UserError where they must not be replaced."""
     if not (folder / study.DATA / study.ABOUT).exists():
-        raise AnalysisError(f"{folder} exists and holds no study; name another place with --out")
+        raise UserError(f"{folder} exists and holds no study; name another place with --out")
     remedy = "name another place with --out, or remove the folder first"
     try:
         sweep, runs = study.outline(folder / study.DATA)
-    except AnalysisError as error:
-        raise AnalysisError(f"{str(error).partition('; ')[0]}; {remedy}") from error
+    except UserError as error:
+        raise UserError(f"{str(error).partition('; ')[0]}; {remedy}") from error
     if sweep != found.sweep:
-        raise AnalysisError(f"{folder} holds a study of the sweep {sweep!r}, not of {found.sweep!r}; {remedy}")
+        raise UserError(f"{folder} holds a study of the sweep {sweep!r}, not of {found.sweep!r}; {remedy}")
     lost = sorted(_finished(sweep, runs) - _finished(found.sweep, found.runs))
     if lost:
         told = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
         trials = f"{len(lost)} finished trial{'s' * (len(lost) > 1)}"
-        raise AnalysisError(f"{folder} holds {trials} that this study lacks ({told}); {remedy}")
+        raise UserError(f"{folder} holds {trials} that this study lacks ({told}); {remedy}")
     made = folder / study.DATA / MADE
     theirs = set(made.read_text().splitlines()) if made.is_file() else set()
     inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
@@ -148,13 +148,13 @@ def _plots(found: Study, part: Part, sure: Sequence[Evidence], look_of: Mapping[
     drawn: Figures = {}
     for one in sure:
         name = f"{table_name(part)}-{_kind(one)}"
-        with contextlib.suppress(AnalysisError):  # no row has a difference yet
+        with contextlib.suppress(UserError):  # no row has a difference yet
             drawn[f"{name}-effects"] = plots.effects(part, one, look_of)
-        with contextlib.suppress(AnalysisError):  # all seeds were asked for at once
+        with contextlib.suppress(UserError):  # all seeds were asked for at once
             drawn[f"{name}-seeds"] = strips.strips(part, one, look_of)
-        with contextlib.suppress(AnalysisError):  # the data have no objects by size
+        with contextlib.suppress(UserError):  # the data have no objects by size
             drawn[f"{name}-sizes"] = plots.sizes(found, part, one, look_of)
-        with contextlib.suppress(AnalysisError):  # no trial has kept them
+        with contextlib.suppress(UserError):  # no trial has kept them
             drawn[f"{name}-errors"] = mistakes.mistakes(part, found.runs, one.metric.name.partition("/")[0])
     return drawn
 
@@ -164,7 +164,7 @@ def _of_cost(found: Study, look_of: Mapping[str, Look]) -> Figures:
     drawn: Figures = {}
     part = found.parts[0] if len(found.parts) == 1 else found.whole
     for cost in (names.GMACS, names.SECONDS_PER_IMAGE, names.TRAINING_MEMORY):
-        with contextlib.suppress(AnalysisError):
+        with contextlib.suppress(UserError):
             data = plots.pareto(found, part, coco_block("bbox")[0], cost, look_of)
             drawn[f"cost-{cost.partition('/')[2].replace('_', '-')}"] = data
     return drawn

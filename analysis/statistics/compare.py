@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.errors import AnalysisError
 from analysis.read import declarations, frames, source_versions
 from analysis.read.metrics import METRICS, POINTS, Metric, coco_block
 from analysis.read.study import Part, Progress, Study
@@ -13,6 +12,7 @@ from analysis.statistics import images, means, noise_groups
 from analysis.statistics.evidence import DRAWS
 from analysis.statistics.means import ALPHA, Interval, RowNoise
 from experiments import names
+from experiments.errors import UserError
 from experiments.trial.matches import Matches
 
 NOTHING = RowNoise(1, means.UNKNOWN, means.UNKNOWN, means.UNKNOWN)  # of a metric that was not recorded
@@ -71,7 +71,7 @@ def rows(study: Study) -> dict[str, Side]:
 
 
 def find(part: Part, wanted: str, study: Study) -> Side:
-    """Returns a row or variant by name; AnalysisError lists the rows where there is none."""
+    """Returns a row or variant by name; UserError lists the rows where there is none."""
     lines = part.lines.loc[part.lines[names.VARIANT_ID] != ""]
     lines = lines.assign(label=lines["label"].map(source_versions.plain))
     for column in ("row", "label", names.VARIANT, names.VARIANT_ID):
@@ -81,7 +81,7 @@ def find(part: Part, wanted: str, study: Study) -> Side:
             trials = dict(zip(finished[names.SEED], finished[names.TRIAL_ID], strict=True))
             return Side(_matches(study, trials), _noises(study).get(own[names.VARIANT_ID].iat[0], {}))
     known = ", ".join(dict.fromkeys(lines["label"]))
-    raise AnalysisError(f"no row {wanted!r} in sweep {part.sweep}; choose from: {known or 'none has run'}")
+    raise UserError(f"no row {wanted!r} in sweep {part.sweep}; choose from: {known or 'none has run'}")
 
 
 def _noises(study: Study) -> dict[str, dict[str, RowNoise]]:
@@ -98,7 +98,7 @@ def _matches(study: Study, trials: Mapping[str, str]) -> dict[str, dict[str, Mat
     lacking = [trial for trial in trials.values() if trial not in study.matches]
     if lacking:
         remedy = study.run_of(lacking[0]).without_matches
-        raise AnalysisError(f"{lacking[0]} has no matches to compare; {remedy}")
+        raise UserError(f"{lacking[0]} has no matches to compare; {remedy}")
     return {seed: study.matches[trial] for seed, trial in trials.items()}
 
 
@@ -106,11 +106,11 @@ def compare(pairs: Mapping[str, tuple[Side, Side]], progress: Progress) -> list[
     """Returns every metric of every pair (before, after), AP first.
 
     p is corrected (Holm) over the APs of all pairs, and separately over all their other metrics, and is not below the p
-    by the two sides' own seeds. Raises AnalysisError where a side has no finished trial.
+    by the two sides' own seeds. Raises UserError where a side has no finished trial.
     """
     for row, (before, after) in pairs.items():
         if not before.trials or not after.trials:
-            raise AnalysisError(f"{row} has no finished trial on both sides; nothing to compare")
+            raise UserError(f"{row} has no finished trial on both sides; nothing to compare")
     found: list[Comparison] = []
     for row, (before, after) in pairs.items():
         sides = {"before": before, "after": after}
@@ -152,16 +152,16 @@ def _corrected(found: list[Comparison]) -> list[Comparison]:
 def with_published(part: Part, wanted: str, study: Study) -> list[Comparison]:
     """Returns our mean less the number published for a row, which is of one run, for each metric.
 
-    Intervals are `means.one_more`'s; p is corrected over all metrics (Holm). Raises AnalysisError where the data are
+    Intervals are `means.one_more`'s; p is corrected over all metrics (Holm). Raises UserError where the data are
     not COCO, or no number is published.
     """
     row = declarations.rows_of(part.declaration).get(wanted)
     if row is None or not row.published:
-        raise AnalysisError(f"no numbers are published for {wanted!r} of sweep {part.sweep}")
+        raise UserError(f"no numbers are published for {wanted!r} of sweep {part.sweep}")
     lines = part.lines.loc[(part.lines["row"] == wanted) & (part.lines["status"] == names.FINISHED)]
     settings = set(lines["profile"]) | set(lines["dataset"])
     if settings - {"coco"}:
-        raise AnalysisError(f"{wanted!r} ran on {', '.join(sorted(settings))}; the published numbers are COCO's")
+        raise UserError(f"{wanted!r} ran on {', '.join(sorted(settings))}; the published numbers are COCO's")
     last = frames.last_values(study.metrics)
     found = []
     for kind, numbers in row.published.items():

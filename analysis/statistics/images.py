@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.errors import AnalysisError
 from analysis.statistics.average_precision import DrawnPrecision
 from analysis.statistics.means import LEVEL, Interval, Noise
 from analysis.statistics.spread import Spread
 from experiments import names
+from experiments.errors import UserError
 from experiments.trial.matches import Matches
 
 BATCH = 32  # draws computed at once; it does not depend on the number of threads, so that sums are the same
@@ -105,7 +105,7 @@ def draw(
         draws: how often as many images as there are are drawn; 0 for the images as they are.
         on_drawn: is called with the number of draws of a trial that were done, from any thread.
 
-    Raises AnalysisError where the trials were not evaluated on the same images, objects and classes.
+    Raises UserError where the trials were not evaluated on the same images, objects and classes.
     """
     _check(trials)
     images = len(next(iter(next(iter(trials.values())).values())).image_ids)
@@ -145,14 +145,14 @@ def _values(matches: Matches, counts: np.ndarray, on_drawn: Callable[[int], None
 def _check(trials: Mapping[str, Mapping[str, Matches]]) -> None:
     for row, seeds in trials.items():
         if not seeds:
-            raise AnalysisError(f"variant {row!r} has no trial with matches; run it, or leave it out")
+            raise UserError(f"variant {row!r} has no trial with matches; run it, or leave it out")
     (first_row, of_first), *_ = trials.items()
     first, expected = next(iter(of_first.items()))
     for row, seeds in trials.items():
         for seed, matches in seeds.items():
             for field in ("image_ids", "class_ids", "object_image", "object_category", "objects"):
                 if not np.array_equal(getattr(matches, field), getattr(expected, field)):
-                    raise AnalysisError(
+                    raise UserError(
                         f"{row!r}, seed {seed}, was not evaluated on the images, objects and classes of "
                         f"{first_row!r}, seed {first}; compare trials of one data set"
                     )

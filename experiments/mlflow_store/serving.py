@@ -14,7 +14,7 @@ from experiments import passwords, sqlite_uri
 from experiments.commands import Place, installs
 from experiments.errors import UserError
 from experiments.mlflow_store import accepted, page_layout, store_file, texts
-from experiments.sentences import sentence
+from experiments.sentences import report
 
 EXAMPLE = "MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://USER:PASSWORD@HOST/DATABASE make server"
 
@@ -26,8 +26,7 @@ def main() -> int:
         _check_port(host, port)
         experiments = _experiments(uri)
     except UserError as error:
-        print(f"error: {sentence(error)}", file=sys.stderr)
-        return 2
+        return report(error)
     here = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
     print("\n".join(page_layout.address(here, experiment) for experiment in experiments) or here, flush=True)
     return 0

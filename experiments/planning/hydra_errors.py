@@ -36,7 +36,7 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     parent = getattr(cause, "parent_node", None)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and parent is not None:
-        where = parent._get_full_key(None)
+        where = str(cause.full_key).removesuffix(str(cause.key)).rstrip(".")
         keys = [str(key) for key in parent if key not in OWN] if OmegaConf.is_config(parent) else []
         if where and not keys:
             return UserError(f"{where} has no keys, so none that is called {shown(cause.key)!r}; leave it out")
@@ -46,10 +46,10 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
             return UserError(f"{mistake}; {advice}")
         return mistake
     # OmegaConf's own sentence is the first line; where it happened is kept apart.
-    where, words = getattr(cause, "full_key", None), str(cause).partition("\n")[0]
+    place, words = getattr(cause, "full_key", None), str(cause).partition("\n")[0]
     for theirs, ours in WORDS:
         words = re.sub(theirs, ours, words)
     advice = ""
     if isinstance(cause, InterpolationResolutionError):
         advice = "; ${KEY} is the value of another key, ${oc.env:NAME,DEFAULT} that of an environment variable"
-    return UserError(f"{f'{where}: ' if where else ''}{words}{advice}")
+    return UserError(f"{f'{place}: ' if place else ''}{words}{advice}")

@@ -123,10 +123,7 @@ def _alternatives(item: str) -> list[str]:
 def _declaration(name: str) -> declared.Declaration:
     if name not in declared.known():
         raise unknown("sweep", name, declared.known())
-    try:
-        return declared.read(name)
-    except declared.DeclarationError as error:
-        raise UserError(str(error)) from error
+    return declared.read(name)
 
 
 def _name(arguments: Sequence[str]) -> str:

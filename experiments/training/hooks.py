@@ -10,16 +10,13 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from experiments import files, names
+from experiments import files, names, patches
 from experiments.paths import TrialPaths
 from experiments.training import randomness
 from experiments.training.samples import Samples
-from experiments.trial import (
-    checkpoints,
-    journal,
-    safe_loading,  # noqa: F401 (for every load of MMEngine's)
-    stop_requests,
-)
+from experiments.trial import checkpoints, journal, safe_loading, stop_requests
+
+patches.load_checkpoints_by(safe_loading.load, safe_loading.fetch)  # also in MMDetection's tools, which import this
 
 PROGRESS_SECONDS = 1.0  # at most one progress record in this time
 KEPT = 2  # checkpoints while training: the newest, and one to fall back to should it be torn

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
-from yapf.yapflib import yapf_api
 
-from experiments import files, names
+from experiments import files, names, patches
 from experiments.data import datasets
 from experiments.paths import TrialPaths
 from experiments.training import build, cost, failures
@@ -24,7 +23,7 @@ from experiments.trial import attempts, checkpoints, described, journal, sources
 
 def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     """Trains and evaluates the trial in `paths` from its last complete epoch on; returns how that ended."""
-    _format_once()
+    patches.format_configs_once()
     settings = described.settings(paths)
     ranks = int(os.environ["WORLD_SIZE"])
     cfg = build.detector_config(settings, datasets.locate(settings), paths, ranks)
@@ -52,18 +51,6 @@ def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     if runner.epoch < runner.max_epochs:
         return {"status": names.KILLED, "reason": f"stopped as asked after epoch {runner.epoch}"}
     return {"status": names.FINISHED, "reason": None}
-
-
-def _format_once() -> None:
-    """Has MMEngine format each text of a config once: for every checkpoint and log again it takes half a second."""
-    real, done = yapf_api.FormatCode, {}
-
-    def format_code(text: str, **style: Any) -> tuple[str, bool]:
-        if text not in done:
-            done[text] = real(text, **style)
-        return done[text]
-
-    yapf_api.FormatCode = format_code
 
 
 def main() -> None:

@@ -1,21 +1,17 @@
-"""Makes MMEngine, also in MMDetection's tools, read checkpoints as data and never as programs, by being imported.
+"""Reads checkpoints as data and never as programs.
 
-MMEngine unpickles files that torch refuses to read as data, and pickles run code. Files that torch accepts are not safe
-either: MMEngine allows them to call `getattr`, which is enough to run any code, and it executes the config text of a
-checkpoint when a training is resumed.
+MMEngine by itself unpickles files that torch refuses to read as data, and pickles run code. Files that torch accepts
+are not safe either: MMEngine allows them to call `getattr`, which is enough to run any code, and it executes the config
+text of a checkpoint when a training is resumed.
 """
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch.hub import load_state_dict_from_url
 
 from groie.convert import CheckpointError, without_logs
-
-os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # for all other callers of torch.load
 
 
 def load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
@@ -48,7 +44,3 @@ def _as_data(source: Any, read: Callable[..., Any], **options: Any) -> Any:
     if isinstance(content, dict) and isinstance(content.get("meta"), dict):
         content["meta"].pop("config", None)  # the text that MMEngine would execute
     return content
-
-
-mmengine_checkpoint._safe_torch_load = load  # whatever scheme names the file
-mmengine_checkpoint.load_url = fetch

@@ -55,6 +55,7 @@ def printed(preloaded: Preloaded, empty_store: Path, tmp_path_factory: pytest.Te
     return Printed(folder, *told)
 
 
+@pytest.mark.long
 def test_how_to_read_a_sweep(printed: Printed) -> None:
     """The store is not where `analysis` would look, and its experiment has another name."""
     assert "2 of 2 trials finished" in printed.first
@@ -74,6 +75,7 @@ def test_how_to_open_the_pages(printed: Printed) -> None:
     assert (name, value) == ("MLFLOW_TRACKING_URI", f"sqlite:///{printed.folder}/my stores/runs.db")
 
 
+@pytest.mark.long
 def test_what_runs_the_rest_finds_the_trials_that_are_there(printed: Printed) -> None:
     """The failed trial, and with it the folder, is known to the command that the table names."""
     (reading,) = re.findall("read them: (.*)   or in MLflow", printed.first)

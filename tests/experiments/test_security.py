@@ -42,6 +42,7 @@ def test_the_attacks_succeed_where_nothing_guards(tmp_path: Path) -> None:
     assert [attack.__name__ for attack in attacks if not (tmp_path / attack.__name__).exists()] == []
 
 
+@pytest.mark.long
 def test_going_on_from_a_hostile_checkpoint(fake: Fake, preloaded: Preloaded, tmp_path: Path) -> None:
     """It bears the right digest. The trial fails with one sentence; where the poison is taken out, it goes on."""
     attacks = {1: hostile.call, 2: hostile.config}
@@ -57,6 +58,7 @@ def test_going_on_from_a_hostile_checkpoint(fake: Fake, preloaded: Preloaded, tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_hostile_pretrained_weights(fake: Fake, preloaded: Preloaded, tmp_path: Path) -> None:
     file = tmp_path / "escape.pth"
     hostile.write(file, hostile.escape(tmp_path / "marker"))
@@ -72,7 +74,7 @@ def test_weights_from_the_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """torch unpickles what it downloads unless told otherwise."""
     from mmengine.runner import checkpoint
 
-    from experiments.trial import safe_loading
+    from experiments.training import hooks
     from groie.convert import CheckpointError
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -80,7 +82,7 @@ def test_weights_from_the_web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     cache.mkdir(parents=True)
     torch.save({"weight": torch.ones(2)}, cache / "good.pth")
     torch.save(hostile.call(tmp_path / "marker"), cache / "bad.pth")
-    assert checkpoint.load_url is safe_loading.fetch
+    assert checkpoint.load_url is hooks.safe_loading.fetch
     good = checkpoint.load_from_http("https://example.org/good.pth", "cpu")
     assert good["weight"].tolist() == [1, 1]
     with pytest.raises(CheckpointError, match=r"https://example\.org/bad\.pth is not a checkpoint of weights"):

@@ -32,6 +32,7 @@ def assert_same_detections(ours: Any, theirs: Any) -> None:
         torch.testing.assert_close(ours[key], theirs[key], rtol=1e-4, atol=1e-4 if key != "masks" else 1.01)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in detectors.CONFIGS if name != "gcnet_r101"])
 def test_checkpoints_load_both_ways_and_detect_the_same(name: str, image: Tensor) -> None:
     config = detectors.shipped(name)

@@ -326,6 +326,7 @@ COMPILED = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("aggregation", "pre", "post", "options"), COMPILED)
 def test_compiles_into_one_graph(aggregation: type, pre: str, post: str, options: dict[str, Any]) -> None:
     torch._dynamo.reset()

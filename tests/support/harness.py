@@ -94,8 +94,10 @@ def _labels() -> Labels:
 
 
 def options() -> dict[str, list[str]]:
-    """Returns the options of each group, by the files in conf/."""
-    groups = sorted(path for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name != "hydra")
+    """Returns the options of each group, by the files in conf/; pre and post link to those of module."""
+    groups = sorted(
+        path for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name not in ("hydra", "module")
+    )
     return {group.name: sorted(file.stem for file in group.glob("*.yaml")) for group in groups}
 
 

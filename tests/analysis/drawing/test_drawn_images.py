@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.errors import AnalysisError
 from analysis.statistics import images
 from analysis.statistics.average_precision import DrawnPrecision
 from analysis.statistics.images import BATCH, Estimate, draw
 from analysis.statistics.means import UNKNOWN, Interval, RowNoise, of_difference, row_noises
 from experiments import names
+from experiments.errors import UserError
 from experiments.trial.matches import Matches, decided
 from tests.support import coco_sets
 from tests.support.drawn import plain
@@ -119,6 +119,7 @@ def test_intervals_from_draws_written_out() -> None:
         assert np.isnan([told.p, told.better, told.interval(1).low]).all()
 
 
+@pytest.mark.long
 def test_intervals_cover_what_sets_of_this_size_give_on_average() -> None:
     """A trained seed of a baseline and one of a better variant, on new images again and again."""
     rng, images, skills = np.random.default_rng(11), 200, ((0.0,), (0.25,))
@@ -132,6 +133,7 @@ def test_intervals_cover_what_sets_of_this_size_give_on_average() -> None:
     assert np.mean(covered, axis=0) == pytest.approx(np.full((3, 3), 0.95), abs=0.015)
 
 
+@pytest.mark.long
 def test_confidence_in_what_is_no_better_is_anything() -> None:
     """Two seeds of each of four rows, the seeds as different as images make them."""
     rng, better = np.random.default_rng(13), []
@@ -143,6 +145,7 @@ def test_confidence_in_what_is_no_better_is_anything() -> None:
     assert np.mean(np.abs(np.array(better) - 0.5) > 0.475) < 0.08  # no more than one in twenty, but for chance
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("skills", "seeds", "spread"),
     [((0.0, 0.25), 3, 0.0), ((0.0, 0.25), 3, 0.3), ((0.0, 0.25, 0.1, 0.1), 2, 0.3)],
@@ -286,8 +289,8 @@ def test_trials_that_cannot_be_compared() -> None:
     (base,), (other,) = world(np.random.default_rng(0), 30, ((0.0,), (0.3,)))
     elsewhere = replace(other, objects=other.objects + 1)
     rng = np.random.default_rng(0)
-    with pytest.raises(AnalysisError, match="variant 'random' has no trial with matches; run it, or leave it out"):
+    with pytest.raises(UserError, match="variant 'random' has no trial with matches; run it, or leave it out"):
         draw({"single": {"0": base}, "random": {}}, rng, 1)
     complaint = "'random', seed 2, was not evaluated on the images, objects and classes of 'single', seed 0"
-    with pytest.raises(AnalysisError, match=complaint):
+    with pytest.raises(UserError, match=complaint):
         draw({"single": {"0": base}, "random": {"1": other, "2": elsewhere}}, rng, 1)

@@ -5,12 +5,12 @@ import math
 import pytest
 
 from analysis.drawing import mistakes as drawing_mistakes
-from analysis.errors import AnalysisError
 from analysis.figures import mistakes
 from analysis.read import frames, rows
 from analysis.read.runs import of_experiment
 from analysis.read.study import Part
 from experiments import names
+from experiments.errors import UserError
 from tests.support.drawn import assert_readable
 from tests.support.recorded import Recorder, box
 
@@ -66,7 +66,7 @@ def test_bars_are_means_over_finished_seeds(store: Recorder) -> None:
 
 
 def test_no_values_is_told(store: Recorder) -> None:
-    with pytest.raises(AnalysisError, match=r"no finished trial of sweep 'errors' has recorded its mask errors"):
+    with pytest.raises(UserError, match=r"no finished trial of sweep 'errors' has recorded its mask errors"):
         made(store, "segm")
 
 

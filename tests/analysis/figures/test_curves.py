@@ -7,13 +7,13 @@ import pytest
 
 from analysis import terminal
 from analysis.drawing import page
-from analysis.errors import AnalysisError
 from analysis.figures import curves as figures
 from analysis.figures import styles
 from analysis.read import declarations, frames, rows
 from analysis.read.runs import Run
 from analysis.read.study import Part
 from experiments import declared
+from experiments.errors import UserError
 from tests.support.drawn import assert_readable, study, words
 from tests.support.recorded import NEWER, OLDER, Recorder, metrics_of, of_id
 
@@ -58,7 +58,7 @@ def test_a_variant_without_values_is_named(older: figures.Curves) -> None:
 
 def test_a_metric_that_nobody_recorded_is_an_error(recorder: Recorder, runs: list[Run]) -> None:
     for name in ("segm/AP", "bbox/APl"):  # never recorded; always -1
-        with pytest.raises(AnalysisError, match=f"no trial of sweep '{OLDER}' has a value of {name} yet"):
+        with pytest.raises(UserError, match=f"no trial of sweep '{OLDER}' has a value of {name} yet"):
             curves(recorder, runs, OLDER, name)
 
 
@@ -168,7 +168,7 @@ def test_the_png_is_a_picture_with_the_colour_of_each_curve(
 
 def test_a_place_that_cannot_be_written_is_a_sentence(older: figures.Curves, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(AnalysisError, match=r"cannot write .*figure.png \(.*\); name another place with --out"):
+    with pytest.raises(UserError, match=r"cannot write .*figure.png \(.*\); name another place with --out"):
         terminal.write_figure(older, tmp_path / "file" / "figure.png")
 
 

@@ -11,10 +11,10 @@ from PIL import Image
 
 from analysis.drawing import page
 from analysis.drawing import side_by_side as drawing_side_by_side
-from analysis.errors import AnalysisError
 from analysis.figures import side_by_side
 from analysis.figures.disagreement import Disagreement, Tally, at_best_score, disagreement
 from analysis.figures.side_by_side import SideBySide, Trial
+from experiments.errors import UserError
 from experiments.trial import detections, matches
 from tests.support import coco_sets
 from tests.support.recorded import Recorder, box
@@ -91,7 +91,7 @@ def test_a_trial_without_detections_misses_everything() -> None:
 
 
 def test_another_data_set_is_refused() -> None:
-    with pytest.raises(AnalysisError, match="different images or objects"):
+    with pytest.raises(UserError, match="different images or objects"):
         disagreement(decided(two_sets(0)[0]), decided(two_sets(1)[0]), most=3)
 
 
@@ -234,31 +234,31 @@ def test_sheet_from_mlflow(store: Recorder, data: Path, made: SideBySide) -> Non
     ],
 )
 def test_wrong_trials_are_told(store: Recorder, data: Path, trials: tuple[str, str], words: str) -> None:
-    with pytest.raises(AnalysisError) as raised:
+    with pytest.raises(UserError) as raised:
         asked(store, data, *trials)
     assert words in str(raised.value)
 
 
 def test_wrong_files_are_told(store: Recorder, data: Path) -> None:
     pair = ("sum_net-s0", "sum_net-s1")
-    with pytest.raises(AnalysisError, match=r"--annotations .*none.json cannot be read"):
+    with pytest.raises(UserError, match=r"--annotations .*none.json cannot be read"):
         asked(store, data, *pair, annotations="none.json")
     (data / "list.json").write_text("[]")
-    with pytest.raises(AnalysisError, match="has no 'images'; name a file in COCO's format"):
+    with pytest.raises(UserError, match="has no 'images'; name a file in COCO's format"):
         asked(store, data, *pair, annotations="list.json")
     content = json.loads((data / "annotations.json").read_text())
     del content["annotations"][0]
     (data / "fewer.json").write_text(json.dumps(content))
-    with pytest.raises(AnalysisError, match="other images or objects than the trials were evaluated on"):
+    with pytest.raises(UserError, match="other images or objects than the trials were evaluated on"):
         asked(store, data, *pair, annotations="fewer.json")
-    with pytest.raises(AnalysisError, match="--images is the folder that the annotations' file names, like val/"):
+    with pytest.raises(UserError, match="--images is the folder that the annotations' file names, like val/"):
         asked(store, data, *pair, images="elsewhere")
 
 
 def test_matches_of_another_evaluation_are_refused(data: Path) -> None:
     first, second = two_sets(1)
     mixed = Trial("mixed", decided(first), second.detections)
-    with pytest.raises(AnalysisError, match="of mixed are not of one evaluation"):
+    with pytest.raises(UserError, match="of mixed are not of one evaluation"):
         side_by_side.of_trials(mixed, trial("two", second), data / "annotations.json", data / "images", most=1)
 
 

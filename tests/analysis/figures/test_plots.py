@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from analysis.drawing import page, sheet
-from analysis.errors import AnalysisError
 from analysis.figures import curves as figures
 from analysis.figures import mistakes, plots, styles
 from analysis.figures.curves import Heading
@@ -21,6 +20,7 @@ from analysis.figures.plots import Estimate, Forest, Pareto, Point, Sizes
 from analysis.read.metrics import COSTS, METRICS
 from analysis.read.study import Study
 from experiments import names
+from experiments.errors import UserError
 from tests.support.drawn import GPU, assert_readable, study, sure, words
 from tests.support.recorded import silent
 
@@ -71,7 +71,7 @@ def test_an_effect_is_a_row_less_its_baseline() -> None:
 def test_a_table_of_which_the_baseline_has_not_run_has_no_effects() -> None:
     found = study("table1", seeds=(0,), absent=[("baseline", 0)])
     (part,) = found.parts
-    with pytest.raises(AnalysisError, match="no row of sweep 'table1' can be compared with its baseline yet"):
+    with pytest.raises(UserError, match="no row of sweep 'table1' can be compared with its baseline yet"):
         plots.effects(part, sure(found, part), styles.of(found.parts))
 
 
@@ -140,7 +140,7 @@ def test_costs_of_several_devices_are_told_apart_and_absent_ones_named() -> None
     assert "Measured on Some GPU 1, Some GPU 2: compare only points of one device." in drawn.remarks
     counted = pareto(found, names.GMACS)
     assert not any("Measured on" in remark for remark in counted.remarks)
-    with pytest.raises(AnalysisError, match="no finished trial of sweep 'table1' has both bbox/AP and cost/gpu_memory"):
+    with pytest.raises(UserError, match="no finished trial of sweep 'table1' has both bbox/AP and cost/gpu_memory"):
         pareto(found, names.TRAINING_MEMORY)
 
 
@@ -259,6 +259,7 @@ def drawn_by_others(data: page.Drawable, path: Path) -> list[Path]:
     return [path.with_name(path.name + ending) for ending in page.METADATA]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", range(5), ids=["curves", "forest", "pareto", "sizes", "errors"])
 def test_files_are_the_same_bytes_at_another_time_and_with_other_settings(
     kind: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

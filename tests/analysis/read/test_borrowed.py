@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import main
-from analysis.errors import AnalysisError
 from analysis.read import borrowed, frames
 from experiments import declared, names
+from experiments.errors import UserError
 from tests.support.drawn import study as drawn
 
 ROOT = Path(__file__).parents[3]
@@ -46,7 +46,7 @@ def test_what_was_asked_for_and_what_nobody_ran_stay_as_they_are() -> None:
     found = drawn("core")
     assert borrowed.of_other_sweeps(found.runs, "core") == found.runs
     assert borrowed.of_other_sweeps(found.runs, "pre=conv5") == found.runs
-    with pytest.raises(AnalysisError, match="no sweep 'table5' in here"):
+    with pytest.raises(UserError, match="no sweep 'table5' in here"):
         frames.find_sweep(borrowed.of_other_sweeps(drawn("fidelity").runs, "table5"), "table5", "here")
 
 

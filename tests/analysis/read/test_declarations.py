@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.errors import AnalysisError
 from analysis.read import declarations
 from experiments import declared
+from experiments.errors import UserError
 
 
 @pytest.mark.parametrize("number", ["3", "III", "iii"])
@@ -16,7 +16,7 @@ def test_a_tables_number_is_read_in_either_spelling(number: str) -> None:
 
 @pytest.mark.parametrize("number", ["0", "9", "13", "table3", "-1"])
 def test_a_number_that_no_file_declares_lists_those_that_are(number: str) -> None:
-    with pytest.raises(AnalysisError) as error:
+    with pytest.raises(UserError) as error:
         declarations.numbered(number)
     listed = "I (table1), II (table2), III (table3), IV (table4), V (table5)"
     told = f"no file in sweeps/ declares table {number!r}; declared: {listed}; name others with --sweep"
@@ -41,7 +41,7 @@ def test_the_first_word_of_a_sweep_is_the_file_that_declares_it() -> None:
 def test_a_wrong_file_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declared, "FOLDER", tmp_path)
     (tmp_path / "table3.yaml").write_text("rows: []")
-    with pytest.raises(AnalysisError, match=r"^sweeps/table3.yaml lacks purpose; its keys are: "):
+    with pytest.raises(UserError, match=r"^sweeps/table3.yaml lacks purpose; its keys are: "):
         declarations.of_sweep("table3")
 
 
@@ -74,7 +74,7 @@ def test_the_command_has_the_place_of_the_data() -> None:
 
 def test_the_papers_figures_by_their_numbers() -> None:
     assert declarations.drawn("6") == ("table5", "segm")
-    with pytest.raises(AnalysisError) as error:
+    with pytest.raises(UserError) as error:
         declarations.drawn("3")
     listed = "2 (table1, bbox), 4 (table2, bbox), 5 (table5, bbox), 6 (table5, segm)"
     assert f"no file in sweeps/ declares figure '3'; declared: {listed}; name sweeps with --sweep" == str(error.value)

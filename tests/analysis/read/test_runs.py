@@ -13,9 +13,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from analysis.errors import AnalysisError
 from analysis.read import runs
 from analysis.read.runs import Point, Run
+from experiments.errors import UserError
 from tests.support.recorded import BOX, MASK, Recorder, box
 
 
@@ -89,12 +89,12 @@ def test_server_that_breaks_off_is_mlflow_s_own_error(many: Recorder) -> None:
 
 def test_a_store_whose_experiments_hold_nothing_is_told(tmp_path: Path) -> None:
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    with pytest.raises(AnalysisError, match=r"no sweeps recorded yet in .*; run `python run.py` first"):
+    with pytest.raises(UserError, match=r"no sweeps recorded yet in .*; run `python run.py` first"):
         runs.of_experiment(client, "groie", "sqlite:///mlflow.db")
 
 
 def test_an_experiment_without_trials_is_named_with_those_there_are(many: Recorder) -> None:
-    with pytest.raises(AnalysisError) as error:
+    with pytest.raises(UserError) as error:
         runs.of_experiment(many.client, "nope", many.uri)
     told, _, others = str(error.value).partition("; name another with --experiment: ")
     assert told == f"no trials in experiment 'nope' of {many.uri}"

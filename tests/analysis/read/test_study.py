@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.errors import AnalysisError
 from analysis.read import study
 from analysis.read.study import Study
 from experiments import names
+from experiments.errors import UserError
 from experiments.trial import matches
 from tests.support.drawn import detector
 from tests.support.recorded import NEWER, TYPED_MORE, Recorder, box, read, silent
@@ -112,7 +112,7 @@ def saved(of_paper: Study, tmp_path: Path) -> Path:
 
 
 def complaint(folder: Path) -> str:
-    with pytest.raises(AnalysisError) as error:
+    with pytest.raises(UserError) as error:
         study.load(folder)
     return str(error.value)
 

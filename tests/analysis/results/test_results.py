@@ -17,6 +17,7 @@ def test_there_are_studies() -> None:
     assert [study.name for study in STUDIES] == ["fidelity", "paper", "person"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 def test_a_study_is_what_its_data_give(study: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"

@@ -8,12 +8,12 @@ import pytest
 from mlflow.entities import Metric
 
 from analysis.__main__ import main
-from analysis.errors import AnalysisError
 from analysis.read import study
 from analysis.statistics import compare, images, means
 from analysis.statistics.evidence import DRAWS
 from experiments import names
 from experiments.commands import Place
+from experiments.errors import UserError
 from experiments.trial import matches
 from tests.support.drawn import detector, plain
 from tests.support.recorded import DECLARED, Recorder, box, silent
@@ -159,7 +159,7 @@ def test_seeds_need_no_fellow_on_the_other_side() -> None:
     (found, *_) = compare.compare({"sum": (of({0: 0.8, 1: 0.7}), of({2: 0.8, 3: 0.75}))}, silent)
     assert found.difference.low < found.difference.estimate < found.difference.high
     empty = compare.Side({}, {})
-    with pytest.raises(AnalysisError, match="sum has no finished trial on both sides; nothing to compare"):
+    with pytest.raises(UserError, match="sum has no finished trial on both sides; nothing to compare"):
         compare.compare({"sum": (of({0: 0.8}), empty)}, silent)
 
 

@@ -49,6 +49,7 @@ def test_a_look_that_was_left_out_changes_no_other() -> None:
     assert found[1] == found[2] == found[-1] == pytest.approx(0.02 * 0.05 / 0.0082, rel=0.2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("noisy", NOISY)
 @pytest.mark.parametrize("rows", [2, 6, 18])
 def test_no_difference_is_found_by_looking_again(rows: int, noisy: str) -> None:

@@ -73,6 +73,7 @@ def pycocotools(content: dict[str, Any], found: list[dict[str, Any]], iou_type: 
     return np.array(evaluation.stats[:6])
 
 
+@pytest.mark.long
 def test_numbers_are_pycocotools_on_the_files_as_they_are(preloaded: Preloaded, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     train, val = drawn(tmp_path, "train", 8), drawn(tmp_path, "val", 10)

@@ -48,6 +48,7 @@ def at(seconds: float, iteration: int) -> dict:
     return {"time": round(1000 * seconds), "epoch": 1, "iteration": iteration, "iterations": 200, "loss": 1.0}
 
 
+@pytest.mark.long
 def test_real_training_is_measured_and_leaves_nothing(place: Path, tmp_path: Path) -> None:
     began = time.monotonic()
     one = entry(tmp_path)

@@ -146,6 +146,7 @@ def elsewhere(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_training_in_an_environment_that_was_meant_for_others(
     elsewhere: Path, output_folder: Callable[[], Path], temporary: Path
 ) -> None:
@@ -168,6 +169,7 @@ def test_training_in_an_environment_that_was_meant_for_others(
     assert (figure.returncode, drawn.exists()) == (0, True), figure.stderr
 
 
+@pytest.mark.long
 def test_ranks_put_their_detections_together_in_the_trials_folder(
     preloaded: Preloaded, output_folder: Callable[[], Path], tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from tests.support.running import Preloaded
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("small_disk", ["56m"], indirect=True)
 def test_full_disk_ends_the_trial_with_that_reason_and_nothing_is_torn(preloaded: Preloaded, small_disk: Path) -> None:
     outputs = small_disk / "outputs"

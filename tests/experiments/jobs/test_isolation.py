@@ -15,6 +15,8 @@ from experiments import names
 from tests.support import harness
 from tests.support.running import Command, Preloaded, Swept, wait_for
 
+pytestmark = pytest.mark.long
+
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 

@@ -84,6 +84,7 @@ def failed(preloaded: Preloaded, output_folder: Callable[[], Path], tmp_path_fac
     return Failed(outputs, arguments, preloaded.run(*arguments, "fail_fast=true", environment=environment))
 
 
+@pytest.mark.long
 def test_error_after_the_last_epoch_costs_no_epoch(failed: Failed, swept: Swept) -> None:
     """The trial is FINISHED with its AP and its detections, and says in one line what is lacking."""
     twin = swept.outputs / "trials" / failed.trial.name
@@ -165,6 +166,7 @@ def again(
     return preloaded.start(*swept.arguments, *more, f"output_dir={outputs}", environment=environment)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -228,6 +230,7 @@ def test_two_commands_at_once_share_it(preloaded: Preloaded, swept: Swept, bare:
         assert len(harness.attempts(trial)) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_lets_it_end_and_a_second_ends_it(
     preloaded: Preloaded, swept: Swept, bare: Path, tmp_path: Path, times: int

@@ -128,6 +128,7 @@ def test_loading_processes_change_nothing(
     assert_same(bench.finish(paths), uninterrupted("default"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", accidents.STEPS)
 def test_killed_at_any_step_of_an_epochs_end(
     bench: Bench, uninterrupted: Callable[[str], TrialPaths], step: str
@@ -152,6 +153,7 @@ def test_kill_after_an_evaluation_leaves_what_the_last_record_is_about(bench: Be
     decisions.keep(paths, str(annotations), complete[EPOCHS - 1]["metrics"])  # raises where AP is another
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", ["before the record", "within the record"])
 def test_matches_after_a_kill_are_those_of_an_undisturbed_trial(
     bench: Bench, uninterrupted: Callable[[str], TrialPaths], step: str
@@ -170,6 +172,7 @@ def test_matches_after_a_kill_are_those_of_an_undisturbed_trial(
     assert {name for name, step, _ in metrics(paths) if step == EPOCHS} > {"bbox_errors/Cls", "segm_errors/Miss"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("variant", ["random", "mask_rcnn"])
 def test_killed_variants(bench: Bench, uninterrupted: Callable[[str], TrialPaths], variant: str) -> None:
     paths = bench.fresh(f"killed {variant}", *VARIANTS[variant])
@@ -177,6 +180,7 @@ def test_killed_variants(bench: Bench, uninterrupted: Callable[[str], TrialPaths
     assert_same(bench.finish(paths), uninterrupted(variant))
 
 
+@pytest.mark.long
 def test_killed_at_random_instants(bench: Bench, uninterrupted: Callable[[str], TrialPaths]) -> None:
     """Two trials at a time, each killed until it is finished, and then the next, until there were enough kills."""
     seed = int(os.environ.get("KILL_SEED", random.SystemRandom().randrange(10**6)))
@@ -229,6 +233,7 @@ def stopped(bench: Bench) -> TrialPaths:
     return paths
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", [truncate, flip_a_bit, empty, Path.unlink])
 def test_torn_checkpoint_costs_an_epoch(
     bench: Bench, stopped: TrialPaths, uninterrupted: Callable[[str], TrialPaths], damage: Callable[[Path], None]

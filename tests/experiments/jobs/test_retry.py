@@ -51,6 +51,7 @@ def test_error_in_the_code_is_not_tried_again_until_asked(fake: Fake) -> None:
     fake.assert_each_epoch_once(100)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("seed", "fate", "reason"),
     [
@@ -80,6 +81,7 @@ def test_what_does_not_pass_fails_after_the_last_attempt(fake: Fake) -> None:
     fake.assert_each_epoch_once(112)
 
 
+@pytest.mark.long
 def test_what_never_fits_is_not_tried_a_third_time(fake: Fake) -> None:
     """Out of memory at one step in two attempts in a row. One more attempt where somebody asks for it."""
     failed = fake.run({117: "memory at 7"})
@@ -107,6 +109,7 @@ def test_what_may_fit_is_tried_again(fake: Fake) -> None:
     assert [(attempt["memory_at"], attempt["transient"]) for attempt in found] == [(1, True), (2, True), (3, True)]
 
 
+@pytest.mark.long
 def test_data_loading_process_that_was_killed_is_no_mistake_of_the_code(
     preloaded: Preloaded, output_folder: Callable[[], Path], swept: Swept, temporary: Path
 ) -> None:
@@ -142,6 +145,7 @@ def test_segfault_of_a_rank_is_named(fake: Fake) -> None:
     assert f"FAILED: a process was ended by SIGSEGV; see {fake.folder(113) / 'log.txt'}" in failed.stdout
 
 
+@pytest.mark.long
 def test_torchrun_that_was_shot_is_started_again(fake: Fake, temporary: Path) -> None:
     """Its rank, which outlives it, is ended first; nothing of either is left where temporary files are."""
     command = fake.start({114: "go on until attempt 2"}, torchrun=True, environment={"TMPDIR": str(temporary)})
@@ -157,6 +161,7 @@ def test_torchrun_that_was_shot_is_started_again(fake: Fake, temporary: Path) ->
     fake.assert_each_epoch_once(114)
 
 
+@pytest.mark.long
 def test_command_that_was_shot_is_taken_over_at_once(fake: Fake, temporary: Path) -> None:
     """No process of the first is left nor file of them, and MLflow's run goes on as if there had been one command."""
     first = fake.start({115: "go on until attempt 2"}, torchrun=True, environment={"TMPDIR": str(temporary)})
@@ -198,6 +203,7 @@ def test_ctrl_c_stops_after_the_epoch_and_the_same_command_goes_on(fake: Fake) -
     fake.assert_each_epoch_once(121)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("seed", "numbers"),
     [(123, [signal.SIGINT] * 3), (124, [signal.SIGHUP]), (125, [signal.SIGTERM])],

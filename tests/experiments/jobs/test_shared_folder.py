@@ -13,6 +13,7 @@ from tests.support.running import Fake, wait_for
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
+@pytest.mark.long
 def test_owner_that_slept_and_lost_leaves_the_trial_to_the_other(fake: Fake) -> None:
     """Stopped for so long that another command took the trial; when it wakes, it ends and touches nothing."""
     first = fake.start({1: "go on"})

@@ -33,6 +33,7 @@ def test_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         resources.ranks_per_node(harness.settings("schedule.batch_size=12", "resources.gpus=4"))
 
 
+@pytest.mark.long
 def test_two_ranks_train_one_trial_on_the_cpu(preloaded: Preloaded, output_folder: Callable[[], Path]) -> None:
     """Through gloo: one run, one journal, each epoch once."""
     outputs = output_folder()

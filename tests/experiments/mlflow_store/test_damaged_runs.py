@@ -22,6 +22,7 @@ def test_two_trials_with_empty_records_have_two_runs(fake: Fake) -> None:
     assert len({run.data.tags[names.RECORD] for run in runs}) == 2
 
 
+@pytest.mark.long
 def test_command_with_a_damaged_trial_trains_the_others(fake: Fake) -> None:
     """And that one with `rerun=true`; a configuration is written again by its trial's command."""
     assert fake.run({170: "error", 171: "error", 172: "error"}).code == 1
@@ -51,6 +52,7 @@ def test_file_that_is_damaged_after_the_plan_costs_its_own_trial(fake: Fake) -> 
     assert fake.statuses(182) == [(182, "FINISHED")]
 
 
+@pytest.mark.long
 def test_nothing_about_provenance_ends_a_trial(fake: Fake) -> None:
     seeds = {190: "provenance/0001.json empty", 191: "sources/0001.json garbage", 192: "provenance unreadable"}
     assert fake.run(dict.fromkeys(seeds, "error")).code == 1

@@ -69,6 +69,7 @@ def names(outputs: Path) -> list[str]:
     return sorted(path.name for path in outputs.iterdir())
 
 
+@pytest.mark.long
 def test_killed_at_many_moments_of_being_made_it_is_made_by_the_next(tmp_path: Path) -> None:
     begun = time.monotonic()
     assert apart(lambda: opened(tmp_path / "timed")) == 0

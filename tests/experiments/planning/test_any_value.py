@@ -105,6 +105,7 @@ def detections(form: dict[str, Any], masks: bool) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("masks", [False, True], ids=["boxes", "masks"])
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_any_value_anywhere(tmp_path: Path, split: str, masks: bool) -> None:

@@ -51,6 +51,7 @@ def answers(preloaded: Preloaded, program: str, lines: list[str], folder: Path) 
     return json.loads((folder / "results.json").read_text())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_bad_lines_end_in_a_sentence(preloaded: Preloaded, tmp_path: Path, family: str) -> None:
     program, lines = FAMILIES[family]

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from experiments import declared, names
+from experiments.errors import UserError
 
 # Typed from the paper (arXiv 2004.13665), where Table V has "+GRoIE (ours)" below each name: AP AP50 AP75 APs APm APl,
 # then the same for masks.
@@ -110,14 +111,20 @@ def test_rows_of_included_files_come_first_and_once_and_are_named_after_their_fi
         ("", "sweeps/mine.yaml lacks purpose;"),
         ("purpose: P.\nrow: []", "sweeps/mine.yaml: 'row' is unknown; choose from: purpose, table"),
         ("purpose: P.", "sweeps/mine.yaml has no rows; list them in rows, or other files in include"),
-        ("purpose: P.\nrows: x", "sweeps/mine.yaml: rows 'x' is not a list"),
-        ("purpose: P.\ncolumns: [box]", "sweeps/mine.yaml: columns: 'box' is unknown; choose from: bbox, segm"),
+        ("purpose: P.\nrows: x", "sweeps/mine.yaml: rows 'x' is refused; give a list of rows"),
+        ("purpose: P.\ncolumns: [box]", "sweeps/mine.yaml: columns ['box'] is refused; give a list of bbox and segm"),
         ("purpose: P.\ninclude: [tabel1]", "sweeps/mine.yaml: include: 'tabel1' is unknown; choose from: other"),
         ("purpose: P.\ninclude: [other]", "sweeps/other.yaml: include: 'mine' is unknown"),
-        ("purpose: P.\nrows: [{name: a}]", "row {'name': 'a'} lacks overrides; its keys are: name, overrides, publ"),
-        ("purpose: P.\nrows: [{name: on, overrides: []}]", "the name True is not text; put it in quotes"),
-        ("purpose: P.\nrows: [{name: a, overrides: pre=conv5}]", "row 'a': overrides 'pre=conv5' is not a list such"),
-        ("purpose: P.\nrows: [{name: a, overrides: [{pre: conv5}]}]", "overrides [{'pre': 'conv5'}] is not a list"),
+        ("purpose: P.\nrows: [{name: a}]", "row 'a' lacks overrides; its keys are: name, overrides, publ"),
+        ("purpose: P.\nrows: [{name: on, overrides: []}]", "name True is refused; give a text in quotes"),
+        (
+            "purpose: P.\nrows: [{name: a, overrides: pre=conv5}]",
+            "row 'a': overrides 'pre=conv5' is refused; give a list such as [agg",
+        ),
+        (
+            "purpose: P.\nrows: [{name: a, overrides: [{pre: conv5}]}]",
+            "overrides [{'pre': 'conv5'}] is refused; give a list",
+        ),
         ("purpose: P.\nrows: [&a {name: a, overrides: []}, *a]", "mine.yaml has two rows named 'a'; give one of them"),
         (
             "purpose: P.\ncolumns: [bbox]\nrows: [{name: a, overrides: [], published: {segm: [1, 2, 3, 4, 5, 6]}}]",
@@ -125,7 +132,7 @@ def test_rows_of_included_files_come_first_and_once_and_are_named_after_their_fi
         ),
         (
             "purpose: P.\nrows: [{name: a, overrides: [], published: {bbox: [36.5, 58.4]}}]",
-            "row 'a': published [36.5, 58.4] is not six numbers: AP AP50 AP75 APs APm APl",
+            "row 'a': published {'bbox': [36.5, 58.4]} is refused; give six numbers (AP AP50 AP75 APs APm APl)",
         ),
     ],
 )
@@ -135,7 +142,7 @@ def test_a_wrong_file_is_told_in_a_sentence(
     monkeypatch.setattr(declared, "FOLDER", tmp_path)
     (tmp_path / "mine.yaml").write_text(text)
     (tmp_path / "other.yaml").write_text("{purpose: O., include: [mine]}")
-    with pytest.raises(declared.DeclarationError) as error:
+    with pytest.raises(UserError) as error:
         declared.read("mine")
     assert told in str(error.value)
 
@@ -164,11 +171,11 @@ def test_figures_of_the_paper() -> None:
     [
         (
             "{purpose: P., figures: [4], rows: [{name: a, overrides: []}]}",
-            "figures [4] is not a mapping such as {4: bbox}",
+            "figures [4] is refused; give a mapping such as {4: bbox}",
         ),
         (
             "{purpose: P., figures: {4: AP}, rows: [{name: a, overrides: []}]}",
-            "figures: 'AP' is unknown; choose from: bbox",
+            "figures {4: 'AP'} is refused; give a mapping such as {4: bbox}",
         ),
         (
             "{purpose: P., rows: [{name: a, overrides: []}, {name: b, overrides: [], baseline: c}]}",
@@ -185,7 +192,7 @@ def test_figures_and_baselines_that_are_not_there(
 ) -> None:
     monkeypatch.setattr(declared, "FOLDER", tmp_path)
     (tmp_path / "mine.yaml").write_text(content)
-    with pytest.raises(declared.DeclarationError) as error:
+    with pytest.raises(UserError) as error:
         declared.read("mine")
     assert told in str(error.value)
 
@@ -236,7 +243,7 @@ def test_any_part_of_a_file_may_be_odd(tmp_path: Path, monkeypatch: pytest.Monke
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
         try:
             declared.read("mine")
-        except declared.DeclarationError as error:
+        except UserError as error:
             told.append(str(error))
     assert len(told) > 150  # of some 300; the others may stand there
     assert [sentence for sentence in told if not sentence.startswith("sweeps/mine.yaml")] == []
@@ -246,14 +253,14 @@ def test_any_part_of_a_file_may_be_odd(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_file_that_is_no_text(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declared, "FOLDER", tmp_path)
     (tmp_path / "mine.yaml").write_bytes(content)
-    with pytest.raises(declared.DeclarationError, match=r"sweeps/mine\.yaml"):
+    with pytest.raises(UserError, match=r"sweeps/mine\.yaml"):
         declared.read("mine")
 
 
 def test_a_folder_in_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declared, "FOLDER", tmp_path)
     (tmp_path / "mine.yaml").mkdir()
-    with pytest.raises(declared.DeclarationError, match=r"sweeps/mine\.yaml cannot be read \(Is a directory\)"):
+    with pytest.raises(UserError, match=r"sweeps/mine\.yaml cannot be read \(Is a directory\)"):
         declared.read("mine")
 
 
@@ -266,5 +273,5 @@ def test_what_matters_is_a_difference_of_ap(tmp_path: Path, monkeypatch: pytest.
     assert declared.read("mine").matters == 0.5
     for wrong in ("0", "-1", "true", "half", "101", ".nan"):
         (tmp_path / "mine.yaml").write_text(f"{{purpose: P., matters: {wrong}, {rows}}}")
-        with pytest.raises(declared.DeclarationError, match=r"matters .* is no difference of AP x 100; write one"):
+        with pytest.raises(UserError, match=r"matters .* is refused; give a difference of AP x 100"):
             declared.read("mine")

@@ -33,6 +33,7 @@ def parts() -> dict:
         }
 
 
+@pytest.mark.long
 def test_whole_grid_builds_or_is_refused(parts: dict) -> None:
     """Impossible is only one thing: a module per level before an aggregation that pools one level."""
     built: dict[str, str | None] = {}

@@ -95,6 +95,7 @@ def random_overrides(draws: random.Random) -> list[str]:
     return chosen
 
 
+@pytest.mark.long
 def test_configurations_are_those_that_hydra_composes() -> None:
     """Three composers see all of many random command lines: what one has kept from before must not matter."""
     draws = random.Random(4)

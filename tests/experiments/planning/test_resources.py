@@ -140,6 +140,7 @@ def symmetric_data(root: Path, images: int = 8) -> list[str]:
     return own_data(root, "train.json", "val.json", "images")
 
 
+@pytest.mark.long
 def test_two_ranks_take_the_steps_of_one(
     preloaded: Preloaded, output_folder: Callable[[], Path], tmp_path: Path
 ) -> None:

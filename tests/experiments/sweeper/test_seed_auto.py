@@ -95,6 +95,7 @@ POINTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_command_resumes(auto: Automatic, point: str) -> None:
     """To the same trials as one that nothing happened to."""
@@ -123,6 +124,7 @@ def test_stopped_command_asks_for_no_other_round(auto: Automatic) -> None:
     assert (auto.finished(), auto.in_state(names.FAILED, names.RUNNING)) == (set(), set())
 
 
+@pytest.mark.long
 def test_row_that_fails_is_not_extended(auto: Automatic) -> None:
     """The others are; at the end comes what failed."""
     modules = ["none", "conv1", "conv3"]
@@ -139,6 +141,7 @@ def test_row_that_fails_is_not_extended(auto: Automatic) -> None:
     assert auto.finished() == seeds_of(none=3, conv3=3, conv1=3)
 
 
+@pytest.mark.long
 def test_nothing_is_compared_with_a_baseline_that_fails(auto: Automatic) -> None:
     done = auto.run(MOST, fates={"-none-none-s": "error"})
     assert done.code == 1

@@ -25,6 +25,7 @@ def files_of(outputs: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in outputs.rglob("*") if path.is_file() and "plans" not in path.parts}
 
 
+@pytest.mark.long
 def test_budget_ends_the_rounds(auto: Automatic, tmp_path: Path) -> None:
     """Another is taken, and kept beside the first with every trial and run; all other rules stay."""
     first = auto.run("seeds.most=3", "seeds.budget=0.05", modules=TWO)  # a trial is estimated at 0.03 device-hours
@@ -68,6 +69,7 @@ def test_dry_run_before_anything(auto: Automatic) -> None:
     assert list(auto.outputs.glob("trials/*")) == []
 
 
+@pytest.mark.long
 def test_seeds_are_not_chosen_without_the_store(auto: Automatic, empty_store: Path) -> None:
     """Nothing is lost: once it is back, the same command resumes."""
     place, away = auto.outputs / "store", auto.outputs / "away"

@@ -113,6 +113,7 @@ def test_rows_with_the_fewest_seeds_come_first(world: World) -> None:
     assert asked(study.turn()) == {(module, 3) for module in ("none", "conv1", "conv3", "conv5")}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("state", [names.FAILED, names.RUNNING, attempts.DAMAGED])
 def test_row_is_not_extended_while_a_trial_of_it_is_not_finished(world: World, state: str) -> None:
     """Nor is what is compared with it; the plan shows it."""
@@ -161,6 +162,7 @@ def test_fail_fast_ends_after_what_is_not_finished(world: World) -> None:
             assert study.ends_at_first_failure(turn) == (word == "true" and state != names.FINISHED)
 
 
+@pytest.mark.long
 def test_two_sweeps_share_their_variants(world: World) -> None:
     """Each is trained once; the rules are kept for both, and for those that rows are declared in."""
     turn = world.study("sweep=table1,table2").turn()

@@ -18,6 +18,7 @@ def table(outputs: object, capsys: pytest.CaptureFixture[str]) -> str:
     return " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.long
 def test_seeds_added_by_hand_and_by_rules(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     """First two seeds, then a third by hand, then rules: each table says what it rests on."""
     sweep = Automatic(fake)

@@ -158,6 +158,7 @@ MEMORY: dict[str, Callable[[], BaseException]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", MEMORY)
 def test_memory_that_ran_out_may_be_there_again_and_the_step_is_noted(
     kind: str, monkeypatch: pytest.MonkeyPatch

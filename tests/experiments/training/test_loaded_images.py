@@ -67,6 +67,7 @@ BAD = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("bad", BAD)
 def test_bad_image_is_refused_wherever_it_is_loaded(tmp_path: Path, bad: str, split: str) -> None:
@@ -129,6 +130,7 @@ def test_no_other_image_stands_in_for_one_without_a_result(tmp_path: Path) -> No
     assert asked == [1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("split", "bad", "loader_workers"), [("train", "cut off", 0), ("train", "shrunk", 1), ("val", "shrunk", 1)]
 )

@@ -12,6 +12,8 @@ from tests.support import harness, transferred
 from tests.support.running import Fake, Preloaded, Swept, wait_for
 from tests.support.transferred import OutputFolder, folder, stored, tree
 
+pytestmark = pytest.mark.long
+
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 

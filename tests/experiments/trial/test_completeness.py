@@ -121,6 +121,7 @@ def test_journal_is_mended_before_it_is_delivered(
     assert "journal.jsonl" not in tell("status")[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flaw", FLAWS)
 def test_trial_that_cannot_be_mended_is_not_delivered(
     trial: TrialPaths, tell: Callable[..., transferred.Told], flaw: str, tmp_path: Path

@@ -117,6 +117,7 @@ def test_what_has_ended_is_not_cancelled(study: Path, told: Told, seed: int, sta
     assert list(study.glob("trials/*/stop")) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fate", "more", "when", "reason"),
     [
