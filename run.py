@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 sys.path.insert(0, str(Path(__file__).parent))  # where Python itself puts it, but for PYTHONSAFEPATH
 
 from experiments.command import report
-from experiments.errors import CONF
+from experiments.factors import CONF
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")

@@ -2,11 +2,7 @@
 
 from collections.abc import Iterable
 
-from experiments.commands import ROOT
 from experiments.sentences import choose_from, shown
-
-ARGUMENTS = ("aggregation", "pre", "post")  # groups whose keys, but for name and type, are arguments of a class
-CONF = ROOT / "conf"
 
 
 class UserError(Exception):

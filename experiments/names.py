@@ -10,8 +10,7 @@ DEFAULT_TRACKING_URI = "sqlite:///outputs/mlflow.db"  # relative to the folder t
 # Run status as MLflow spells it.
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 
-# Params: the factors of the study, one each, by the names of the chosen Hydra options; the seed is a replica.
-FACTORS = ("aggregation", "pre", "post", "architecture", "recipe", "dataset", "schedule", "profile")
+# Params: one for each factor (`factors.FACTORS`), the name of the chosen Hydra option; the seed is a replica.
 SEED = "seed"
 
 KERNEL_SIZES = ("pre.kernel_size", "post.kernel_size")  # where the module has one

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from experiments import seeds
 from experiments.commands import Place
+from experiments.factors import FACTORS
 
 # 32 is the least: below, the coarsest FPN level that RoIs are pooled from has no cell.
 Side = Annotated[int, Field(ge=32, le=20_000)]
@@ -49,6 +50,13 @@ class Aggregation(Class):
     finest_scale: float = Field(1, gt=0, le=1e5)  # pixels; where it is given, not the profile's
 
 
+class Factor(Group):
+    """A group of options that are known by their names; what an option edits is merged into MMDetection's config."""
+
+    name: Name
+    edits: dict[str, Any] = {}
+
+
 class RoIPooling(Group):
     """One RoI extractor of an architecture."""
 
@@ -56,20 +64,18 @@ class RoIPooling(Group):
     attention_heads: Cells | None = None  # in place of the attention module's own number
 
 
-class Architecture(Group):
+class Architecture(Factor):
     """Which of MMDetection's configs is inherited, and which of its RoI extractors are replaced."""
 
-    name: Name
     base: str  # the config's path below MMDetection's configs/
     extractors: dict[str, RoIPooling]
     iou_types: list[IouType] = Field(min_length=1)
     grad_clip: float | None = Field(gt=0, le=1e9)  # largest norm of the gradients
 
 
-class Recipe(Group):
+class Recipe(Factor):
     """What the authors did otherwise than MMDetection; null is MMDetection's own."""
 
-    name: Name
     level_activation: str
     pre_shared: bool
     sampling_ratio: int = Field(ge=0, le=64)
@@ -85,10 +91,9 @@ class Recipe(Group):
     warmup_ratio: float | None = Field(gt=0, le=1)
 
 
-class Shapes(Group):
+class Shapes(Factor):
     """Images that are drawn (docs/shapes.md)."""
 
-    name: Name
     kind: Literal["shapes"]
     seed: int = Field(ge=0, le=2**63 - 1)  # of the drawing
     train_images: int = Field(ge=1, le=1_000_000)
@@ -103,10 +108,9 @@ class Files(Group):
     images: str
 
 
-class Coco(Group):
+class Coco(Factor):
     """Data in COCO's format."""
 
-    name: Name
     kind: Literal["coco"]
     root: str | None
     train: Files
@@ -120,10 +124,9 @@ class Optimizer(Class):
     lr: float = Field(gt=0, le=1e6)  # for `lr_batch_size` images a step
 
 
-class Schedule(Group):
+class Schedule(Factor):
     """How long is trained, with which steps."""
 
-    name: Name
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=1, le=1_000_000)  # images a step, over all ranks
     lr_batch_size: int = Field(ge=1, le=1_000_000)  # that the learning rate is for; it is scaled linearly
@@ -132,10 +135,9 @@ class Schedule(Group):
     milestones: list[Annotated[int, Field(ge=1, le=100_000)]]  # epochs after which the rate falls to a tenth
 
 
-class Profile(Group):
+class Profile(Factor):
     """How big the images and the detector are."""
 
-    name: Name
     image_scale: list[Side] = Field(
         min_length=2,
         max_length=2,
@@ -191,8 +193,10 @@ class Seeds(Group):
     alpha: float = Field(gt=0, lt=1)
 
 
-class Settings(Group):
-    """All settings of one trial."""
+class Settings(Group, extra="allow"):
+    """All settings of one trial. Groups without a field here are factors that only edit MMDetection's config."""
+
+    __pydantic_extra__: dict[str, Factor]
 
     aggregation: Aggregation
     pre: Module
@@ -216,6 +220,12 @@ class Settings(Group):
     rerun: bool | Literal["stale"]
     fail_fast: bool
     retry: Retry
+
+    @property
+    def edits(self) -> dict[str, dict[str, Any]]:
+        """Returns what each factor changes in MMDetection's config, by the factor's name; in the order of conf/."""
+        found = {group: getattr(self, group) for group in FACTORS if hasattr(self, group)}
+        return {group: one.edits for group, one in found.items() if isinstance(one, Factor) and one.edits}
 
     @property
     def place(self) -> Place:

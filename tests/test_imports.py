@@ -19,6 +19,7 @@ SHARED = {  # what analysis reads of experiments
         "commands",
         "declared",
         "errors",
+        "factors",
         "files",
         "names",
         "parsers",

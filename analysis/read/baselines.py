@@ -3,8 +3,9 @@
 from analysis.read import declarations
 from analysis.read.study import Part
 from experiments import names
+from experiments.factors import FACTORS
 
-SHARED = tuple(factor for factor in names.FACTORS if factor not in ("aggregation", "pre", "post"))
+SHARED = tuple(factor for factor in FACTORS if factor not in ("aggregation", "pre", "post"))
 
 
 def of_rows(part: Part) -> dict[str, str]:

@@ -12,10 +12,11 @@ from analysis.read.store import nothing_recorded
 from experiments import names, passwords
 from experiments.declared import key_of
 from experiments.errors import UserError
+from experiments.factors import EDITING, FACTORS, GROUPS
 
 LAST = "last"  # instead of a sweep's name: the one planned last
 TAGS = (names.TRIAL_ID, names.VARIANT_ID, names.VARIANT, names.COMMIT, names.CODE, names.REASON)
-RUN_COLUMNS = ("run_id", "status", "started", "place", "recorded", "rows", *TAGS, names.SEED, *names.FACTORS)
+RUN_COLUMNS = ("run_id", "status", "started", "place", "recorded", "rows", *TAGS, names.SEED, *FACTORS)
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -65,7 +66,9 @@ def runs_frame(runs: list[Run], sweep: str) -> pd.DataFrame:
             "recorded": frozenset(run.metrics),
             "rows": tuple(json.loads(run.tags.get(names.ROWS + key, "[]"))) or None,
             **{name: run.tags.get(name, "") for name in TAGS},
-            **{name: run.params.get(name, "") for name in (names.SEED, *names.FACTORS)},
+            names.SEED: run.params.get(names.SEED, ""),
+            # A run from before a factor was added has what that factor's default leaves as it is.
+            **{name: run.params.get(name, GROUPS[name] if name in EDITING else "") for name in FACTORS},
         }
         for run in of_sweep
     ]

@@ -5,6 +5,7 @@ import pandas as pd
 from analysis.read import declarations, source_versions
 from experiments import names
 from experiments.declared import Declaration, words
+from experiments.factors import FACTORS
 
 ROOT = "root"  # column of a study's lines: the override of the data's folder, see `declarations.data_root`
 NOT_RUN = "NOT RUN"  # added to MLflow's statuses: a row, or a seed of it, without a run
@@ -104,6 +105,6 @@ def _labels(served: pd.DataFrame) -> pd.Series:
 
 def _settings(trial: pd.Series) -> dict[str, str]:
     """Returns a trial's factors, then the other settings in its variant's text."""
-    factors = {name: f"{name}={trial[name]}" for name in names.FACTORS}
+    factors = {name: f"{name}={trial[name]}" for name in FACTORS}
     more = {word.partition("=")[0]: word for word in words(trial[names.VARIANT]) if "=" in word}
     return {**factors, **{key: word for key, word in more.items() if key not in factors}}

@@ -8,6 +8,7 @@ from analysis.read import declarations
 from analysis.read.study import Study
 from experiments import names
 from experiments.declared import key_of
+from experiments.factors import FACTORS
 
 PLAN = ("table", "row", "variant", names.SEED, "overrides", names.TRIAL_ID, "state", "attempts", "device_seconds")
 
@@ -46,5 +47,5 @@ def plan(study: Study) -> pd.DataFrame:
 
 def epochs(study: Study) -> pd.DataFrame:
     """Returns a line for each trial and epoch: its factors and seed, then its metrics, as recorded."""
-    about = study.trials[[names.TRIAL_ID, names.VARIANT, *names.FACTORS, names.SEED]]
+    about = study.trials[[names.TRIAL_ID, names.VARIANT, *FACTORS, names.SEED]]
     return about.merge(study.metrics.dropna(axis="columns", how="all"), on=names.TRIAL_ID)

@@ -13,6 +13,7 @@ from analysis.read import frames
 from analysis.statistics.means import LEVEL, Interval, Noise, holm, p_value
 from experiments import names
 from experiments.declared import key_of, words
+from experiments.factors import FACTORS
 
 MODULES = ("aggregation", "pre", "post")
 
@@ -97,7 +98,7 @@ def of_modules(trials: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> Effe
 
 def _levels(trial: pd.Series) -> dict[str, str]:
     """Returns a trial's level of each factor, see `of_modules`."""
-    found = {factor: str(trial[factor]) for factor in names.FACTORS}
+    found = {factor: str(trial[factor]) for factor in FACTORS}
     for word in words(trial[names.VARIANT]):
         key, group = key_of(word), key_of(word).partition(".")[0]
         if "=" not in word or key in found:

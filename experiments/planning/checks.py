@@ -8,6 +8,7 @@ from typing import Any
 from experiments import passwords
 from experiments.declared import key_of
 from experiments.errors import UserError
+from experiments.factors import FACTORS, MODULES
 from experiments.planning import refusals
 from experiments.planning.refusals import as_typed
 from experiments.settings import Settings
@@ -15,6 +16,7 @@ from experiments.settings import Settings
 # Below these, keys are handed on to a constructor or to MMDetection, which refuse what they do not know.
 OPEN = (
     *("aggregation.", "pre.", "post.", "schedule.optimizer.", "profile.model.", "profile.by_architecture.", "hydra."),
+    *(f"{factor}.edits." for factor in FACTORS if factor not in MODULES),
 )
 
 

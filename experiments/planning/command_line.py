@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
 
-from experiments import commands, declared, names, overrides
+from experiments import commands, declared, overrides
 from experiments.declared import key_of
-from experiments.errors import CONF, UserError, unknown
+from experiments.errors import UserError, unknown
+from experiments.factors import CONF, GROUPS
 from experiments.parsers import Parser
 from experiments.sentences import shown
 
@@ -28,7 +29,6 @@ REFUSED = {
     ),
     **dict.fromkeys(("--run", "-r", "--experimental-rerun"), "what runs is what the plan says; leave it out"),
 }
-GROUPS = (*names.FACTORS, "resources", "tracking")
 PLANNED = {"trial_dir", "launch_dir"}
 SHELLS = "(install|uninstall)=(bash|fish|zsh)"
 
@@ -142,10 +142,10 @@ def _flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _check_links() -> None:
-    """Raises UserError where a group of conf/ is no folder, as `post` where links were not unpacked."""
+    """Raises UserError where a group of conf/ is not a folder, as `pre` and `post` where links were not unpacked."""
     for group in GROUPS:
         folder = CONF / group
         if not folder.is_dir():
-            link = f"ln -sfn pre {shlex.quote(str(folder))}"
-            remedy = f"make the link that was not unpacked: `{link}`" if group == "post" else "bring it back"
-            raise UserError(f"{folder} is no folder; {remedy}")
+            link = f"ln -sfn module {shlex.quote(str(folder))}"
+            remedy = f"make the link that was not unpacked: `{link}`" if group in ("pre", "post") else "bring it back"
+            raise UserError(f"{folder} is not a folder; {remedy}")

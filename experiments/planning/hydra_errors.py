@@ -11,7 +11,8 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from experiments.errors import ARGUMENTS, UserError, unknown
+from experiments.errors import UserError, unknown
+from experiments.factors import MODULES
 from experiments.sentences import shown
 
 OWN = ("hydra", "_target_")  # keys of Hydra's own, which are not the user's to give
@@ -41,7 +42,7 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
         if where and not keys:
             return UserError(f"{where} has no keys, so none that is called {shown(cause.key)!r}; leave it out")
         mistake = unknown(f"{where}: key" if where else "key", cause.key, keys)
-        if where in ARGUMENTS:
+        if where in MODULES:
             advice = f"add an argument that the option's file leaves out with +{where}.{shown(cause.key)}=..."
             return UserError(f"{mistake}; {advice}")
         return mistake

@@ -10,6 +10,7 @@ from typing import Any
 from experiments import names
 from experiments.data.shapes_cache import VERSION as SHAPES_VERSION
 from experiments.declared import key_of
+from experiments.factors import EDITING, FACTORS
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.settings import Settings
 
@@ -52,7 +53,7 @@ class Trial:
     @property
     def factors(self) -> dict[str, str]:
         """The names of the chosen options, by group."""
-        return {group: self.config[group]["name"] for group in names.FACTORS}
+        return {group: self.config[group]["name"] for group in FACTORS}
 
     @property
     def kernel_sizes(self) -> dict[str, int]:
@@ -92,6 +93,9 @@ def identity(config: dict[str, Any]) -> dict[str, Any]:
         for key in parents:
             node = node[key]
         node.pop(last, None)
+    for group in EDITING:  # an option that edits nothing changes no id, so a new factor leaves all ids as they are
+        if not kept.get(group, {}).get("edits"):
+            kept.pop(group, None)
     kept["versions"] = {"trial_id": ID_VERSION, "shapes": SHAPES_VERSION}
     return kept
 

@@ -11,8 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from experiments import names
-from experiments.errors import CONF
+from experiments.factors import CONF, FACTORS
 from experiments.planning.compose import Composer
 from experiments.planning.identity import SHOWN_BY_NAME, identity, variant_of
 
@@ -44,19 +43,20 @@ class Labels:
         kept = identity(config)
         options = {"profile": self._option(config, "profile", ())}
         profile = tuple(filter(None, [options["profile"]]))
-        options |= {group: self._option(config, group, profile) for group in names.FACTORS if group != "profile"}
-        own = {group: self._content(group, options[group], profile) for group in names.FACTORS}
+        options |= {group: self._option(config, group, profile) for group in FACTORS if group != "profile"}
+        own = {group: self._content(group, options[group], profile) for group in FACTORS}
         reference = {**self.composer.content(profile), **own}
         chosen: list[str] = []
         modules = [config[group]["name"] for group in ("architecture", "aggregation")]
-        for group in names.FACTORS:
+        for group in FACTORS:
             named = group in SHOWN_BY_NAME and self._gives(config, (group, "name"), reference[group]["name"])
             if named and group in ("pre", "post") and config[group]["name"] != "none":
                 modules.append(f"{group}={config[group]['name']}")
             elif not named:
                 chosen.append(options[group])
-        keys = (*names.FACTORS, *sorted(kept.keys() - {*names.FACTORS, "seed", "versions"}))
-        values = [word for key in keys for word in self._differing(config, (key,), reference.get(key), kept[key])]
+        keys = (*FACTORS, *sorted(kept.keys() - {*FACTORS, "seed", "versions"}))
+        given = {**config, **kept}
+        values = [word for key in keys for word in self._differing(config, (key,), reference.get(key), given[key])]
         return [*modules, *filter(None, chosen), *values]
 
     def _option(self, config: dict[str, Any], group: str, profile: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from experiments.console import console
 from experiments.errors import UserError
 from experiments.mlflow_store import accepted
 from experiments.paths import OutputPaths
-from experiments.planning import decision, estimate, known_types, rehearsal, resources
+from experiments.planning import decision, edited, estimate, known_types, rehearsal, resources
 from experiments.planning.compose import Compose, Composer
 from experiments.planning.hydra_errors import explain
 from experiments.planning.identity import Trial
@@ -97,6 +97,7 @@ def make(requests: Sequence[Request], compose: Compose) -> Plan:
     known_types.require(configs)
     rehearsal.detectors(settings)
     rehearsal.optimizers(settings)
+    edited.rehearse(settings)
     plan = Plan(tuple(entries.values()), tuple(dict.fromkeys(request.sweep for request in requests)), len(rows))
     _look(plan)
     return plan

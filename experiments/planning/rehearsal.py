@@ -11,13 +11,14 @@ from typing import Any
 
 from experiments.data.datasets import Split
 from experiments.errors import UserError
+from experiments.factors import EDITING
 from experiments.paths import TrialPaths
 from experiments.planning.trial_builds import build, needs_memory, place, told
 from experiments.settings import Settings
 
 Config = dict[str, Any]  # of a module, as MMEngine builds it
 NOWHERE = Path("nowhere")  # nothing is read or written there
-WHOLE = ("architecture", "recipe", "profile")  # the groups that make a detector less its extractors
+WHOLE = ("architecture", "recipe", "profile", *EDITING)  # the groups that make a detector less its extractors
 PARTS = ("aggregation", "pre", "post")  # and those that make an extractor
 CLASSES = 3  # a number that no head has by itself
 
@@ -29,7 +30,8 @@ def detectors(trials: Sequence[Settings]) -> None:
     wholes: dict[str, Settings] = {}
     extractors: dict[str, tuple[Settings, Config]] = {}
     for settings in trials:
-        wholes.setdefault(settings.model_dump_json(include=set(WHOLE)), settings)
+        whole = settings.model_dump_json(include=set(WHOLE))
+        wholes.setdefault(f"{whole} {_key(settings.edits)}", settings)
         for pooling in settings.architecture.extractors.values():
             wanted = extractor(settings.model_copy(update={"seed": 0}), pooling)  # another seed builds nothing else
             extractors.setdefault(_key(wanted), (settings, wanted))
@@ -195,7 +197,9 @@ def _try_extractor(settings: Settings, wanted: Config, made: Any) -> None:
 
 
 def _choice(settings: Settings, groups: Sequence[str]) -> str:
-    return " ".join(f"{group}={getattr(settings, group).name}" for group in groups)
+    """Returns what to type for the options of groups, less those that edit nothing."""
+    shown = [group for group in groups if group not in EDITING or group in settings.edits]
+    return " ".join(f"{group}={getattr(settings, group).name}" for group in shown)
 
 
 def _key(content: Any) -> str:

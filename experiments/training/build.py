@@ -8,7 +8,7 @@ from mmengine.config import Config
 from experiments.data.datasets import Split
 from experiments.paths import TrialPaths
 from experiments.settings import Settings
-from experiments.training.detector import customize
+from experiments.training import detector, edits
 
 
 def detector_config(settings: Settings, splits: dict[str, Split], paths: TrialPaths, processes: int) -> Config:
@@ -19,17 +19,25 @@ def detector_config(settings: Settings, splits: dict[str, Split], paths: TrialPa
         splits: train and val, as `datasets.locate` gives them.
         paths: where checkpoints, logs and the journal go.
         processes: ranks that share the batch; divides `schedule.batch_size`.
+
+    Raises:
+        UserError: factors edit the same key, or one that the harness sets.
     """
     cfg = base_config(settings)
-    customize(cfg.model, settings, len(splits["train"].classes))
+    shipped = detector.width(cfg.model)
+    detector.follow(cfg.model, settings)
+    _set_schedule(cfg, settings)
+    edited = edits.apply(cfg, settings.edits)
+    # From here on, what no factor may change.
+    detector.fit(cfg.model, settings, len(splits["train"].classes), shipped)
     _set_data(cfg, settings, splits, processes)
+    cfg.train_cfg.max_epochs = settings.schedule.epochs
     cfg.val_evaluator = dict(
         type="ExactCocoMetric",
         ann_file=str(splits["val"].annotations),
         metric=settings.architecture.iou_types,
         folder=str(paths.root),
     )
-    _set_schedule(cfg, settings)
     cfg.default_hooks.checkpoint = None  # the trial's hook saves, after the evaluation and in one step
     trial = dict(type="TrialHook", folder=str(paths.root), seed=settings.seed, priority="VERY_LOW")
     cfg.custom_hooks = [dict(type="CostHook"), trial]
@@ -38,6 +46,7 @@ def detector_config(settings: Settings, splits: dict[str, Split], paths: TrialPa
     cfg.randomness = dict(seed=settings.seed)
     cfg.work_dir = str(paths.work)
     cfg.launcher = "pytorch" if processes > 1 else "none"
+    edits.require_kept(cfg, edited)
     return cfg
 
 
@@ -70,7 +79,6 @@ def _set_data(cfg: Config, settings: Settings, splits: dict[str, Split], process
 
 def _set_schedule(cfg: Config, settings: Settings) -> None:
     schedule, recipe = settings.schedule, settings.recipe
-    cfg.train_cfg.max_epochs = schedule.epochs
     optimizer = {"type": schedule.optimizer.type, **schedule.optimizer.arguments}
     optimizer["lr"] = optimizer["lr"] * schedule.batch_size / schedule.lr_batch_size
     limit = settings.architecture.grad_clip

@@ -1,6 +1,7 @@
 """The detector of a variant: MMDetection's own config of the architecture, with our extractors, recipe and size.
 
-The edits go in this order: the recipe's (what the authors did otherwise), the profile's (how big), the extractors.
+In this order: the recipe (what the authors did otherwise), the profile (how big), what factors edit (`build` merges
+it), then the widths, the classes and the extractors.
 """
 
 import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
@@ -20,21 +21,35 @@ HEADS = ("bbox_head", "mask_head", "grid_head")
 COUNTS_OTHERWISE = ("semantic_head",)  # heads whose classes are not the data's: those of a map of the whole image
 
 
-def customize(model: ConfigDict, settings: Settings, classes: int) -> None:
-    """Turns MMDetection's config of an architecture into the variant's, in place.
+def width(model: ConfigDict) -> int:
+    """Returns the channels of a config's FPN."""
+    return int(next(_each(model.neck)).out_channels)
+
+
+def follow(model: ConfigDict, settings: Settings) -> None:
+    """Sets what recipe and profile say, in place.
+
+    Args:
+        model: the `model` of an MMDetection two-stage config.
+        settings: of the trial.
+    """
+    profile = settings.profile
+    follow_recipe(model, settings.recipe)
+    merge(model, profile.model)
+    merge(model, profile.by_architecture.get(settings.architecture.name, {}))
+    _set_proposals(model, profile.proposals)
+
+
+def fit(model: ConfigDict, settings: Settings, classes: int, shipped: int) -> None:
+    """Sets widths, classes and extractors, in place.
 
     Args:
         model: the `model` of an MMDetection two-stage config.
         settings: of the trial.
         classes: number of classes that the heads tell apart.
+        shipped: channels of the FPN in MMDetection's config.
     """
-    profile = settings.profile
-    width = next(_each(model.neck)).out_channels  # of MMDetection's FPN
-    follow_recipe(model, settings.recipe)
-    merge(model, profile.model)
-    merge(model, profile.by_architecture.get(settings.architecture.name, {}))
-    _set_proposals(model, profile.proposals)
-    _set_widths(model, width, profile.channels)
+    _set_widths(model, shipped, settings.profile.channels)
     for name, part in model.roi_head.items():
         if name not in COUNTS_OTHERWISE:
             _set_classes(part, classes)

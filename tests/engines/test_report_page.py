@@ -12,6 +12,7 @@ from mlflow.entities import Metric, Param
 from analysis.read import study
 from analysis.results import folder as paper
 from experiments import names
+from experiments.factors import FACTORS
 from experiments.trial import matches
 from tests.support import harness
 from tests.support.drawn import detector
@@ -44,7 +45,7 @@ def _record(client: MlflowClient, experiment: str, folder: Path, table: str, row
     for sweep, name in ((table, row), ("paper", f"{table}: {row}")):
         tags |= {names.SWEEP + sweep: sweep, names.ROWS + sweep: json.dumps([name])}
     run = client.create_run(experiment, tags=tags).info.run_id
-    factors = dict.fromkeys(names.FACTORS, "demo") | {names.SEED: str(seed)}
+    factors = dict.fromkeys(FACTORS, "demo") | {names.SEED: str(seed)}
     points = [
         Metric(f"bbox/{short}", FOUND[variant] * epoch / 4 + seed / 100, epoch, epoch)
         for short in names.COCO_METRICS

@@ -22,6 +22,7 @@ from analysis.read.study import Part, Study
 from analysis.statistics.evidence import Evidence, evidence
 from analysis.statistics.images import Draws
 from experiments import names
+from experiments.factors import FACTORS
 from experiments.seeds import Recorded
 from experiments.trial.matches import THRESHOLDS, Matches
 from tests.support.recorded import silent
@@ -77,8 +78,8 @@ def study(
             for name in {sweep, *(row.sweep for row in rows)}:
                 own = [row.name_in(name) for row in rows if name in (sweep, row.sweep)]
                 tags |= {names.SWEEP + name: name, names.ROWS + name: json.dumps(own)}
-            factors: dict[str, Any] = dict.fromkeys(names.FACTORS, "none") | {"profile": data, "dataset": data}
-            factors |= dict(word.split("=") for word in variant.split() if word.split("=")[0] in names.FACTORS)
+            factors: dict[str, Any] = dict.fromkeys(FACTORS, "none") | {"profile": data, "dataset": data}
+            factors |= dict(word.split("=") for word in variant.split() if word.split("=")[0] in FACTORS)
             status = names.FAILED if broken else names.FINISHED
             runs.append(Run(trial, status, len(runs), tags, {names.SEED: str(seed), **factors}, metrics))
     return Study(sweep, runs, histories, {}, [])
@@ -107,7 +108,7 @@ def typed(
             tags |= {names.RULES + "mine": rules.text()} if rules else {}
             when = asked[seed] if asked else 0
             tags |= {names.ASKED + "mine": datetime.fromtimestamp(when, UTC).isoformat()} if asked else {}
-            params = {**dict.fromkeys(names.FACTORS, "none"), **own, names.SEED: seed}
+            params = {**dict.fromkeys(FACTORS, "none"), **own, names.SEED: seed}
             runs.append(Run(trial, names.FINISHED, len(runs), tags, params, {"bbox/AP": ap}))
             histories[trial, "bbox/AP"] = [Point(1, 1000 * when + 1000, ap)]
     return Study("mine", runs, histories, {}, [])

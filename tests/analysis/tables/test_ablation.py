@@ -11,7 +11,7 @@ from analysis.read.metrics import COCO_NAMES
 from analysis.read.runs import Run
 from analysis.read.study import Part
 from analysis.tables import ablation, formats
-from experiments import names
+from experiments.factors import FACTORS
 from tests.support.recorded import NEWER, OLDER, Recorder, metrics_of
 
 
@@ -35,7 +35,7 @@ def typed(trials: pd.DataFrame) -> Part:
     """Returns the table of finished trials of a typed sweep that have these ids, labels and seeds."""
     named = trials.assign(variant=trials["label"], variant_id=trials["label"], rows=None)
     known = named.assign(status="FINISHED", reason="", commit="c0", code="", started=0)
-    return Part("s", None, rows.rows_frame("s", known.assign(**dict.fromkeys(names.FACTORS, "x")), None))
+    return Part("s", None, rows.rows_frame("s", known.assign(**dict.fromkeys(FACTORS, "x")), None))
 
 
 def small_table(*values: list[float]) -> ablation.Table:

@@ -7,6 +7,7 @@ import pytest
 
 from experiments import names
 from experiments.commands import Place
+from experiments.factors import FACTORS
 from experiments.mlflow_store.runs import Store
 from experiments.paths import TrialPaths
 from tests.support import harness
@@ -36,7 +37,7 @@ def paths(tmp_path: Path) -> TrialPaths:
         names.OVERRIDES: ["pre=none"],
         names.RECORD: "0f" * 16,
         names.SEED: 3,
-        "factors": dict.fromkeys(names.FACTORS, "none"),
+        "factors": dict.fromkeys(FACTORS, "none"),
         "kernel_sizes": {"post.kernel_size": 5},
         "sweeps": {names.SWEEP + "one": "one"},
         "data": {},

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from experiments import names
 from experiments.commands import Place
+from experiments.factors import FACTORS
 from experiments.mlflow_store.runs import Run, Store
 from experiments.paths import TrialPaths
 from experiments.trial import attempts
@@ -48,7 +49,7 @@ def test_another_process_adds_only_what_is_new(store: Store, paths: TrialPaths) 
 def test_params_and_tags_say_who_the_trial_is(store: Store, paths: TrialPaths) -> None:
     Run(store, paths).update()
     run = only_run(store)
-    assert run.data.params == dict.fromkeys(names.FACTORS, "none") | {"post.kernel_size": "5", "seed": "3"}
+    assert run.data.params == dict.fromkeys(FACTORS, "none") | {"post.kernel_size": "5", "seed": "3"}
     assert run.data.tags["mlflow.runName"] == "faster_rcnn sum s3"
     assert run.data.tags[names.OVERRIDES] == "pre=none"
     assert run.data.tags[names.TRIAL_ID] == "a-trial"

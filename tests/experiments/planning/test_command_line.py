@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from experiments.factors import GROUPS
 from experiments.planning import checks, refusals
-from experiments.planning.command_line import GROUPS
 from tests.support import harness
 from tests.support.running import Preloaded
 

@@ -14,9 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments import names
 from experiments.declared import key_of, words
 from experiments.errors import UserError
+from experiments.factors import FACTORS
 from experiments.planning import labels as labels_module
 from experiments.planning.compose import Composer
 from experiments.planning.identity import is_about_the_work, variant_of
@@ -170,7 +170,7 @@ def test_text_is_the_same_however_a_variant_is_typed_and_gives_it_again(composer
         assert texts.setdefault(variant, text) == text
         assert variant_of(composer(as_typed(text))) == variant, text
         values = [(key, value) for key, value in leaves(config) if not is_about_the_work(key)]
-        own = [(key, value) for key, value in values if key.partition(".")[0] in names.FACTORS and "name" not in key]
+        own = [(key, value) for key, value in values if key.partition(".")[0] in FACTORS and "name" not in key]
         more = [f"++{key}={shown(value)}" for key, value in draws.sample(own, 5) if value is not None and value != {}]
         typed = {key_of(item) for item in overrides}
         again = composer([*overrides, *(item for item in more if key_of(item) not in typed)])

@@ -32,7 +32,9 @@ def model(*overrides: str) -> ConfigDict:
     """Returns the MMDetection config of a variant for COCO's number of classes."""
     config = harness.composed(*overrides)
     wanted = get_config(f"mmdet::{config['architecture']['base']}").model
-    detector.customize(wanted, harness.typed(config), 80)
+    settings, shipped = harness.typed(config), detector.width(wanted)
+    detector.follow(wanted, settings)
+    detector.fit(wanted, settings, 80, shipped)
     return wanted
 
 
