@@ -8,7 +8,7 @@ from analysis.read import declarations
 from analysis.read.study import Study
 from experiments import names
 from experiments.declared import key_of
-from experiments.factors import FACTORS
+from experiments.factors import EDITING, FACTORS, GROUPS
 
 PLAN = ("table", "row", "variant", names.SEED, "overrides", names.TRIAL_ID, "state", "attempts", "device_seconds")
 
@@ -46,6 +46,8 @@ def plan(study: Study) -> pd.DataFrame:
 
 
 def epochs(study: Study) -> pd.DataFrame:
-    """Returns a line for each trial and epoch: its factors and seed, then its metrics, as recorded."""
-    about = study.trials[[names.TRIAL_ID, names.VARIANT, *FACTORS, names.SEED]]
+    """Returns a line for each trial and epoch: factors that edit something, seed, then metrics as recorded."""
+    edits_nothing = [group for group in EDITING if set(study.trials[group]) <= {GROUPS[group]}]
+    factors = [group for group in FACTORS if group not in edits_nothing]
+    about = study.trials[[names.TRIAL_ID, names.VARIANT, *factors, names.SEED]]
     return about.merge(study.metrics.dropna(axis="columns", how="all"), on=names.TRIAL_ID)
