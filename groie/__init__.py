@@ -9,12 +9,16 @@ import groie.operators  # isort: skip # noqa: F401 (before whatever imports mmcv
 from groie.aggregation import ConcatLevels, RandomLevel, SingleLevel, SumLevels
 from groie.attention import RoIAttention
 from groie.extractor import AllLevels, OneLevel
+from groie.fusion import GatedLevels, MaxLevels, MeanLevels, SoftLevels
 from groie.processing import RoIConv, RoINonLocal
 from groie.roi_align import RoIAlignV1
 
 __all__ = [
     "AllLevels",
     "ConcatLevels",
+    "GatedLevels",
+    "MaxLevels",
+    "MeanLevels",
     "OneLevel",
     "RandomLevel",
     "RoIAlignV1",
@@ -22,5 +26,6 @@ __all__ = [
     "RoIConv",
     "RoINonLocal",
     "SingleLevel",
+    "SoftLevels",
     "SumLevels",
 ]

@@ -44,12 +44,12 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         "groie/squeeze.py",
         "conf/module/squeeze.yaml",
         "sweeps/squeeze.yaml",
-        "groie/maximum.py",
-        "conf/aggregation/max.yaml",
+        "groie/median.py",
+        "conf/aggregation/median.yaml",
     ]
     for path, content in saved:
         (copy / path).write_text(content)
-    lines = [*COMMANDS, ARGUMENT, f"aggregation=max {TYPED}", "aggregation=max recipe=text"]
+    lines = [*COMMANDS, ARGUMENT, f"aggregation=median {TYPED}", "aggregation=median recipe=text"]
     done = subprocess.run(
         [sys.executable, "-c", PLAN, str(copy), *lines], cwd=copy, capture_output=True, text=True, check=False
     )
@@ -59,7 +59,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 def test_commands_of_the_page(planned: dict[str, list[str]]) -> None:
     """Each `python run.py -m` of the page plans what it says."""
-    assert COMMANDS == ["pre=none,squeeze post=none,squeeze", "sweep=squeeze", "aggregation=sum,max"]
+    assert COMMANDS == ["pre=none,squeeze post=none,squeeze", "sweep=squeeze", "aggregation=sum,median"]
     before_after = ["faster_rcnn sum", "faster_rcnn sum pre=squeeze", "faster_rcnn sum post=squeeze"]
     assert planned[COMMANDS[0]] == [
         "faster_rcnn sum",
@@ -68,7 +68,7 @@ def test_commands_of_the_page(planned: dict[str, list[str]]) -> None:
         "faster_rcnn sum pre=squeeze post=squeeze",
     ]
     assert planned[COMMANDS[1]] == before_after
-    assert planned[COMMANDS[2]] == ["faster_rcnn sum", "faster_rcnn max"]
+    assert planned[COMMANDS[2]] == ["faster_rcnn sum", "faster_rcnn median"]
 
 
 def test_its_arguments_can_be_set(planned: dict[str, list[str]]) -> None:
@@ -77,5 +77,5 @@ def test_its_arguments_can_be_set(planned: dict[str, list[str]]) -> None:
 
 def test_an_aggregation_takes_the_recipes_values_or_what_is_typed(planned: dict[str, list[str]]) -> None:
     assert TYPED in PAGE.read_text()
-    assert planned[f"aggregation=max {TYPED}"] == [f"faster_rcnn max {TYPED}"]
-    assert planned["aggregation=max recipe=text"] == ["faster_rcnn max recipe=text"]
+    assert planned[f"aggregation=median {TYPED}"] == [f"faster_rcnn median {TYPED}"]
+    assert planned["aggregation=median recipe=text"] == ["faster_rcnn median recipe=text"]
