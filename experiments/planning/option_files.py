@@ -1,4 +1,4 @@
-"""What is refused of an option's file: a key left out that is read, and one that nothing reads."""
+"""Checks the keys of an option's file: none may be missing or unknown."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -9,15 +9,15 @@ import yaml
 from experiments.declared import key_of
 from experiments.errors import ARGUMENTS, CONF, UserError, unknown
 
-NEEDED = ("name", "type")  # where the other keys are a class's arguments
+NEEDED = ("name", "type")  # of groups whose other keys are a class's arguments
 
 
 def check(config: Mapping[str, Any], options: Sequence[str]) -> None:
-    """Raises UserError where a group has not the keys of its default option.
+    """Raises UserError if a group has other keys than its default option.
 
     Args:
-        config: composed, with nothing but options chosen; it need not be resolved, which a lacking key may prevent.
-        options: what was typed to choose them.
+        config: composed from options alone; it may be unresolved, because a missing key can prevent resolving.
+        options: the typed overrides that choose them.
     """
     chosen = {key_of(option): option.partition("=")[2] for option in options}
     for group, default in _defaults().items():
@@ -27,7 +27,7 @@ def check(config: Mapping[str, Any], options: Sequence[str]) -> None:
             raise UserError(f"{where} has no keys; every {group} needs {', '.join(_keys(group, default))}")
         if group == "dataset":
             default = content.get("kind", default)
-        needed = NEEDED if group in ARGUMENTS else _keys(group, default)  # none for a kind of data that there is not
+        needed = NEEDED if group in ARGUMENTS else _keys(group, default)  # none for an unknown kind of data
         present = [str(key) for key in content]
         for key in needed:
             if key not in present:
@@ -39,7 +39,7 @@ def check(config: Mapping[str, Any], options: Sequence[str]) -> None:
 
 @cache
 def _defaults() -> dict[str, str]:
-    """Returns the option of each group that is composed where none is chosen."""
+    """Returns the default option of each group."""
     listed = yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]
     pairs = [pair for entry in listed if isinstance(entry, dict) for pair in entry.items()]
     return {group: option for group, option in pairs if not group.startswith("override ")}

@@ -29,7 +29,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def entry(folder: Path, *overrides: str) -> Entry:
     told = (*harness.TINY, f"schedule.epochs={EPOCHS}", f"output_dir={folder}", *overrides)
     one = Entry(harness.labelled(harness.composed(*told), told))
-    one.runs, one.cost = True, Estimate(None, "nothing alike measured yet")
+    one.runs, one.cost = True, Estimate(None, "no similar trial was measured yet")
     return one
 
 

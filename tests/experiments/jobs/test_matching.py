@@ -137,7 +137,7 @@ def test_same_command_makes_the_matches_alone(
     assert "1 unique trials, 1 to run\n" in dry.stdout
     (file,) = failed.outputs.glob("plans/*.json")
     (planned,) = json.loads(file.read_text())["trials"]
-    assert (planned["state"], planned["why"]) == ("finished", "makes matches.npz alone (ValueError: boom)")
+    assert (planned["state"], planned["why"]) == ("finished", "makes only matches.npz (ValueError: boom)")
     assert (planned["to_run"], planned["device_hours"]) == (True, 0.0)
     again = preloaded.run(*failed.arguments)
     assert (again.code, again.stderr) == (0, "")

@@ -113,7 +113,7 @@ def test_disk_without_room(preloaded: Preloaded, tmp_path: Path) -> None:
     told = resources.lacking_space(harness.typed(config))
     assert told is not None
     assert told.startswith(f"{tmp_path} has ")
-    assert told.endswith("GiB free and resources.free_gib=999999 are wanted; make room or set it lower")
+    assert told.endswith("GiB free, less than resources.free_gib=999999; make room, or lower resources.free_gib")
     assert resources.lacking_space(harness.settings(f"output_dir={tmp_path}", "resources.free_gib=0.001")) is None
     assert "free_gib=999999" in refused(preloaded, tmp_path / "new", *harness.TINY, "resources.free_gib=999999")
 
