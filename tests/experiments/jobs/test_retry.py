@@ -56,7 +56,7 @@ def test_error_in_the_code_is_not_tried_again_until_asked(fake: Fake) -> None:
     ("seed", "fate", "reason"),
     [
         (110, "memory", "OutOfMemoryError: CUDA out of memory"),
-        (116, "half a record", "its processes ended without telling why"),
+        (116, "half a record", "its processes ended without giving a reason"),
         (111, "silent", "hung: no sign of life for 1 s (resources.patience)"),
     ],
 )
@@ -156,7 +156,7 @@ def test_torchrun_that_was_shot_is_started_again(fake: Fake, temporary: Path) ->
     wait_for(lambda: len(harness.attempts(fake.folder(114))) == 2)
     assert command.wait().code == 0, command.stdout
     assert not Path(f"/proc/{rank}").exists()
-    assert fake.attempts(114) == [("FAILED", "its processes ended without telling why"), ("FINISHED", None)]
+    assert fake.attempts(114) == [("FAILED", "its processes ended without giving a reason"), ("FINISHED", None)]
     assert harness.left_in(temporary) == []
     fake.assert_each_epoch_once(114)
 
@@ -189,7 +189,7 @@ def test_ctrl_c_stops_after_the_epoch_and_the_same_command_goes_on(fake: Fake) -
     wait_for(lambda: fake.began(121))
     first.signal(signal.SIGINT)
     assert first.wait().code == 130
-    assert "stopping after the epoch that runs; Ctrl-C again stops at once" in first.stdout
+    assert "stopping after the current epoch; Ctrl-C again stops at once" in first.stdout
     assert "1 of 3 trials finished" in first.stdout
     assert "the same command resumes them" in first.stdout
     ((status, reason),) = fake.attempts(121)
