@@ -1,4 +1,4 @@
-"""Measures what trials cost where none has run yet: each variant trains for some seconds, and nothing is kept of it."""
+"""Measures the cost of variants that have not run yet: each trains for some seconds, and no result is kept."""
 
 import tempfile
 import time
@@ -17,26 +17,26 @@ from experiments.planning.plan import Plan, estimate_unknown
 from experiments.trial import attempts
 from experiments.trial.journal import Reader
 
-SECONDS = 10.0  # of training that are measured, from the first record of it
-PATIENCE_SECONDS = 300.0  # until then
+SECONDS = 10.0  # of training that are measured, from its first record
+PATIENCE_SECONDS = 300.0  # to wait for the first record
 
 
 def fill(plan: Plan) -> None:
-    """Gives an estimate to each trial of the plan that is to run and has none, by training its variant here and now."""
+    """Gives an estimate to each trial to run that has none, by training its variant on this machine."""
     estimate_unknown(plan, "measuring", _estimate)
 
 
 def _estimate(trial: Trial) -> Estimate:
     seconds = epoch_seconds(trial)
     if seconds is None:
-        return Estimate(None, "it did not get to train; start it to see why")
+        return Estimate(None, "calibration did not reach the first training step; start the trial to see why")
     count = resources.ranks_per_node(trial.settings) * trial.settings.resources.nodes
     hours = trial.settings.schedule.epochs * seconds * count / 3600
-    return Estimate(hours, f"{SECONDS:.0f} s of training here; evaluation not counted")
+    return Estimate(hours, f"{SECONDS:.0f} s of training here; evaluation not included")
 
 
 def epoch_seconds(trial: Trial) -> float | None:
-    """Returns the seconds that an epoch's training takes on this machine; None where it does not get to train."""
+    """Returns the seconds of an epoch's training on this machine; None if the first step is not reached."""
     with tempfile.TemporaryDirectory() as folder:
         paths = TrialPaths(Path(folder).resolve())
         files.write(paths.config, yaml.safe_dump(trial.config))
@@ -55,7 +55,7 @@ def _watch(process: Popen, claim: attempts.Claim, reader: Reader) -> float | Non
     first = last = None
     while process.poll() is None and (first is not None or time.monotonic() - started < PATIENCE_SECONDS):
         for record in reader.new_records():
-            if "step" in record:  # sooner than asked: a whole epoch
+            if "step" in record:  # before the time is up: a whole epoch
                 return float(record["metrics"][names.EPOCH_SECONDS])
             if "loss" in record:
                 first, last = first or record, record

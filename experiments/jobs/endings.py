@@ -1,4 +1,4 @@
-"""How an attempt ended, from what its processes left, and whether another may end otherwise."""
+"""How an attempt ended, from the files of its processes, and whether a retry can help."""
 
 import contextlib
 import json
@@ -11,14 +11,14 @@ from experiments.paths import TrialPaths
 from experiments.trial.attempts import Attempt
 
 FITTING = (
-    "it does not fit: keep the variant and set extractor.checkpoint=true, give it more GPUs (resources.gpus) or fewer "
-    "resources.loader_workers, or make another with a lower schedule.batch_size or profile.image_scale"
+    "it does not fit; keep the variant and set extractor.checkpoint=true, more resources.gpus or fewer "
+    "resources.loader_workers, or make another variant with a lower schedule.batch_size or profile.image_scale"
 )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended: MLflow's status word, the reason unless FINISHED, and whether it may not happen again."""
+    """How an attempt ended: MLflow's status, the reason unless FINISHED, and whether the failure is transient."""
 
     status: str
     reason: str | None = None
@@ -27,8 +27,8 @@ class Outcome:
 
 
 def told(paths: TrialPaths) -> Outcome:
-    """Returns how a trial's processes say that they ended, else what torchrun's summary says of signals."""
-    with contextlib.suppress(OSError, ValueError, TypeError):  # there is none, or it was damaged
+    """Returns how a trial's processes ended, by their own report or else by the signals in torchrun's summary."""
+    with contextlib.suppress(OSError, ValueError, TypeError):  # missing or damaged
         return Outcome(**json.loads(paths.ending.read_bytes()))
     last = paths.log.read_text(errors="replace").rpartition("--- attempt")[2]
     signals = re.findall(r"Signal \d+ \((SIG\w+)\)", last)  # of a rank
@@ -39,13 +39,13 @@ def told(paths: TrialPaths) -> Outcome:
     if found:
         memory = " (out of memory?)" if found == "SIGKILL" else ""
         return Outcome(names.FAILED, f"a process was ended by {found}{memory}", True)
-    return Outcome(names.FAILED, "its processes ended without telling why", True)
+    return Outcome(names.FAILED, "its processes ended without giving a reason", True)
 
 
 def compared(outcome: Outcome, attempt: Attempt, before: Attempt | None) -> Outcome:
-    """Returns how an attempt ended in the light of the one before: what ran out of memory at one step twice never fits.
+    """Returns how an attempt ended; if two attempts in a row ran out of memory at the same step, the failure is final.
 
-    Both must have been on the same devices: on more of them each has less to hold.
+    Both must have had the same devices: with more devices, each needs less memory.
     """
     if outcome.memory_at is None or before is None:
         return outcome

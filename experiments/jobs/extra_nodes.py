@@ -1,4 +1,4 @@
-"""What the jobs of a trial's other machines do: lend their devices to each attempt of the first."""
+"""The jobs on a trial's other machines: they lend their devices to each attempt of the first machine."""
 
 import os
 import time
@@ -15,12 +15,14 @@ PATIENCE_SECONDS = 600  # how long to wait for the first machine's next attempt
 
 
 def run(paths: TrialPaths, settings: Settings) -> str:
-    """Lends this machine's devices to every attempt that the first makes; returns the trial's state afterwards."""
+    """Lends this machine's devices to every attempt of the first machine; returns the trial's state afterwards."""
     helped = 0
     since = time.monotonic()
     while time.monotonic() - since < PATIENCE_SECONDS:
         attempt = attempts.last(paths.root)
-        if attempt is not None and attempt.state == names.FINISHED:  # what follows is made by the first alone
+        if (
+            attempt is not None and attempt.state == names.FINISHED
+        ):  # only the first machine runs the step after the last epoch
             break
         if attempt is not None and attempt.job == nodes.job():
             if attempt.status is not None and not attempt.transient:

@@ -1,7 +1,7 @@
-"""What follows a trial's last epoch: its matches and errors are made, in a separate process.
+"""The step after a trial's last epoch: a separate process makes its matches and errors.
 
-By then the trial is FINISHED. Whatever becomes of this process, a hang or a crash too, costs neither an epoch nor the
-trial's state, and the same command makes what is lacking, without training.
+The trial is FINISHED before this step. If the process hangs or crashes, no epoch is lost and the trial stays
+FINISHED; the same command makes the missing files, without training.
 """
 
 import contextlib
@@ -30,26 +30,26 @@ LONGEST = 300  # characters of a reason
 
 
 def is_due(paths: TrialPaths) -> bool:
-    """Returns whether a trial is finished and lacks matches that can be made."""
+    """Returns whether a trial is finished and has no matches yet, although they can be made."""
     return completeness.of(paths).matches is not None
 
 
 def await_other(paths: TrialPaths, patience: float) -> None:
-    """Waits while another command makes a trial's matches, for so many seconds at most."""
+    """Waits while another command makes a trial's matches, at most this many seconds."""
     if paths.matching_lock.exists():
         with contextlib.suppress(Timeout), FileLock(paths.matching_lock, timeout=patience):
             pass
 
 
 def make(paths: TrialPaths, settings: Settings, launch: Path) -> None:
-    """Makes the matches and errors of a finished trial and brings them to MLflow; says so where that fails."""
+    """Makes the matches and errors of a finished trial and sends them to MLflow; prints a failure."""
     title = described.title(described.read(paths))
     paths.work.mkdir(exist_ok=True)  # an imported trial has none
     try:
         with FileLock(paths.matching_lock, timeout=0):
             reason = _try(paths, settings, launch, title) if is_due(paths) else None
     except Timeout:
-        console.print(f"{title}: another command makes its matches; left to that one", markup=False)
+        console.print(f"{title}: another command makes its matches; this command skips it", markup=False)
         return
     trouble = Courier(settings.place, paths).close()
     if reason:
@@ -62,7 +62,7 @@ def make(paths: TrialPaths, settings: Settings, launch: Path) -> None:
 
 
 def _try(paths: TrialPaths, settings: Settings, launch: Path, title: str) -> str | None:
-    """Returns why the matches could not be made, None where they were."""
+    """Returns why the matches could not be made, None if they were made."""
     console.print(f"{title}: COCO's decision on each detection (matches.npz)", markup=False)
     paths.unmatched.unlink(missing_ok=True)
     try:
@@ -73,7 +73,7 @@ def _try(paths: TrialPaths, settings: Settings, launch: Path, title: str) -> str
         reason = str(error)
     if reason is None:
         return None
-    if paths.unmatched.exists():  # the process itself knew why
+    if paths.unmatched.exists():  # the process reported its own reason
         reason = paths.unmatched.read_text(errors="replace")
     reason = textwrap.shorten(reason, LONGEST, placeholder=" ...")
     with contextlib.suppress(OSError):  # a full disk
@@ -82,10 +82,10 @@ def _try(paths: TrialPaths, settings: Settings, launch: Path, title: str) -> str
 
 
 def _supervise(paths: TrialPaths, settings: Settings, launch: Path) -> str | None:
-    """Follows the process to its end, and ends it where it hangs or is to stop; returns why it failed, if it did."""
+    """Follows the process to its end, and ends it if it hangs or has to stop; returns why it failed, if it did."""
     attempt = attempts.last(paths.root)
     assert attempt is not None
-    ranks.end_leftovers(paths, attempt.number)  # of a command that was shot
+    ranks.end_leftovers(paths, attempt.number)  # of a command that was killed
     claim = attempts.Claim(paths.root, attempt, None)
     claim.beaten = -math.inf  # an old attempt was not touched for long
     patience = settings.resources.patience
@@ -116,9 +116,9 @@ def _supervise(paths: TrialPaths, settings: Settings, launch: Path) -> str | Non
     if process.returncode < 0:
         name = signal.Signals(-process.returncode).name
         return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-    return "its process ended without telling why" if process.returncode else None
+    return "its process ended without giving a reason" if process.returncode else None
 
 
 def command(paths: TrialPaths, attempt: int) -> list[str]:
-    """Returns what to type for the process; folder and number at its end tell whose it is, as with ranks."""
+    """Returns the command of the process; the folder and the number at its end identify its trial, as for ranks."""
     return [*ranks.DEAF, sys.executable, "-m", "experiments.training.decisions", str(paths.root), str(attempt)]

@@ -1,4 +1,4 @@
-"""A trial on several machines, a job on each: the first has the trial, the others lend it their devices."""
+"""A trial on several machines, with a job on each: the first owns the trial, the others lend their devices."""
 
 import os
 import signal
@@ -14,23 +14,23 @@ from experiments.trial.attempts import Attempt
 
 
 def job() -> str | None:
-    """Returns the cluster's number of the job that this process is in, another after each requeue; None without."""
+    """Returns the cluster's number of this process's job, which changes with each requeue; None outside a cluster."""
     number = os.environ.get("SLURM_JOB_ID")
     return f"{number}.{os.environ.get('SLURM_RESTART_COUNT', 0)}" if number else None
 
 
 @contextmanager
 def ended_by_cluster() -> Iterator[None]:
-    """Has SIGTERM, by which a cluster ends a job, raise SystemExit: more than a result, which would end the waiting.
+    """Makes SIGTERM, with which a cluster ends a job, raise SystemExit, so that no result is returned for the job.
 
-    Elsewhere nothing changes: there, whoever gave the command handles signals.
+    Outside a cluster nothing changes: the process of the command handles signals.
     """
     if job() is None or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def leave(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb what is being settled
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal must not disturb the first one's handling
         sys.exit(128 + signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, leave)
@@ -41,7 +41,7 @@ def ended_by_cluster() -> Iterator[None]:
 
 
 def is_helper(settings: Settings) -> bool:
-    """Returns whether this job only lends its devices; UserError where `resources.nodes` are not what the job has."""
+    """Returns whether this job only lends its devices; UserError if `resources.nodes` differs from the job's nodes."""
     nodes = settings.resources.nodes
     if nodes == 1:
         return False
@@ -49,14 +49,14 @@ def is_helper(settings: Settings) -> bool:
     processes, on = (int(os.environ.get(f"SLURM_STEP_NUM_{what}", 1)) for what in ("TASKS", "NODES"))
     if not processes == on == nodes:
         raise UserError(
-            f"resources.nodes={nodes} but this command has not one process on each (processes: {processes}, nodes: "
-            f"{on}); choose a launcher that starts a job on each: hydra/launcher=submitit_slurm"
+            f"resources.nodes={nodes} needs one process on each node, but this command has other numbers (processes: "
+            f"{processes}, nodes: {on}); choose a launcher that starts a job on each: hydra/launcher=submitit_slurm"
         )
     return os.environ.get("SLURM_NODEID", "0") != "0"
 
 
 def rendezvous(settings: Settings) -> str | None:
-    """Returns where the ranks of several nodes are to meet, a free port of this machine; None for one node."""
+    """Returns the address where the ranks of several nodes meet, a free port of this machine; None for one node."""
     if settings.resources.nodes == 1:
         return None
     with socket.socket() as probe:
@@ -65,9 +65,9 @@ def rendezvous(settings: Settings) -> str | None:
 
 
 def meeting(settings: Settings, attempt: Attempt) -> list[str]:
-    """Returns torchrun's arguments for where the attempt's ranks meet."""
+    """Returns torchrun's arguments for the address where the attempt's ranks meet."""
     if attempt.rendezvous is None:
-        # A free port of its own choice; a machine whose name leads nowhere, as in a container, still finds itself.
+        # torchrun chooses a free port; this also works if the machine's name cannot be resolved, as in a container.
         return ["--standalone", "--local-addr=127.0.0.1"]
     first = "0" if is_helper(settings) else "1"
     return [

@@ -1,4 +1,4 @@
-"""Shows a trial's progress: a bar where there is a terminal, a line per epoch where there is none."""
+"""Shows a trial's progress: a bar in a terminal, otherwise a line per epoch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ LAST_LINES = 8  # of a failed trial's log that are shown
 
 
 class TrialDisplay:
-    """One trial's progress, fed with its journal."""
+    """One trial's progress, from its journal."""
 
     def __init__(self, description: dict[str, Any], epochs: int) -> None:
         self.title = described.title(description)
@@ -39,9 +39,11 @@ class TrialDisplay:
             console.print(f"{self.title}: starting", markup=False)
 
     def update(self, records: Sequence[Record], trouble: str | None) -> None:
-        """Shows what new journal records say, and once in a row that the store is in trouble."""
+        """Shows new journal records, and prints a store's trouble once, until it is over."""
         if trouble and not self.trouble:
-            console.print(f"{self.title}: MLflow does not take its record now ({trouble}); it goes on", markup=False)
+            console.print(
+                f"{self.title}: MLflow does not accept its record now ({trouble}); training continues", markup=False
+            )
         self.trouble = trouble
         for record in records:
             if "evaluating" in record:
@@ -61,11 +63,11 @@ class TrialDisplay:
             console.print(f"{self.title}: epoch {epoch}/{self.epochs}  {self.average_precision}", markup=False)
 
     def close(self, status: str, reason: str | None, trouble: str | None, log: Path) -> None:
-        """Ends the bar with the trial's status, where to look if it did not finish, and what the store lacks."""
+        """Ends the bar with the trial's status, the log of a failure, and missing records in the store."""
         self.bar.stop()
         if trouble:
             console.print(f"{self.title}: MLflow's record is incomplete", style="yellow", markup=False, end=" ")
-            console.print(f"({trouble}); {log.parent} has all", markup=False)
+            console.print(f"({trouble}); {log.parent} has all records", markup=False)
         if status == names.KILLED:
             console.print(f"{self.title}: {reason}", style="yellow", markup=False)
         if status == names.FAILED:
@@ -75,7 +77,7 @@ class TrialDisplay:
 
 
 def last_lines(log: Path) -> list[str]:
-    """Returns the end of what a trial printed, without torchrun's words about it."""
+    """Returns the end of a trial's log, without torchrun's summary."""
     lines = log.read_text(errors="replace").splitlines()
     told = [number for number, line in enumerate(lines) if "torch/distributed/elastic" in line or "] failed (" in line]
     start = max((number for number, line in enumerate(lines) if line.startswith("--- attempt")), default=0)

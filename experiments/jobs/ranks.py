@@ -1,4 +1,4 @@
-"""The processes that train a trial: torchrun and its ranks, how they are started and how none of them stays."""
+"""Starts and ends the processes that train a trial: torchrun and its ranks."""
 
 import os
 import signal
@@ -15,13 +15,13 @@ from experiments.planning import resources
 from experiments.settings import Settings
 from experiments.trial.attempts import Attempt
 
-GRACE_SECONDS = 10  # for torchrun to end its ranks when asked to; a cluster that ends a job leaves some 30
-# Slurm says with USR2, to every process of a job, that its time is nearly over: that is for the job's own process.
+GRACE_SECONDS = 10  # that torchrun has to end its ranks; a cluster that ends a job allows about 30
+# Slurm sends USR2 to every process of a job when its time is nearly over; only the job's own process handles it.
 DEAF = ("sh", "-c", 'trap "" USR2; exec "$@"', "sh")
 
 
 def start(paths: TrialPaths, settings: Settings, attempt: Attempt, log: IO[bytes]) -> subprocess.Popen:
-    """Starts this machine's ranks of an attempt, and torchrun over them."""
+    """Starts torchrun, which starts this machine's ranks of an attempt."""
     return subprocess.Popen(
         command(paths, settings, attempt),
         stdout=log,
@@ -32,7 +32,7 @@ def start(paths: TrialPaths, settings: Settings, attempt: Attempt, log: IO[bytes
 
 
 def command(paths: TrialPaths, settings: Settings, attempt: Attempt) -> list[str]:
-    """Returns what to type for this machine's ranks; folder and number at its end tell whose processes they are."""
+    """Returns the command of this machine's ranks; the folder and the number at its end identify their trial."""
     count = resources.ranks_per_node(settings)
     # In-place restarts of ranks often hang with gloo: a failed attempt is followed by a new one.
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--max-restarts=0", f"--nproc-per-node={count}"]
@@ -55,7 +55,7 @@ def chosen(paths: TrialPaths, gpus: bool) -> dict[str, str]:
 
 
 def end(process: subprocess.Popen) -> None:
-    """Ends torchrun if it still runs: politely, so that it ends its ranks, then by force."""
+    """Ends torchrun if it still runs: first with SIGTERM, so that it ends its ranks, then with SIGKILL."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
@@ -66,7 +66,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 def end_leftovers(paths: TrialPaths, number: int) -> None:
-    """Ends what this machine still has of attempts up to `number`: processes and temporary files."""
+    """Ends this machine's remaining processes of attempts up to `number`, and removes their temporary files."""
     for process in psutil.process_iter():
         try:
             arguments = process.cmdline()

@@ -1,4 +1,4 @@
-"""A folder for the temporary files of a trial's processes, which leave some however they end, and more when killed."""
+"""A folder for the temporary files of a trial's processes, because processes leave such files behind."""
 
 import hashlib
 import os
@@ -6,15 +6,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
-# Python's data-loading processes make sockets there, whose whole path the system limits to 107 bytes.
+# Python's data-loading processes create sockets there; the system limits a socket's path to 107 bytes.
 LONGEST = 107 - len("/pymp-01234567/listener-01234567")
 
 
 def make(trial: Path) -> Path | None:
-    """Returns a new folder for one attempt at the trial in a folder; None where the usual one must do."""
+    """Returns a new folder for one attempt at the trial in a folder; None if the usual folder is used."""
     try:
         folder = Path(tempfile.mkdtemp(prefix=_prefix(trial)))
-    except OSError:  # a full disk, which may be another than the trial's
+    except OSError:  # for example a full disk, not necessarily the trial's
         return None
     if len(bytes(folder)) > LONGEST:
         folder.rmdir()

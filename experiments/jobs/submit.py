@@ -1,4 +1,4 @@
-"""Gives a plan's trials to Hydra's launcher as jobs, and tells all of them, wherever they run, when to stop."""
+"""Gives a plan's trials to Hydra's launcher as jobs, and passes stop requests to all of them."""
 
 import errno
 import os
@@ -27,20 +27,20 @@ from experiments.planning.plan import Plan
 from experiments.trial import attempts
 from experiments.trial.stop_requests import DRAIN, NOW, ask, asked
 
-GRACE_SECONDS = 60  # after a launcher broke off: how long to wait for jobs that it has not yet started
+GRACE_SECONDS = 60  # after a launcher failed: how long to wait for jobs that have not started
 POLL_SECONDS = 2.0
-SLURM = "SlurmLauncher"  # by name: Hydra loads its plugins itself, and the class is another one each time
-LOST = ("UncompletedJobError", "RayError")  # by which submitit and Ray, not always installed, tell that a job was lost
+SLURM = "SlurmLauncher"  # by name, because Hydra loads its plugins itself and creates a new class each time
+LOST = ("UncompletedJobError", "RayError")  # with which submitit and Ray, if installed, report a lost job
 
 
 def folder(plan: Plan) -> Path:
-    """Returns a folder for what is started together, another for each round and on each machine."""
+    """Returns a new folder for jobs that start together, different for each round and machine."""
     moment = datetime.now().strftime("%Y-%m-%d_%H-%M-%S.%f")
     return plan.outputs.launches / f"{moment}_{socket.gethostname()}_{os.getpid()}"
 
 
 def check_here(plan: Plan, launcher: Launcher) -> None:
-    """Raises UserError where this machine lacks what the trials ask for, or what sends them elsewhere."""
+    """Raises UserError if this machine lacks the trials' resources, or the launcher's programs."""
     kind = type(launcher).__name__
     if kind == "BasicLauncher":
         for entry in plan.to_run:
@@ -56,10 +56,10 @@ def check_here(plan: Plan, launcher: Launcher) -> None:
 
 
 def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
-    """Runs the plan's trials and returns, when all have ended, whether they were asked to stop.
+    """Runs the plan's trials until all have ended; returns whether they were asked to stop.
 
-    Ctrl-C has the running trials stop after their epoch and starts no others; a second one, SIGTERM or SIGHUP stops
-    them at once. Raises UserError where the launcher starts none of them.
+    Ctrl-C stops the running trials after their epoch and starts no more; a second Ctrl-C, SIGTERM or SIGHUP stops
+    them at once. Raises UserError if the launcher starts no trial.
     """
     where.mkdir(parents=True)
     os.environ.update(environment.with_our_code(os.environ))  # for the jobs
@@ -71,21 +71,21 @@ def run(plan: Plan, launcher: Launcher, where: Path) -> bool:
     with _stopping(where):
         try:
             for job in launcher.launch(overrides, initial_job_idx=0) if todo else ():
-                _ = job.return_value  # raises what went wrong around a trial; a trial that fails is no exception
+                _ = job.return_value  # raises errors of the launcher; a failed trial raises nothing
         except UserError:
             raise
         except SystemExit:  # Ray's own answer to SIGTERM; it would abort this process three seconds later
             signal.alarm(0)
             ask(where, NOW)
             _outlast(todo, where, plan.place)
-        except Exception as error:  # whatever a cluster's software raises
+        except Exception as error:  # any error of a cluster's software
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 root = plan.outputs.root
                 raise UserError(f"no space left in {root}; make room, then give the same command") from error
             reason = textwrap.shorten(str(error), 300)
             if _refused(error) and _attempts(todo) == before:
                 raise UserError(
-                    f"the launcher starts no job: {reason}; its settings are in docs/clusters.md"
+                    f"the launcher cannot start a job: {reason}; see its settings in docs/clusters.md"
                 ) from error
             files.write(where / "error.txt", "".join(traceback.format_exception(error)))
             console.print(f"the launcher lost a job: {reason}; see {where / 'error.txt'}", style="red", markup=False)
@@ -98,13 +98,13 @@ def _attempts(todo: list[Path]) -> list[int]:
 
 
 def _refused(error: Exception) -> bool:
-    """Returns whether the launcher did not take the jobs; else one that it took was lost, perhaps before its turn."""
+    """Returns whether the launcher refused the jobs; otherwise it lost a job, perhaps before the job started."""
     of_sbatch = isinstance(error.__cause__, subprocess.CalledProcessError)
     return of_sbatch or not any(kind.__name__ in LOST for kind in type(error).__mro__)
 
 
 def _outlast(todo: list[Path], where: Path, place: Place) -> None:
-    """Waits for the jobs that go on although their launcher gave up at the first that was lost."""
+    """Waits for the jobs that still run although their launcher stopped at the first lost job."""
     since = time.monotonic()
     while time.monotonic() - since < GRACE_SECONDS:
         states = [attempts.state(root) for root in todo]
@@ -116,17 +116,17 @@ def _outlast(todo: list[Path], where: Path, place: Place) -> None:
             return
         time.sleep(POLL_SECONDS)
     command = place.command("experiments", "status")
-    console.print(f"what still waits in the cluster's queue goes on by itself: {command}", markup=False)
+    console.print(f"jobs in the cluster's queue will still run; to follow them: {command}", markup=False)
 
 
 @contextmanager
 def _stopping(where: Path) -> Iterator[None]:
-    """Turns signals into a stop file, which the jobs read."""
+    """Turns signals into a stop file that the jobs read."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and not asked(where):
             ask(where, DRAIN)
-            console.print("stopping after the epoch that runs; Ctrl-C again stops at once", style="yellow")
+            console.print("stopping after the current epoch; Ctrl-C again stops at once", style="yellow")
         else:
             ask(where, NOW)
             console.print("stopping at once", style="yellow")

@@ -1,4 +1,4 @@
-"""Runs one trial in processes of its own and sees it to its end: watches the journal, writes MLflow."""
+"""Runs one trial in separate processes, watches its journal, and writes to MLflow."""
 
 import shutil
 import time
@@ -23,11 +23,11 @@ POLL_SECONDS = 0.5
 
 
 def run_trial(folder: Path, launch: Path) -> str:
-    """Runs the frozen trial in `folder` from its last complete epoch on and returns its state afterwards.
+    """Runs the frozen trial in `folder` after its last complete epoch; returns its state afterwards.
 
-    Then its matches are made; of a trial that is finished already, these alone. A failure that may pass is tried
-    again, `retry.attempts` times in all. Nothing is started where another process has the trial, or once `launch`, the
-    folder of all jobs started together, has a stop file.
+    Then its matches are made; for a finished trial, only these. A transient failure is retried, with at most
+    `retry.attempts` attempts in all. Nothing starts if another process owns the trial, or if `launch`, the folder of
+    all jobs started together, has a stop file.
     """
     paths = TrialPaths(folder)
     try:
@@ -36,7 +36,7 @@ def run_trial(folder: Path, launch: Path) -> str:
             if nodes.is_helper(settings):
                 return extra_nodes.run(paths, settings)
             return _run(paths, settings, launch)
-    except DamagedError as error:  # which costs no other trial
+    except DamagedError as error:  # the other trials continue
         console.print(f"{folder.name}: {error}", style="red", markup=False)
         return attempts.DAMAGED
 
@@ -59,7 +59,7 @@ def _train(paths: TrialPaths, settings: Settings, launch: Path) -> None:
         try:
             claim = attempts.claim(folder, resources.device(settings), nodes.job())
         except attempts.TakenError as taken:
-            console.print(f"{folder.name}: {taken}, by another command; left to that one")
+            console.print(f"{folder.name}: {taken} in another command; this command skips it")
             break
         outcome = _attempt(claim, paths, settings, launch)
         if not outcome.transient:
@@ -89,13 +89,13 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, settings: Settings, launc
             outcome, sealed = _sealed(paths, outcome)
         outcome = endings.compared(outcome, claim.attempt, claim.before)
     except SystemExit:
-        outcome = Outcome(names.KILLED, "ended by the cluster: cancelled, out of time, or pushed out by another job")
+        outcome = Outcome(names.KILLED, "ended by the cluster: cancelled, out of time, or preempted by another job")
         raise
     finally:
         if not claim.lost:
             ended = max(time.time(), claim.attempt.started)  # a clock may have been set back
             claim.update(**asdict(outcome), ended=ended, journal=sealed)
-            if outcome.status == names.FINISHED:  # written down by now: the checkpoints may go
+            if outcome.status == names.FINISHED:  # recorded, so the checkpoints may be removed
                 _keep(paths, settings)
         trouble = courier.close() if courier else None
         if display:
@@ -104,9 +104,9 @@ def _attempt(claim: attempts.Claim, paths: TrialPaths, settings: Settings, launc
 
 
 def _sealed(paths: TrialPaths, finished: Outcome) -> tuple[Outcome, str | None]:
-    """Returns how a finished attempt ended, now that its journal was read, and by what the journal is known again.
+    """Returns how a finished attempt ended, with the digest of its journal.
 
-    Whatever has been made of other detections than its last ones counts no more.
+    Removes matches and errors of earlier detections.
     """
     for path in (paths.matches, paths.errors, paths.unmatched):
         path.unlink(missing_ok=True)
@@ -117,27 +117,27 @@ def _sealed(paths: TrialPaths, finished: Outcome) -> tuple[Outcome, str | None]:
 
 
 def _mend(paths: TrialPaths) -> None:
-    """Takes out of the journal what is no record; the ranks write the lost epochs again, from their checkpoint."""
+    """Removes damaged lines from the journal; the ranks restore the lost epochs from their checkpoint."""
     damaged = journal.mend(paths.journal)
     if damaged:
-        console.print(f"{paths.journal} had {damaged} damaged lines, which are left out", style="yellow", markup=False)
+        console.print(f"{paths.journal} had {damaged} damaged lines, which were removed", style="yellow", markup=False)
 
 
 def _note(paths: TrialPaths, settings: Settings, attempt: int) -> None:
-    """Writes down the attempt's provenance; says so where another source trained the epochs so far.
+    """Records the attempt's provenance; prints a line if another source trained the epochs so far.
 
-    Nothing of it ends the trial.
+    An error here never ends the trial.
     """
     trained: list[origin.Part] = []
     try:
         trained = origin.trained(paths)
-    except Exception as error:  # of whatever a folder may hold
-        console.print(f"{paths.root.name}: its earlier sources are not known: {error}", style="yellow", markup=False)
+    except Exception as error:  # any content of a damaged folder
+        console.print(f"{paths.root.name}: its earlier sources are unknown: {error}", style="yellow", markup=False)
     source = provenance.note(paths, settings, attempt)
     try:
         crossing = origin.crossing(trained, source)
     except Exception as error:  # of source files that cannot be read
-        crossing = f"; whether its source has changed is not known: {error}"
+        crossing = f"; it is unknown whether its source has changed: {error}"
     if crossing:
         console.print(f"{paths.root.name}: resumes after epoch {trained[-1].last}{crossing}", markup=False)
 
@@ -155,17 +155,17 @@ def _supervise(
     patience = settings.resources.patience
     with paths.log.open("ab") as log:
         log.write(f"--- attempt {claim.attempt.number} on {claim.attempt.host}\n".encode())
-        log.flush()  # before the ranks write there
+        log.flush()  # before the ranks write to the log
         process = ranks.start(paths, settings, claim.attempt, log)
         seen = (0, 0)
         heard = time.monotonic()
         try:
             while True:
-                ended = process.poll() is not None  # asked first: what is written until now is read below
+                ended = process.poll() is not None  # checked first, so that all records until now are read below
                 records = reader.new_records()
                 display.update(records, courier.trouble)
                 if claim.lost:
-                    return Outcome(names.KILLED, "taken over by another process while this one slept")
+                    return Outcome(names.KILLED, "taken over by another process while this one was suspended")
                 if ended:
                     return endings.told(paths)
                 claim.beat()
@@ -186,7 +186,7 @@ def _supervise(
 
 
 def _keep(paths: TrialPaths, settings: Settings) -> None:
-    """Removes the checkpoints of a finished trial that nobody wants to keep."""
+    """Removes the checkpoints of a finished trial except those of `resources.keep_checkpoints`."""
     kept = settings.resources.keep_checkpoints
     checkpoints.prune(paths.work, settings.schedule.epochs, 1 if "last" in kept else 0)
     if "best" not in kept:

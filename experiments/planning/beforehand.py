@@ -1,4 +1,4 @@
-"""What stands in the way of a plan's trials and can be said before anything is written."""
+"""Checks that a plan's trials can run, before anything is written: data, disk space and store."""
 
 from experiments.console import console
 from experiments.data import datasets
@@ -9,7 +9,7 @@ from experiments.planning.plan import Plan
 
 
 def judge(plan: Plan) -> None:
-    """Raises UserError where data are missing, the disk has no room or the store cannot be used."""
+    """Raises UserError if data are missing, the disk has no room or the store cannot be used."""
     for entry in plan.entries:
         datasets.require(entry.trial.settings)
     lacking = resources.lacking_space(plan.settings)
@@ -19,9 +19,9 @@ def judge(plan: Plan) -> None:
 
 
 def look_at_data(plan: Plan) -> None:
-    """Judges the data that are there and prints a note on each file that needs one; UserError where one cannot be used.
+    """Checks the data that exist and prints a note on each file that needs one; UserError if one cannot be used.
 
-    A plan may be made without data; `freeze` needs them to be there. What was found is kept once all has passed.
+    A plan can be made without data; `freeze` needs them. The results of the checks are kept after all have passed.
     """
     for note in dict.fromkeys(note for trial in plan.trials for note in datasets.look(trial.settings)):
         console.print(f"note: {note}", markup=False)

@@ -1,4 +1,4 @@
-"""What is refused of a composed configuration: keys that nothing reads, values out of range, values that do not fit."""
+"""Checks a composed configuration: unknown keys, values out of range, and values that do not fit together."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from experiments.planning import refusals
 from experiments.planning.refusals import as_typed
 from experiments.settings import Settings
 
-# Below these, keys are handed on to a constructor or to MMDetection, which refuse what they do not know.
+# Keys below these are passed to a constructor or to MMDetection, which refuse unknown ones.
 OPEN = (
     *("aggregation.", "pre.", "post.", "schedule.optimizer.", "profile.model.", "profile.by_architecture.", "hydra."),
     *(f"{factor}.edits." for factor in FACTORS if factor not in MODULES),
@@ -29,20 +29,20 @@ def is_open(override: str) -> bool:
 
 
 def additions(overrides: Sequence[str], config: dict[str, Any]) -> None:
-    """Raises UserError for a `+key=value` that no part of the program would read, and for a `~key` that one needs.
+    """Raises UserError for a `+key=value` that no code reads, and for a `~key`, because every trial needs all keys.
 
-    `++key=value` may set what is in `config`, the same choice of options, too.
+    `++key=value` may also set a key of `config`, which has the same options.
     """
     for override in overrides:
         key = key_of(override)
         if override.startswith("~"):
-            needed = "every trial needs it" if _has(config, key) else "there is no such key"
-            raise UserError(f"{override} takes away {key}: {needed}; leave it out")
+            reason = "every trial needs this key" if _has(config, key) else "there is no such key"
+            raise UserError(f"{override} cannot remove {key}, because {reason}; leave it out")
         if override.startswith("+") and not key.startswith(OPEN):
             if override.startswith("++") and _has(config, key):
                 continue
             places = ", ".join(place.rstrip(".") for place in OPEN)
-            raise UserError(f"{override} adds a key that nothing reads; keys may be added below {places}")
+            raise UserError(f"{override} adds an unknown key; keys can be added only below {places}")
 
 
 def _has(config: dict[str, Any], key: str) -> bool:
@@ -55,11 +55,11 @@ def _has(config: dict[str, Any], key: str) -> bool:
 
 
 def open_keys(config: dict[str, Any], reference: dict[str, Any], where: str = "") -> None:
-    """Raises UserError where a key that no model describes is missing or has another kind of value than its option.
+    """Raises UserError if a key that no model describes is missing or has another type of value than its option.
 
     Args:
         config: resolved.
-        reference: the same choice of options with nothing else set.
+        reference: of the same options, without other overrides.
     """
     for key, expected in reference.items():
         path, value = f"{where}{key}", config.get(key)
@@ -68,9 +68,9 @@ def open_keys(config: dict[str, Any], reference: dict[str, Any], where: str = ""
         elif not path.startswith(OPEN) or refusals.schema_of(path, {}):
             continue
         elif key not in config:
-            raise UserError(f"{path} was taken away; every trial needs it")
+            raise UserError(f"{path} is missing; every trial needs it")
         elif value == [] and expected:
-            raise UserError(f"{path}=[] is empty; give one or more, as in {path}={as_typed(expected)}")
+            raise UserError(f"{path}=[] is empty; give one value or more, as in {path}={as_typed(expected)}")
         elif value is not None and expected is not None and _kind(value) != _kind(expected):
             raise UserError(f"{path}={value} is refused; give {_kind(expected)}, as in {path}={as_typed(expected)}")
 
@@ -88,15 +88,19 @@ def settings(config: dict[str, Any]) -> Settings:
         raise UserError(f"architecture.iou_types={given} is refused; give [bbox] or [bbox,segm]")
     if found.calibrate and not found.dry_run:
         raise UserError(
-            "calibrate=true goes with dry_run=true: it measures what a plan will cost; add that or leave it out"
+            "calibrate=true needs dry_run=true, because it measures the cost of a plan; add dry_run=true or leave it "
+            "out"
         )
     for place, module in (("pre", found.pre), ("post", found.post)):
         for key in module.arguments if module.type is None else ():
-            raise UserError(f"{place}.{key} is set, but {place}=none is no module; choose one with {place}=...")
+            raise UserError(
+                f"{place}.{key} is set, but {place}=none has no arguments; choose a module with {place}=..."
+            )
     if passwords.given(found.tracking.uri):
         raise UserError(
-            "tracking.uri holds a password, which every trial would record; leave it out and give a server's in "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, PostgreSQL's in PGPASSWORD or ~/.pgpass"
+            "tracking.uri holds a password, which every trial would record; remove it; set MLFLOW_TRACKING_USERNAME "
+            "and "
+            "MLFLOW_TRACKING_PASSWORD for a server, PGPASSWORD or ~/.pgpass for PostgreSQL"
         )
     _require_weights(found.profile.model.get("backbone") or {})
     return found
@@ -108,6 +112,6 @@ def _require_weights(backbone: dict[str, Any]) -> None:
         file = wanted.get("checkpoint")
         if not isinstance(file, str) or not (re.match(r"\w+://", file) or Path(file).is_file()):
             raise UserError(
-                f"profile.model.backbone.init_cfg.checkpoint={as_typed(file)} is no file; give one with the backbone's "
-                f"weights under the keys of MMDetection's {backbone.get('type', 'backbone')}"
+                f"profile.model.backbone.init_cfg.checkpoint={as_typed(file)} is not a file; give a file with the "
+                f"backbone's weights, under the keys of MMDetection's {backbone.get('type', 'backbone')}"
             )

@@ -1,4 +1,4 @@
-"""A command line of run.py, judged before Hydra composes it: where Hydra would break off or answer in its own words."""
+"""Checks a command line of run.py before Hydra composes it, so that mistakes get our error messages."""
 
 import argparse
 import os
@@ -15,19 +15,19 @@ from experiments.factors import CONF, GROUPS
 from experiments.parsers import Parser
 from experiments.sentences import shown
 
-# Part of a launcher's name: the plugin that brings it, and this project's extra that installs the plugin.
+# By a part of a launcher's name: its plugin, and this project's extra that installs the plugin.
 LAUNCHERS = {
     "submitit": ("hydra_submitit_launcher", "slurm"),
     "slurm": ("hydra_submitit_launcher", "slurm"),
     "ray": ("hydra_ray_launcher", "ray"),
 }
-# Flags of Hydra's that would go round the plan.
+# Flags of Hydra that would bypass the plan.
 REFUSED = {
     **dict.fromkeys(
         ("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd"),
-        "run.py reads conf/; put options of your own there, into the folder of their group",
+        "run.py reads conf/; put your own options there, in the folder of their group",
     ),
-    **dict.fromkeys(("--run", "-r", "--experimental-rerun"), "what runs is what the plan says; leave it out"),
+    **dict.fromkeys(("--run", "-r", "--experimental-rerun"), "the plan decides what runs; leave it out"),
 }
 PLANNED = {"trial_dir", "launch_dir"}
 SHELLS = "(install|uninstall)=(bash|fish|zsh)"
@@ -36,20 +36,22 @@ SHELLS = "(install|uninstall)=(bash|fish|zsh)"
 def check(arguments: Sequence[str]) -> list[str]:
     """Returns a command line with its flags first, as Hydra reads it.
 
-    Raises UserError, or ends the program with a sentence, where it names what is not there or would go round the plan.
+    Raises UserError, or ends the program with a sentence, if it has an unknown name or would bypass the plan.
     """
     _check_links()
     flags, rest = _flags(arguments)
     if "--shell-completion" in flags:
-        asks = "COMP_LINE" in os.environ  # a shell, about a line that is not finished
+        asks = "COMP_LINE" in os.environ  # a shell asks for completions of an unfinished line
         if not asks and (len(rest) != 1 or not re.fullmatch(SHELLS, rest[0])):
-            raise UserError("--shell-completion goes with install=bash or uninstall=bash, or the same of fish or zsh")
+            raise UserError(
+                "--shell-completion needs install=SHELL or uninstall=SHELL, where SHELL is bash, fish or zsh"
+            )
         return [*flags, *rest]
     for place, word in enumerate(rest):
         if place and "=" in rest[place - 1] and "=" not in word and not word.startswith(("~", "-")):
             key, _, start = rest[place - 1].partition("=")
             raise UserError(
-                f"{shown(word)!r} sets nothing; where it belongs to {shown(key)} before it, put both in quotes: "
+                f"{shown(word)!r} is not KEY=VALUE; if it belongs to the value of {shown(key)}, put both in quotes: "
                 f"{overrides.quoted(key, f'{start} {word}')}"
             )
         judge([word])
@@ -57,22 +59,24 @@ def check(arguments: Sequence[str]) -> list[str]:
 
 
 def judge(words: Iterable[str]) -> None:
-    """Raises UserError for an override that cannot be read, or whose key or option is not the user's to give."""
+    """Raises UserError for an override that cannot be read, has an unknown option, or sets a reserved key."""
     for word in words:
         _judge(word)
 
 
 def options_of(key: str) -> list[str]:
-    """Returns the options of a group of conf/, or the declared sweeps; none where a key has any value."""
+    """Returns the options of a group of conf/, or the declared sweeps; none for a key that takes other values."""
     return declared.known() if key == "sweep" else sorted(path.stem for path in (CONF / key).glob("*.yaml"))
 
 
-@cache  # a sweep says the same few a thousand times
+@cache  # a large sweep repeats the same few words
 def _judge(word: str) -> None:
     override = overrides.read(word)
     key = key_of(word)
     if key in PLANNED:
-        raise UserError(f"{shown(word)} is refused: the plan sets {key}; output_dir=... says where trials lie")
+        raise UserError(
+            f"{shown(word)} is refused, because the plan sets {key}; set the trials' folder with output_dir=..."
+        )
     if re.match(r"hydra([./]|$)", key):
         _hydra(word, key)
         return
@@ -84,16 +88,16 @@ def _judge(word: str) -> None:
 
 
 def _hydra(word: str, key: str) -> None:
-    """Raises UserError for a setting of Hydra's own that is not the user's."""
+    """Raises UserError for a setting of Hydra that users cannot set."""
     override = overrides.read(word)
     given = key in ("hydra/launcher", "hydra.verbose") or key.startswith("hydra.launcher.")
     if not given or override.is_delete() or "_target_" in word:
         raise UserError(
-            f"{shown(word)} is refused: the plan sets what Hydra does; of its settings hydra/launcher, "
-            "hydra.launcher.KEY and hydra.verbose may be given"
+            f"{shown(word)} is refused, because the plan sets what Hydra does; of Hydra's settings you can set only "
+            "hydra/launcher, hydra.launcher.KEY and hydra.verbose"
         )
     if override.is_sweep_override():
-        raise UserError(f"{shown(word)} is a list; one command has one launcher, with one value of each setting")
+        raise UserError(f"{shown(word)} is a list; give one value, because a command has one launcher")
     if key == "hydra.verbose" and not isinstance(override.value(), bool):
         raise UserError(f"{shown(word)} is refused; give true or false")
     if key == "hydra/launcher":
@@ -102,14 +106,14 @@ def _hydra(word: str, key: str) -> None:
 
 def _launcher(name: object) -> None:
     if not isinstance(name, str) or not name:
-        raise UserError(f"hydra/launcher={name} is refused; give the name of one, such as ray, or leave it out")
+        raise UserError(f"hydra/launcher={name} is refused; give the name of a launcher, such as ray, or leave it out")
     for part, (plugin, extra) in LAUNCHERS.items():
         if part in name and find_spec(f"hydra_plugins.{plugin}") is None:
             raise UserError(f"hydra/launcher={name} needs a plugin that is not installed: {commands.installs(extra)}")
 
 
 def _flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Returns the flags of a command line and the rest of it; ends the program for a flag that there is not."""
+    """Returns the flags of a command line and the rest of it; ends the program for an unknown flag."""
     parser = Parser(
         prog="python run.py",
         usage="python run.py [-m] [--cfg job [--resolve]] [--help] [GROUP=OPTION ...] [KEY=VALUE ...]",
@@ -147,5 +151,5 @@ def _check_links() -> None:
         folder = CONF / group
         if not folder.is_dir():
             link = f"ln -sfn module {shlex.quote(str(folder))}"
-            remedy = f"make the link that was not unpacked: `{link}`" if group in ("pre", "post") else "bring it back"
+            remedy = f"create the link that was not unpacked: `{link}`" if group in ("pre", "post") else "restore it"
             raise UserError(f"{folder} is not a folder; {remedy}")

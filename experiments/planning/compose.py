@@ -1,4 +1,4 @@
-"""From overrides to resolved configurations: Hydra composes each variant once, and its seeds are set after."""
+"""From overrides to resolved configurations: Hydra composes each variant once; its seeds are set afterwards."""
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
@@ -22,14 +22,14 @@ class Composer:
     def __init__(self, compose: Compose) -> None:
         self.compose = compose
         self.composed: dict[tuple[str, ...], DictConfig] = {}
-        self.references: dict[tuple[str, ...], dict[str, Any]] = {}  # by options: resolved, with nothing else set
-        self.raw: dict[tuple[str, ...], dict[str, Any]] = {}  # the same, not resolved
+        self.references: dict[tuple[str, ...], dict[str, Any]] = {}  # by options: resolved, without other overrides
+        self.raw: dict[tuple[str, ...], dict[str, Any]] = {}  # the same, unresolved
         self.variants: dict[tuple[str, ...], Variant] = {}
 
     def __call__(self, overrides: Sequence[str]) -> dict[str, Any]:
-        """Returns the resolved configuration, to be read only.
+        """Returns the resolved configuration, which callers must not change.
 
-        Raises UserError for a key or a kind of value that its options do not have.
+        Raises UserError for a key or a type of value that its options do not have.
         """
         options = tuple(item for item in overrides if key_of(item) in command_line.GROUPS)
         command_line.judge(overrides)
@@ -49,7 +49,7 @@ class Composer:
         return config
 
     def content(self, options: tuple[str, ...]) -> dict[str, Any]:
-        """Returns what options give with nothing else set, `${...}` as it stands in their files, to be read only."""
+        """Returns the unresolved configuration of options without other overrides, which callers must not change."""
         if options not in self.raw:
             raw = OmegaConf.to_container(self._composed(options))
             assert isinstance(raw, dict)
@@ -76,7 +76,7 @@ class Composer:
         return self.variants[overrides]
 
     def _composed(self, overrides: tuple[str, ...]) -> DictConfig:
-        """Returns what Hydra composes, without its own node."""
+        """Returns what Hydra composes, without the node `hydra`."""
         if overrides not in self.composed:
             composed = self.compose(list(overrides))
             own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
@@ -86,17 +86,17 @@ class Composer:
 
 @dataclass(frozen=True)
 class Variant:
-    """A resolved configuration, and where in it the seed stands once more; None where more is made from the seed."""
+    """A resolved configuration, and its places with a copy of the seed; None if other values follow from the seed."""
 
     config: dict[str, Any]
     seeded: tuple[tuple[str, ...], ...] | None
 
 
 def _seeded(content: Any) -> tuple[tuple[str, ...], ...] | None:
-    """Returns the places whose value is `${seed}`; None where another value may be made from it, or from such a place.
+    """Returns the places whose value is `${seed}`; None if another value may follow from the seed or such a place.
 
     Args:
-        content: of a configuration that is not resolved.
+        content: of an unresolved configuration.
     """
     made = {path: value for path, value in _leaves(content) if isinstance(value, str) and "${" in value}
     places = tuple(path for path, value in made.items() if value == "${seed}")
@@ -115,7 +115,7 @@ def _leaves(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
 
 
 def _put(config: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    """Sets a value; of what contains it, copies are changed."""
+    """Sets a value in place; the containers of the value are replaced by changed copies."""
     *parents, last = path
     for key in parents:
         config[key] = config = dict(config[key])
@@ -123,7 +123,7 @@ def _put(config: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
-    """Returns a composed configuration as plain dicts and lists, without Hydra's own node and with whole paths."""
+    """Returns a composed configuration as plain dicts and lists, without Hydra's own node and with absolute paths."""
     config.output_dir = str(output_folder.whole(config.output_dir))
     if isinstance(config.dataset.get("root"), str) and config.dataset.root:
         config.dataset.root = str(Path(config.dataset.root).expanduser().resolve())

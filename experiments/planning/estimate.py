@@ -1,7 +1,7 @@
-"""How long trials will take, from what trials of the same output folder took.
+"""Estimates how long trials take, from measured trials of the same output folder.
 
-What drives the cost of an image is read from the configuration: all that identifies a trial, less the seed, the data
-and what of the schedule says only how long and how to train. Epochs and images are counted.
+The cost of an image depends on everything that identifies a trial, except the seed, the data, and the keys of the
+schedule that set only length and steps of training. Estimates are scaled to the numbers of epochs and images.
 """
 
 import json
@@ -26,13 +26,13 @@ MODULES = ("aggregation", "pre", "post")
 
 @dataclass(frozen=True)
 class Measured:
-    """What one trial's epochs took."""
+    """The measured epochs of one trial."""
 
     variant_id: str
-    drivers: tuple[str, str]  # of its cost, with its modules and without them
+    drivers: tuple[str, str]  # the settings that its cost depends on, with and without its modules
     data: str
     epochs: tuple["Epoch", ...]
-    steps: int | None  # of an epoch's training; None where nothing tells
+    steps: int | None  # of an epoch's training; None if unknown
     batch: int  # images of a step
     validated: int | None  # images of an epoch's evaluation
     ranks: int
@@ -40,9 +40,9 @@ class Measured:
     when: int  # ms since 1970, of the last epoch
 
     def seconds(self, images: tuple[int, int] | None) -> float | None:
-        """Returns the device-seconds of an epoch, of so many images of training and evaluation where they are others.
+        """Returns the device-seconds of an epoch, scaled to these numbers of images in training and evaluation.
 
-        None where nothing tells how many were measured.
+        None if the measured numbers are unknown.
         """
         if images is None:
             return self.ranks * median(epoch.train + epoch.val for epoch in self.epochs)
@@ -59,29 +59,29 @@ class Measured:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch took, in seconds."""
+    """The seconds of an epoch."""
 
     train: float
-    step: float | None  # one step of it, without what an epoch takes to begin; None where too few are on record
+    step: float | None  # of one step, without the start of the epoch; None if too few steps are recorded
     val: float
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Device-hours that a trial still needs, and what the figure comes from."""
+    """Device-hours that a trial still needs, and the source of this number."""
 
     device_hours: float | None
     source: str
-    gmacs: float | None = None  # 10^9 multiply-adds of the whole training, where they were counted
+    gmacs: float | None = None  # 10^9 multiply-adds of the whole training, if they were counted
 
 
 NONE = Estimate(None, "")
 
 
 def measured(outputs: OutputPaths) -> list[Measured]:
-    """Returns what each trial of the folder took that has completed an epoch, finished or not.
+    """Returns the measurements of each trial of the folder that has completed an epoch, finished or not.
 
-    A damaged one, or one whose configuration is of an earlier version, tells nothing.
+    Damaged trials, and trials with a configuration of an earlier version, are left out.
     """
     found = []
     for paths in described.folders(outputs):
@@ -123,7 +123,7 @@ def _epoch(record: journal.Record) -> Epoch:
 
 
 def _validated(config: dict[str, Any], paths: TrialPaths, attempt: Attempt | None) -> int | None:
-    """Returns how many images a trial was evaluated on, from what it noted itself: its data may be gone."""
+    """Returns on how many images a trial was evaluated, from its own record: its data may be gone."""
     if config["dataset"]["kind"] == "shapes":
         return int(config["dataset"]["val_images"])
     if attempt is None or not paths.provenance(attempt.number).exists():
@@ -133,7 +133,7 @@ def _validated(config: dict[str, Any], paths: TrialPaths, attempt: Attempt | Non
 
 
 def drivers(config: dict[str, Any]) -> tuple[str, str]:
-    """Returns what drives the cost of an image, with the modules and without them."""
+    """Returns the settings that the cost of an image depends on, with the modules and without them."""
     kept = {**unseeded(config), "extractor": config.get("extractor"), "dataset": None}
     schedule = kept["schedule"]
     kept["schedule"] = [schedule["batch_size"], schedule["optimizer"]["type"]]
@@ -149,12 +149,12 @@ def _text(content: dict[str, Any]) -> str:
 
 
 def estimate(trial: Trial, done: Sequence[Measured], again: bool = False) -> Estimate:
-    """Returns what the rest of a trial takes: by its own variant's epochs, else by those of alike ones.
+    """Returns the cost of a trial's remaining epochs, from measured epochs of its variant or of similar variants.
 
     Args:
-        trial: that is to run.
-        done: what was measured in its output folder.
-        again: whether all its epochs are trained, though some are there.
+        trial: the trial to run.
+        done: the measurements of its output folder.
+        again: whether all its epochs are trained, although some are complete.
     """
     epochs = trial.settings.schedule.epochs
     left = epochs if again else epochs - len(journal.complete_epochs(trial.paths.journal))
@@ -168,13 +168,13 @@ def estimate(trial: Trial, done: Sequence[Measured], again: bool = False) -> Est
         if of and (found := _from(trial, of)):
             seconds, source = found
             return Estimate(left * seconds / 3600, source.format(what))
-    return Estimate(None, "nothing alike measured yet")
+    return Estimate(None, "no similar trial was measured yet")
 
 
 def _from(trial: Trial, alike: Sequence[Measured]) -> tuple[float, str] | None:
-    """Returns the device-seconds of a trial's epoch, and a text on what they come from, with {} for what is alike.
+    """Returns the device-seconds of a trial's epoch, and a text on their source, with {} for what is similar.
 
-    Trials on the same data are preferred to others; of several devices, the one used last.
+    Trials on the same data are preferred. If there are several devices, only the one used last counts.
     """
     newest = max(alike, key=lambda one: one.when)
     here = [one for one in alike if one.device == newest.device]
@@ -194,7 +194,7 @@ def _from(trial: Trial, alike: Sequence[Measured]) -> tuple[float, str] | None:
 
 
 def _images(settings: Settings) -> tuple[int, int] | None:
-    """Returns how many images of a trial's data are trained on and evaluated; None where nothing tells."""
+    """Returns how many images of a trial's data are used in training and in evaluation; None if unknown."""
     try:
         train, val = datasets.training_images(settings), datasets.validation_images(settings)
     except UserError:  # which the check of the data reports

@@ -1,4 +1,4 @@
-"""Writes the folders of a plan's trials: what each is, which sweeps it belongs to, and its configuration."""
+"""Writes the folders of a plan's trials: each trial's description, sweeps and configuration."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,16 +19,16 @@ from experiments.trial import attempts, described, provenance
 
 
 def freeze(plan: Plan) -> None:
-    """Writes the folders of the trials to run, and makes the others members of the sweeps that ask for them.
+    """Writes the folders of the trials to run, and adds the plan's sweeps to the other trials.
 
-    Data sets are made first, and the store, so that what is missing stops the sweep before it starts.
+    Data sets and store are created first, so that anything missing stops the sweep before it starts.
     """
     from experiments.mlflow_store.runs import Store, deliver
 
     usable = [entry for entry in plan.entries if entry.runs or entry.state != attempts.DAMAGED]
     data = [_fingerprints(entry) for entry in usable]
     output_folder.mark(plan.outputs.root)
-    store = Store(plan.place)  # here and now, so that jobs find it made
+    store = Store(plan.place)  # created now, so that jobs find it
     for entry, fingerprints in zip(usable, data, strict=True):
         trial, paths = entry.trial, entry.trial.paths
         there = _earlier(paths).get("sweeps", {})
@@ -44,7 +44,7 @@ def freeze(plan: Plan) -> None:
             files.write(paths.config, yaml.dump(trial.config, Dumper=yaml.CSafeDumper, sort_keys=False))
         if entry.runs:
             paths.stop.unlink(missing_ok=True)
-        elif entry.state != names.RUNNING:  # else whoever runs it reads the description
+        elif entry.state != names.RUNNING:  # else the command that runs it reads the description
             try:
                 deliver(store, paths)
             except DamagedError as error:
@@ -52,13 +52,13 @@ def freeze(plan: Plan) -> None:
 
 
 def _asked(entry: Entry) -> dict[str, str]:
-    """Returns the tags by which a trial says when it was first asked for, of one that does not say so yet."""
+    """Returns the tags that record when each sweep first planned a trial, here now."""
     now = datetime.now(UTC).isoformat()
     return {names.ASKED + names.sweep_key(sweep): now for sweep in entry.memberships}
 
 
 def _rules(entry: Entry, there: Mapping[str, str], made: Mapping[str, str]) -> dict[str, str]:
-    """Returns the tags with the rules of a trial's sweeps: of those there already and a plan's, what was made first."""
+    """Returns the tags with the rules of a trial's sweeps: the recorded rules or the plan's, whichever are earlier."""
     found = {}
     for sweep in entry.memberships.keys() & made.keys():
         tag = names.RULES + names.sweep_key(sweep)
@@ -68,14 +68,14 @@ def _rules(entry: Entry, there: Mapping[str, str], made: Mapping[str, str]) -> d
 
 
 def _earlier(paths: TrialPaths) -> dict[str, Any]:
-    """Returns what `trial.json` says; nothing where there is none, or a damaged one of a trial that was not begun."""
+    """Returns the content of `trial.json`; an empty dict if it is missing or damaged."""
     with suppress(DamagedError):
         return described.without_record(paths)
     return {}
 
 
 def _fingerprints(entry: Entry) -> dict[str, str]:
-    """Returns the hashes of a trial's annotation files; UserError where it was begun on others."""
+    """Returns the hashes of a trial's annotation files; UserError if the trial has started with other files."""
     trial = entry.trial
     now = {split: part.sha256 for split, part in datasets.locate(trial.settings).items()}
     paths = trial.paths
@@ -83,14 +83,14 @@ def _fingerprints(entry: Entry) -> dict[str, str]:
     if begun and _begun_on(paths) not in (None, now):
         name = trial.settings.dataset.name
         raise UserError(
-            f"{trial.trial_id} is {entry.state.lower()}, but on other annotations than dataset={name} now has; "
-            "give the other data a name of its own (dataset.name=...) or another output_dir"
+            f"{trial.trial_id} is {entry.state.lower()}, but with other annotation files than dataset={name} has now; "
+            "give the new data another name (dataset.name=...) or another output_dir"
         )
     return now
 
 
 def _begun_on(paths: TrialPaths) -> dict[str, str] | None:
-    """Returns the hashes of the annotation files that a trial was begun on; None where nothing tells any more."""
+    """Returns the hashes of the annotation files that a trial has started with; None if unknown."""
     if paths.description.exists():
         return dict(described.without_record(paths)["data"])
     try:
@@ -102,7 +102,7 @@ def _begun_on(paths: TrialPaths) -> dict[str, str] | None:
 
 
 def membership(entry: Entry, asked: Sequence[str]) -> dict[str, str]:
-    """Returns the tags by which a run says which sweeps it belongs to, where, and which rows of them it serves."""
+    """Returns the tags with a run's sweeps, its places in them, and the rows that it belongs to."""
     now = datetime.now(UTC).isoformat()
     tags = {}
     for sweep, rows in entry.memberships.items():

@@ -15,22 +15,25 @@ from experiments.errors import UserError, unknown
 from experiments.factors import MODULES
 from experiments.sentences import shown
 
-OWN = ("hydra", "_target_")  # keys of Hydra's own, which are not the user's to give
-# What OmegaConf says, and how it is said here.
+OWN = ("hydra", "_target_")  # Hydra's own keys, which users cannot set
+# OmegaConf's messages, and ours in their place.
 WORDS = (
-    (r"^Cannot merge .*", "a list is given for settings, or settings for a list; see `python run.py --cfg job`"),
-    (r"^Missing mandatory value.*", "it has no value, only ???; give one"),
-    (r"^Could not delete from config\. '(.*)' does not exist\.", r"\1 has no value to take away; leave it out"),
+    (
+        r"^Cannot merge .*",
+        "the value is a list in place of settings, or settings in place of a list; see `python run.py --cfg job`",
+    ),
+    (r"^Missing mandatory value.*", "its value is missing (???); give one"),
+    (r"^Could not delete from config\. '(.*)' does not exist\.", r"\1 has no value to remove; leave it out"),
     (r"^Interpolation key '(.*)' not found", r"there is no key '\1'"),
     (r".*Environment variable '(.*)' not found.*", r"the environment variable \1 is not set"),
     (r"^Unsupported interpolation type (\w+)", r"there is no function '\1'"),
-    (r"^Recursive interpolation detected", "its value leads back to itself"),
-    (r"^Interpolation to parent node detected", "its value is what it is a part of"),
+    (r"^Recursive interpolation detected", "its value refers to itself"),
+    (r"^Interpolation to parent node detected", "its value refers to a group that contains it"),
 )
 
 
 def explain(error: HydraException | OmegaConfBaseException) -> UserError:
-    """Returns what Hydra or OmegaConf found wrong with the command line, as one sentence that lists what is valid."""
+    """Returns an error of Hydra or OmegaConf about the command line as one sentence that lists the valid names."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:  # of Hydra's own groups
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return unknown(f"{group}: option", option, error.options)
@@ -40,13 +43,13 @@ def explain(error: HydraException | OmegaConfBaseException) -> UserError:
         where = str(cause.full_key).removesuffix(str(cause.key)).rstrip(".")
         keys = [str(key) for key in parent if key not in OWN] if OmegaConf.is_config(parent) else []
         if where and not keys:
-            return UserError(f"{where} has no keys, so none that is called {shown(cause.key)!r}; leave it out")
+            return UserError(f"{where} has no keys, so {shown(cause.key)!r} is unknown; leave it out")
         mistake = unknown(f"{where}: key" if where else "key", cause.key, keys)
         if where in MODULES:
-            advice = f"add an argument that the option's file leaves out with +{where}.{shown(cause.key)}=..."
+            advice = f"if it is an argument of the class, add it with +{where}.{shown(cause.key)}=..."
             return UserError(f"{mistake}; {advice}")
         return mistake
-    # OmegaConf's own sentence is the first line; where it happened is kept apart.
+    # OmegaConf's message is the first line; the key is kept separately.
     place, words = getattr(cause, "full_key", None), str(cause).partition("\n")[0]
     for theirs, ours in WORDS:
         words = re.sub(theirs, ours, words)

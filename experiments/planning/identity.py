@@ -1,4 +1,4 @@
-"""What a trial is: one variant with one seed, named by a hash of everything that can change its result."""
+"""A trial is one variant with one seed. Its id is a hash of everything that can change its result."""
 
 import hashlib
 import json
@@ -14,8 +14,8 @@ from experiments.factors import EDITING, FACTORS
 from experiments.paths import OutputPaths, TrialPaths
 from experiments.settings import Settings
 
-ID_VERSION = 2  # raise it when the same configuration comes to mean another computation
-# What cannot change a result: where things lie and who does the work. The data's content is checked apart (datasets).
+ID_VERSION = 2  # raise it when the same configuration gets another meaning
+# Keys that cannot change a result: places and resources. The data's content is checked separately (datasets).
 EXCLUDED = (
     *("sweep", "output_dir", "trial_dir", "launch_dir", "resources", "extractor", "tracking", "dataset.root"),
     *("dry_run", "calibrate", "rerun", "fail_fast", "retry", "seeds"),
@@ -25,11 +25,11 @@ SHOWN_BY_NAME = ("architecture", "aggregation", "pre", "post")
 
 @dataclass(frozen=True)
 class Trial:
-    """A resolved configuration (plain dicts and lists), the overrides that lead to it, and what people read for it."""
+    """A resolved configuration (plain dicts and lists), its overrides, and its label."""
 
     config: dict[str, Any]
     overrides: tuple[str, ...]
-    variant: str = ""  # as `labels.Labels` has it, without the seed; "" where only the identity is asked for
+    variant: str = ""  # the label by `labels.Labels`, without the seed; "" if only the identity is needed
 
     @cached_property
     def settings(self) -> Settings:
@@ -63,7 +63,7 @@ class Trial:
 
     @property
     def note(self) -> str | None:
-        """What the profile does to this architecture beyond making it smaller."""
+        """The profile's note on other changes to this architecture than its size."""
         return self.settings.profile.notes.get(self.settings.architecture.name)
 
     @property
@@ -71,7 +71,7 @@ class Trial:
         return OutputPaths(Path(self.settings.output_dir)).trial(self.trial_id)
 
     def describe(self) -> dict[str, Any]:
-        """Returns what the trial's folder keeps beside the configuration."""
+        """Returns the description that the trial's folder keeps next to the configuration."""
         return {
             names.TRIAL_ID: self.trial_id,
             names.VARIANT_ID: self.variant_id,
@@ -85,7 +85,7 @@ class Trial:
 
 
 def identity(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns what identifies a trial: its configuration less `EXCLUDED`, and the versions that give it meaning."""
+    """Returns what identifies a trial: its configuration without `EXCLUDED`, and the versions of its meaning."""
     kept = json.loads(json.dumps(config))
     for path in EXCLUDED:
         *parents, last = path.split(".")
@@ -101,16 +101,16 @@ def identity(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def variant_of(config: dict[str, Any]) -> str:
-    """Returns the hash of a configuration without its seed: equal for the replicas of a variant."""
+    """Returns the hash of a configuration without its seed: equal for all seeds of a variant."""
     return _digest(unseeded(config))
 
 
 def unseeded(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns what identifies a variant: that of its trials, without the seed."""
+    """Returns what identifies a variant: the identity of its trials without the seed."""
     kept = identity(config)
     del kept["seed"]
     for group in ("aggregation", "pre", "post"):
-        if kept[group].get("seed") == config["seed"]:  # as `random` has it: the seed once more
+        if kept[group].get("seed") == config["seed"]:  # a copy of the seed, as in `random`
             del kept[group]["seed"]
     return kept
 
@@ -120,10 +120,10 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def is_about_the_work(key: str) -> bool:
-    """Returns whether an override of this key says only where and how to run: Hydra's own, or one of `EXCLUDED`."""
+    """Returns whether a key only sets where and how to run: a key of Hydra, or one of `EXCLUDED`."""
     return key.startswith(("hydra.", "hydra/")) or any(key == name or key.startswith(name + ".") for name in EXCLUDED)
 
 
 def _tells_what(key: str) -> bool:
-    """Returns whether somebody who wants this trial again, in a place of his own, must type an override of this key."""
+    """Returns whether a command that repeats this trial elsewhere needs an override of this key."""
     return key == "dataset.root" or not is_about_the_work(key)

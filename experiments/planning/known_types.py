@@ -1,6 +1,6 @@
-"""Which classes a configuration may name as a `type`: registered ones, and classes of modules and optimizers.
+"""Checks the classes that a configuration names as `type`: registered ones, and classes of modules and optimizers.
 
-MMEngine calls whatever a dotted `type` leads to, `os.system` too, and mmcv evaluates the type of its NMS as Python.
+MMEngine calls any object that a dotted `type` names, even `os.system`; mmcv evaluates the type of its NMS as Python.
 """
 
 import re
@@ -16,12 +16,12 @@ from experiments.errors import UserError
 from experiments.sentences import choose_from, shown
 
 LIBRARIES = ("torch.nn.", "mmdet.", "mmcv.", "mmengine.", "groie.")  # their classes need not be modules
-MENUS = ("aggregation.type", "pre.type", "post.type")  # where a class of this project is meant
+MENUS = ("aggregation.type", "pre.type", "post.type")  # keys for which errors suggest classes of this project
 NMS = ("nms", "soft_nms", "nms_match", "nms_quadri", "nms_rotated")  # functions of mmcv, which it finds by name
 
 
 def require(configs: Iterable[dict[str, Any]]) -> None:
-    """Raises UserError for a `type` in the trials' configurations that is no part of a detector or no optimizer."""
+    """Raises UserError for a `type` in the trials' configurations that is not a detector's part or an optimizer."""
     for config in configs:
         trees = {group: config[group] for group in ("aggregation", "pre", "post")}
         trees |= {f"profile.{key}": config["profile"][key] for key in ("model", "by_architecture")}
@@ -33,7 +33,7 @@ def require(configs: Iterable[dict[str, Any]]) -> None:
         _require_base(config["architecture"]["base"])
 
 
-@cache  # a sweep has a few types and many trials
+@cache  # a sweep has few types and many trials
 def _require(where: str, name: str, optimizer: bool) -> None:
     from mmengine.optim import OPTIMIZERS
     from torch.nn import Module
@@ -61,18 +61,18 @@ def _require(where: str, name: str, optimizer: bool) -> None:
 
 @cache
 def _require_base(base: str) -> None:
-    """Raises UserError where an architecture starts from no config of MMDetection's: configs are Python that is run."""
+    """Raises UserError if an architecture's base is not one of MMDetection's configs: configs are executed."""
     spec = find_spec("mmdet")
     folders = [Path(place, ".mim", "configs") for place in (spec and spec.submodule_search_locations) or ()]
     if Path(base).is_absolute() or ".." in Path(base).parts or not any((one / base).is_file() for one in folders):
         raise UserError(
-            f"architecture.base={shown(base)} is none of MMDetection's configs; give one of a two-stage detector with "
-            "an FPN, as in conf/architecture/"
+            f"architecture.base={shown(base)} is not one of MMDetection's configs; give the config of a two-stage "
+            "detector with an FPN, as in conf/architecture/"
         )
 
 
 def _types(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Yields the path and the value of every `type` in a tree; UserError for one that is no name."""
+    """Yields the path and the value of every `type` in a tree; UserError for one that is not a text."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key == "type" and (value is not None or path.endswith("optimizer")):
@@ -87,20 +87,20 @@ def _types(node: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _named(name: str) -> object:
-    """Returns what a full name leads to, whose module is imported for it; or as text why there is nothing.
+    """Imports and returns the object with a full name; if that is impossible, returns the reason as text.
 
-    Nothing of Python's own library is imported: it has no part of a detector.
+    Python's standard library is not imported: it has no parts of a detector.
     """
     if not re.fullmatch(r"[a-z_]\w*(\.\w+)+", name, re.ASCII | re.IGNORECASE):
         return ""
     if name.partition(".")[0] in sys.stdlib_module_names:
-        return "it is of Python's own library"
+        return "it is in Python's standard library"
     import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
 
     module, _, attribute = name.rpartition(".")
     try:
         return getattr(import_module(module), attribute, f"{module} has no class {attribute}")
-    except Exception as error:  # of whatever the module runs
+    except Exception as error:  # of any code in the module
         return f"{type(error).__name__}: {error}"
 
 

@@ -1,4 +1,4 @@
-"""What a variant is called: what its configuration has other than config.yaml and the chosen options would give."""
+"""Labels of variants: the values that differ from config.yaml and from the chosen options."""
 
 import json
 import math
@@ -16,15 +16,16 @@ from experiments.planning.compose import Composer
 from experiments.planning.identity import SHOWN_BY_NAME, identity, variant_of
 
 Path = tuple[str, ...]
-BARE = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)  # what Hydra takes for text without quotes, but for these
+BARE = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)  # text that Hydra reads without quotes, except WORDS
 WORDS = ("true", "false", "null", "nan", "inf")
 
 
 class Labels:
-    """Tells each variant by a text that follows from the configuration alone, however it was typed.
+    """Returns for each variant a label that depends on its configuration only, not on the words that were typed.
 
-    First the architecture and the modules by name, then the options that neither config.yaml nor the profile implies,
-    then each value that is not its option's: "faster_rcnn sum pre=conv5 recipe=upstream schedule.epochs=2".
+    It has the names of architecture and modules, then the options that differ from the defaults of config.yaml and the
+    profile, then each value that differs from its option's:
+    "faster_rcnn sum pre=conv5 recipe=upstream schedule.epochs=2".
     """
 
     def __init__(self, composer: Composer) -> None:
@@ -33,7 +34,7 @@ class Labels:
         self.evaluated: dict[tuple[Path, str, str], Any] = {}
 
     def __call__(self, config: dict[str, Any]) -> str:
-        """Returns the text of a resolved configuration, the same for all seeds."""
+        """Returns the label of a resolved configuration, the same for all seeds."""
         variant = variant_of(config)
         if variant not in self.known:
             self.known[variant] = " ".join(self._words(config))
@@ -60,9 +61,10 @@ class Labels:
         return [*modules, *filter(None, chosen), *values]
 
     def _option(self, config: dict[str, Any], group: str, profile: tuple[str, ...]) -> str:
-        """Returns the option that a group's content is compared with, as it is typed; "" for the implied one.
+        """Returns the option that a group's content is compared with, as it is typed; "" for the default.
 
-        The one of its name, the implied one first; where none has the name, that which the fewest values differ from.
+        This is the option with the same name, the default first. If no option has the name, it is the option from which
+        the fewest values differ.
         """
         if self._is_named(config, group, "", profile):
             return ""
@@ -77,7 +79,7 @@ class Labels:
                 differing = list(self._differing(config, (group,), own, config[group]))
                 return not self._is_named(config, group, option, profile), len(differing)
             except (HydraException, OmegaConfBaseException, YAMLError, LookupError, TypeError):
-                return True, math.inf  # a file that nobody has asked for
+                return True, math.inf  # an option's file that is not in use
 
         return min(["", *options], key=distance)
 
@@ -90,7 +92,7 @@ class Labels:
         return content
 
     def _differing(self, config: dict[str, Any], path: Path, reference: Any, value: Any) -> Iterator[str]:
-        """Yields an override for each part of `value` that is not what the reference, not resolved, gives there."""
+        """Yields an override for each part of `value` that differs from the unresolved reference."""
         key = ".".join(path)
         if isinstance(reference, dict) and isinstance(value, dict):
             named = _in_name(path, reference) if self._gives(config, (*path, "name"), reference.get("name")) else ()
@@ -106,7 +108,7 @@ class Labels:
             yield f"{key}={shown(value)}"
 
     def _gives(self, config: dict[str, Any], path: Path, reference: Any) -> bool:
-        """Returns whether a value that is not resolved gives what the configuration has at `path`."""
+        """Returns whether an unresolved value resolves to the configuration's value at `path`."""
         found: Any = config
         for part in path:
             if not isinstance(found, dict) or part not in found:
@@ -114,13 +116,13 @@ class Labels:
             found = found[part]
         if type(found) is type(reference) and not isinstance(found, list | dict) and found == reference:
             return True
-        text = json.dumps(reference)  # which tells 1 from 1.0 and from true
+        text = json.dumps(reference)  # in JSON, 1, 1.0 and true differ
         if "${" in text:
             text = json.dumps(self._evaluated(config, path, reference, text))
         return text == json.dumps(found)
 
     def _evaluated(self, config: dict[str, Any], path: Path, reference: Any, text: str) -> Any:
-        """Returns what a value with `${...}` in it would be at `path`, all other values as they are."""
+        """Returns the resolved value of a text with `${...}` at `path` of this configuration."""
         groups = {path[0], *re.findall(r"\$\{\s*(\w+)", text)} & config.keys()
         around = {group: config[group] for group in sorted(groups)}
         key = (path, text, json.dumps(around))
@@ -130,7 +132,7 @@ class Labels:
 
 
 def _resolved(around: dict[str, Any], path: Path, value: Any) -> Any:
-    """Returns a value with `${...}` in it as plain data, set at `path`; None where it refers to what is not there."""
+    """Returns a value with `${...}`, set at `path`, as plain data; None if it refers to a missing key."""
     node = OmegaConf.create(around)
     OmegaConf.update(node, ".".join(path), value, merge=False)
     *parents, last = path
@@ -144,7 +146,7 @@ def _resolved(around: dict[str, Any], path: Path, value: Any) -> Any:
 
 
 def _in_name(path: Path, reference: dict[str, Any]) -> list[str]:
-    """Returns the keys that a module's name is made of, as `conv${.kernel_size}` is."""
+    """Returns the keys in a module's name, such as kernel_size in `conv${.kernel_size}`."""
     return re.findall(r"\$\{\.(\w+)\}", str(reference.get("name"))) if path[0] in SHOWN_BY_NAME else []
 
 
@@ -157,7 +159,7 @@ def _added(path: Path, value: Any) -> Iterator[str]:
 
 
 def shown(value: Any) -> str:
-    """Returns a value as Hydra takes it: 0.001, true, null, [160,160], {a:1}; text in quotes where it needs them."""
+    """Returns a value as Hydra reads it: 0.001, true, null, [160,160], {a:1}; text in quotes if necessary."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{shown(one)}" for key, one in sorted(value.items())) + "}"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Numbers of a resolved configuration: text that is one becomes one, and none may be endless."""
+"""Numbers in a resolved configuration: text that spells a number becomes one; NaN and infinity are refused."""
 
 import math
 import re
@@ -11,17 +11,17 @@ from experiments.sentences import shown
 WHOLE = re.compile(r"[+-]?\d{1,18}")
 DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 TRUTHS = {"true": True, "false": False}
-LARGEST = 2**63  # of whole numbers: more than torch, NumPy and MLflow hold
+LARGEST = 2**63  # of whole numbers: the first that torch, NumPy and MLflow cannot hold
 
 
 def read(config: dict[str, Any], reference: dict[str, Any]) -> None:
-    """Replaces text by the number or truth that it spells, in place, where one is wanted: `${oc.env:NAME}` is text.
+    """Replaces text by its number or truth value, in place, if the key takes one: `${oc.env:NAME}` gives text.
 
     Raises UserError for NaN, infinity, and whole numbers beyond 64 bits.
 
     Args:
         config: resolved.
-        reference: the same choice of options with nothing else set.
+        reference: of the same options, without other overrides.
     """
     _read(config, config, reference, "")
 
@@ -42,7 +42,7 @@ def _read(whole: dict[str, Any], config: dict[str, Any], reference: object, wher
 
 
 def spelt(value: object) -> object:
-    """Returns the number that a text spells; anything else as it is."""
+    """Returns the number that a text spells; any other value unchanged."""
     text = value.strip() if isinstance(value, str) else ""
     if WHOLE.fullmatch(text):
         return int(text)

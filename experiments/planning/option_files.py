@@ -1,4 +1,4 @@
-"""What is refused of an option's file: a key left out that is read, and one that nothing reads."""
+"""Checks the keys of an option's file: none may be missing or unknown."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -13,11 +13,11 @@ EDITS = "edits"  # what an option changes in MMDetection's config; any group but
 
 
 def check(config: Mapping[str, Any], options: Sequence[str]) -> None:
-    """Raises UserError where a group has not the keys of its default option.
+    """Raises UserError if a group has other keys than its default option.
 
     Args:
-        config: composed, with nothing but options chosen; it need not be resolved, which a lacking key may prevent.
-        options: what was typed to choose them.
+        config: composed from options alone; it may be unresolved, because a missing key can prevent resolving.
+        options: the typed overrides that choose them.
     """
     chosen = {key_of(option): option.partition("=")[2] for option in options}
     for group, default in GROUPS.items():

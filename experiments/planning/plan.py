@@ -1,4 +1,4 @@
-"""From override lists to unique trials, and for each what is to be done: nothing is written before all can be run."""
+"""From lists of overrides to unique trials, with a decision on each. Nothing is written until all of them can run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,27 +28,27 @@ from experiments.trial import attempts, completeness, described, git
 
 @dataclass
 class Entry:
-    """A trial of the plan: whom it serves, in what state it was found, and what is to be done."""
+    """A trial of the plan: its sweeps and rows, its state, and the decision on it."""
 
     trial: Trial
-    memberships: dict[str, list[str]] = field(default_factory=dict)  # sweep -> rows of it that the trial serves
+    memberships: dict[str, list[str]] = field(default_factory=dict)  # sweep -> its rows that the trial belongs to
     state: str = attempts.TO_DO
     why: str = ""
     runs: bool = True
-    trains: bool = True  # if it runs; else only what follows the last epoch is made, of a finished trial
-    replaces: bool = False  # what is there is put aside, and all epochs are trained
-    stale: bool = False  # other code trained what is there
-    places: dict[str, int] = field(default_factory=dict)  # sweep -> place of the variant among those it asks for
+    trains: bool = True  # if it runs; else only the step after the last epoch runs, for a finished trial
+    replaces: bool = False  # the trial's folder is moved aside, and all epochs are trained
+    stale: bool = False  # code that has changed since trained a part of the trial
+    places: dict[str, int] = field(default_factory=dict)  # sweep -> place of the variant in it
     cost: estimate.Estimate = estimate.NONE
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Unique trials in the order they were asked for."""
+    """Unique trials in the order of the command line."""
 
     entries: tuple[Entry, ...]
-    sweeps: tuple[str, ...]  # as asked for
-    rows: int  # rows of declared sweeps, or variants, that they serve
+    sweeps: tuple[str, ...]  # in the order of the command line
+    rows: int  # rows of declared sweeps, or variants, that they belong to
     rules: Mapping[str, str] = field(default_factory=dict)  # of seed=auto, for `seeds.read`, by sweep
 
     @property
@@ -61,7 +61,7 @@ class Plan:
 
     @property
     def settings(self) -> Settings:
-        """Returns the settings of the first trial, for what all have in common: where and how to run."""
+        """Returns the settings of the first trial; the keys on where and how to run are the same for all trials."""
         return self.entries[0].trial.settings
 
     @property
@@ -78,7 +78,7 @@ class Plan:
 
 
 def make(requests: Sequence[Request], compose: Compose) -> Plan:
-    """Composes what is asked for, keeps each trial once and looks how far it is; UserError where one cannot be run."""
+    """Composes the requests, keeps each trial once and finds its state; UserError if a trial cannot run."""
     entries: dict[str, Entry] = {}
     rows = set()
     asked: dict[str, dict[str, int]] = {}  # of each sweep: variant -> place
@@ -104,14 +104,14 @@ def make(requests: Sequence[Request], compose: Compose) -> Plan:
 
 
 def trials_of(requests: Sequence[Request], compose: Compose) -> list[Trial]:
-    """Returns the trial that each request asks for, its values checked; UserError, which names a declared row."""
+    """Returns each request's trial with checked values; UserError, which names the declared row."""
     composer = Composer(compose)
     labels = Labels(composer)
     return [_trial(request, composer, labels) for request in requests]
 
 
 def looked_at_again(plan: Plan) -> Plan:
-    """Returns the same trials as they are now."""
+    """Returns the same trials with their present states."""
     entries = tuple(Entry(one.trial, one.memberships, places=one.places) for one in plan.entries)
     found = replace(plan, entries=entries)
     _look(found)
@@ -119,7 +119,7 @@ def looked_at_again(plan: Plan) -> Plan:
 
 
 def _trial(request: Request, composer: Composer, labels: Labels) -> Trial:
-    """Composes a trial and checks its values; UserError, which names the row of a declared sweep."""
+    """Composes a trial and checks its values; UserError, which names the declared row."""
     try:
         config = composer(request.overrides)
         trial = Trial(config, request.overrides, labels(config))
@@ -133,12 +133,12 @@ def _trial(request: Request, composer: Composer, labels: Labels) -> Trial:
 
 
 def _look(plan: Plan) -> None:
-    """Finds out the state of each trial and what is to be done about it."""
+    """Finds the state of each trial and decides whether it runs."""
     done, source = estimate.measured(plan.outputs), cache(lambda: git.source().facts())
     for entry in plan.entries:
         try:
             _judge(entry, source)
-        except DamagedError as error:  # which costs no other trial; to train it again puts the damaged folder aside
+        except DamagedError as error:  # the other trials continue; rerun=true moves the damaged folder aside
             entry.state, entry.why = attempts.DAMAGED, str(error)
             entry.runs = entry.replaces = entry.trial.settings.rerun is True
         if entry.runs and entry.trains:
@@ -146,39 +146,39 @@ def _look(plan: Plan) -> None:
 
 
 def _judge(entry: Entry, source: Callable[[], dict[str, Any]]) -> None:
-    """Decides what is done about a trial; DamagedError where its folder does not tell."""
+    """Decides whether a trial runs; DamagedError if its folder is damaged."""
     attempt = attempts.last(entry.trial.paths.root)
     entry.state = attempt.state if attempt else attempts.TO_DO
     found = decision.decide(entry.trial, attempt, source)
     entry.runs, entry.why, entry.replaces, entry.stale = found.runs, found.why, found.replaces, found.stale
     if attempt and not entry.replaces and entry.trial.paths.description.exists():
-        described.without_record(entry.trial.paths)  # what it says of sweeps and data is kept
+        described.without_record(entry.trial.paths)  # its sweeps and data are kept
     if entry.state == names.FINISHED and not entry.runs:
         _complete(entry)
 
 
 def _complete(entry: Entry) -> None:
-    """Finds out what a finished trial lacks and what is done about it; UserError where nothing can be."""
+    """Finds what is missing in a finished trial and decides on it; DamagedError if it cannot be repaired."""
     paths = entry.trial.paths
     mended, unmatched = completeness.restore(paths, dry=True), completeness.of(paths).matches
     if unmatched:
         entry.runs, entry.trains, entry.cost = True, False, estimate.Estimate(0.0, "nothing is trained")
-    made = f"makes {paths.matches.name} alone ({unmatched})" if unmatched else ""
+    made = f"makes only {paths.matches.name} ({unmatched})" if unmatched else ""
     entry.why = "; ".join(filter(None, (entry.why, mended, made)))
 
 
 def device_hours(plan: Plan) -> float | None:
-    """Returns the estimate for all trials to run; None where one of them has none."""
+    """Returns the estimate for all trials to run; None if one of them has none."""
     return None if any(entry.cost.device_hours is None for entry in plan.to_run) else least_hours(plan)
 
 
 def least_hours(plan: Plan) -> float:
-    """Returns the estimate for those trials to run that have one."""
+    """Returns the sum of the estimates of the trials to run that have one."""
     return sum(entry.cost.device_hours or 0.0 for entry in plan.to_run)
 
 
 def estimate_unknown(plan: Plan, doing: str, of: Callable[[Trial], estimate.Estimate]) -> None:
-    """Gives an estimate, made once for each variant, to every trial that is to run and has none; tells what it does."""
+    """Estimates each variant to run that has no estimate, with `of`; prints `doing` and the variant."""
     unknown = [entry for entry in plan.to_run if entry.cost.device_hours is None]
     variants = {entry.trial.variant_id: entry.trial for entry in unknown}
     found: dict[str, estimate.Estimate] = {}

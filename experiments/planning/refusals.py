@@ -1,4 +1,4 @@
-"""What is wrong with a setting and what it takes instead, as one sentence made from the models in `settings`."""
+"""Error messages about settings, made from the models in `settings`: the bad value and the valid ones."""
 
 import json
 from functools import cache
@@ -24,12 +24,12 @@ def validated(config: dict[str, Any]) -> Settings:
 
 
 def takes(path: str, config: dict[str, Any], expected: object) -> tuple[bool, bool]:
-    """Returns whether a key takes numbers, and whether it takes true and false.
+    """Returns two booleans: whether a key takes numbers, and whether it takes true and false.
 
     Args:
         path: such as `schedule.epochs`.
         config: resolved.
-        expected: what the key has with nothing set; it decides where no model describes the key.
+        expected: the key's default; it decides for keys that no model describes.
     """
     schema = schema_of(path, config)
     if not schema:
@@ -40,7 +40,7 @@ def takes(path: str, config: dict[str, Any], expected: object) -> tuple[bool, bo
 
 
 def schema_of(path: str, config: dict[str, Any]) -> Schema:
-    """Returns the schema of a key; an empty one where keys are free, as an optimizer's are."""
+    """Returns the schema of a key; an empty one for free keys such as an optimizer's."""
     node: Any = config
     found = _whole()
     for key in path.split("."):
@@ -55,7 +55,7 @@ def wanted(schema: Schema) -> str:
 
 
 def as_typed(value: object) -> str:
-    """Returns a value as a command line has it: null, true, [last,best]."""
+    """Returns a value as it is typed on a command line: null, true, [last,best]."""
     text = value if isinstance(value, str) else json.dumps(value).replace('"', "").replace(" ", "")
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -77,7 +77,7 @@ def _below(schema: Schema, key: str, node: Any) -> Schema:
 
 
 def _of_kind(schema: Schema, node: Any) -> Schema:
-    """Returns the schema for a value's `kind`, where each kind has its own."""
+    """Returns the schema of a value's `kind`, if each kind has one."""
     if "discriminator" not in schema:
         return schema
     kind = node.get("kind") if isinstance(node, dict) else None
@@ -96,7 +96,7 @@ def _alternatives(schema: Schema) -> list[Schema]:
 
 
 def _refusal(config: dict[str, Any], place: tuple[int | str, ...]) -> UserError:
-    keys, value = [], config  # pydantic names the alternatives of a union between the keys, and the places in a list
+    keys, value = [], config  # pydantic's location also has the alternatives of a union and the places in a list
     for number, key in enumerate(place):
         if isinstance(value, dict) and (key in value or number == len(place) - 1):
             keys.append(str(key))
@@ -109,10 +109,10 @@ def _refusal(config: dict[str, Any], place: tuple[int | str, ...]) -> UserError:
         listed = ", ".join(f"dataset.{key}" for key in lacks)
         return UserError(f"dataset.kind={kind} needs {listed}; choose dataset={kind}")
     if value is NOTHING:
-        return UserError(f"{path} was taken away; every trial needs it")
+        return UserError(f"{path} is missing; every trial needs it")
     schema = schema_of(path, config)
     if schema is NOTHING:
-        return UserError(f"{path} is a key that nothing reads; leave it out")
+        return UserError(f"{path} is an unknown key; leave it out")
     if kinds := schema.get("discriminator"):
         return unknown(f"{path}.kind", as_typed(value.get("kind")), kinds["mapping"])
     choices = [choice for one in _alternatives(schema) for choice in _choices(one)]
@@ -125,7 +125,7 @@ def _refusal(config: dict[str, Any], place: tuple[int | str, ...]) -> UserError:
 
 
 def _choices(schema: Schema) -> list[str]:
-    """Returns the values that a schema is restricted to."""
+    """Returns the values that a schema allows, if it lists them."""
     if schema.get("type") == "null":
         return ["null"]
     return [as_typed(one) for one in schema.get("enum", [schema["const"]] if "const" in schema else [])]

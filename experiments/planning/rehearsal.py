@@ -1,6 +1,6 @@
-"""What a worker would stumble over is tried before anything starts: detectors without memory, a step of optimizers.
+"""Tries detectors on the meta device and a step of each optimizer before anything starts.
 
-A sweep repeats itself: a thousand trials share a few detectors less their extractors, a few hundred extractors and one
+A thousand trials of a sweep share a few detectors (without their extractors), a few hundred extractors and one
 optimizer. Each of these is tried once.
 """
 
@@ -24,7 +24,7 @@ CLASSES = 3  # a number that no head has by itself
 
 
 def detectors(trials: Sequence[Settings]) -> None:
-    """Builds and runs what is distinct among the trials' detectors; UserError with what their parts say."""
+    """Builds and runs each distinct detector and extractor once; UserError with the message of the part that fails."""
     from experiments.training.extractor import extractor
 
     wholes: dict[str, Settings] = {}
@@ -33,7 +33,7 @@ def detectors(trials: Sequence[Settings]) -> None:
         whole = settings.model_dump_json(include=set(WHOLE))
         wholes.setdefault(f"{whole} {_key(settings.edits)}", settings)
         for pooling in settings.architecture.extractors.values():
-            wanted = extractor(settings.model_copy(update={"seed": 0}), pooling)  # another seed builds nothing else
+            wanted = extractor(settings.model_copy(update={"seed": 0}), pooling)  # the seed does not change the modules
             extractors.setdefault(_key(wanted), (settings, wanted))
     skeletons: dict[str, tuple[Settings, Any]] = {}
     for settings in wholes.values():
@@ -46,13 +46,13 @@ def detectors(trials: Sequence[Settings]) -> None:
         made = build(wanted, _choice(settings, PARTS))
         _require_modules(settings, made)
         alone = _key({key: value for key, value in wanted.items() if key not in ("pre", "post")})
-        if alone not in run:  # modules keep the width: that was tried when they were built
+        if alone not in run:  # modules keep the width: this was tried when they were built
             _try_extractor(settings, wanted, made)
             run.add(alone)
 
 
 def unplaced(settings: Settings, classes: int = 1) -> Any:
-    """Returns the trial's MMEngine config, for data that lie nowhere."""
+    """Returns the trial's MMEngine config without a place for its data."""
     from experiments.training.build import detector_config
 
     nothing = Split(NOWHERE, NOWHERE, tuple(f"class {number}" for number in range(classes)))
@@ -60,7 +60,7 @@ def unplaced(settings: Settings, classes: int = 1) -> Any:
 
 
 def optimizers(trials: Sequence[Settings]) -> None:
-    """Makes one step with every distinct optimizer; UserError with what it says."""
+    """Makes one step with every distinct optimizer; UserError with its message."""
     import torch
     from mmengine.optim import OPTIMIZERS
 
@@ -83,10 +83,11 @@ def _skeleton(settings: Settings) -> Any:
         model = unplaced(settings, CLASSES).model
     except UserError:
         raise
-    except Exception as error:  # of a config that is no two-stage detector's, or of a module that it names
+    except Exception as error:  # of a config without a two-stage detector, or of a module in it
         base = settings.architecture.base
         raise UserError(
-            f"{_choice(settings, WHOLE)} cannot be made of architecture.base={base}; give one of MMDetection's configs "
+            f"{_choice(settings, WHOLE)} cannot be built from architecture.base={base}; give one of MMDetection's "
+            "configs "
             f"of a two-stage detector with an FPN, as in conf/architecture/ ({told(error)})"
         ) from error
     for name, pooling in settings.architecture.extractors.items():
@@ -97,7 +98,7 @@ def _skeleton(settings: Settings) -> Any:
 
 
 def _try_detector(settings: Settings, wanted: Any) -> None:
-    """Builds a detector and has it make a prediction for an image without pixels."""
+    """Builds a detector on the meta device and has it make a prediction there."""
     from experiments.training.build import base_config
 
     choice = _choice(settings, WHOLE)
@@ -108,15 +109,15 @@ def _try_detector(settings: Settings, wanted: Any) -> None:
     if error is None or needs_memory(error):
         return
     shipped = _failure(build(base_config(settings).model, choice), settings)
-    if shipped is None or place(shipped) != place(error):  # else no prediction can be made of it here
+    if shipped is None or place(shipped) != place(error):  # else MMDetection's own detector fails here too
         raise UserError(
-            f"{choice} cannot be run: {told(error)}; what MMDetection's config, profile.model and "
-            f"profile.by_architecture say of widths must fit profile.channels={settings.profile.channels}"
+            f"{choice} cannot be run: {told(error)}; the widths in MMDetection's config, profile.model and "
+            f"profile.by_architecture must fit profile.channels={settings.profile.channels}"
         ) from error
 
 
 def _failure(detector: Any, settings: Settings) -> Exception | None:
-    """Returns what keeps a detector without memory from a prediction, None for nothing."""
+    """Returns the error of a detector's prediction on the meta device, None if there is none."""
     from experiments.training import cost
 
     try:
@@ -127,7 +128,7 @@ def _failure(detector: Any, settings: Settings) -> Exception | None:
 
 
 def _require_fit(settings: Settings, model: Any, choice: str) -> None:
-    """Raises UserError where heads would not take what extractors give, or there are no masks to judge."""
+    """Raises UserError if a head does not take its extractor's features, or no masks are predicted for evaluation."""
     from torch.nn import ModuleList
 
     for name, pooling in settings.architecture.extractors.items():
@@ -140,27 +141,28 @@ def _require_fit(settings: Settings, model: Any, choice: str) -> None:
                 size = taken if isinstance(taken, int) else taken[0]
                 raise UserError(
                     f"architecture.extractors.{name}.output_size={given} does not fit {type(stage).__name__}, "
-                    f"which takes {size} cells a side"
+                    f"which takes {size} cells on each side"
                 )
     if "segm" in settings.architecture.iou_types and not model.with_mask:
         raise UserError(f"architecture.iou_types has segm, but {choice} predicts no masks")
 
 
 def _require_classes(model: Any, choice: str) -> None:
-    """Raises UserError where a head tells another number of classes apart than the data have."""
+    """Raises UserError if a head's number of classes does not follow the data."""
     from experiments.training.detector import COUNTS_OTHERWISE
 
     for name, module in model.roi_head.named_modules():
         count = getattr(module, "num_classes", CLASSES)
         if count != CLASSES and name.partition(".")[0] not in COUNTS_OTHERWISE:
             raise UserError(
-                f"{choice}: {type(module).__name__} (roi_head.{name}) is made for {count} classes whatever the data "
-                "have; take an architecture whose heads take the argument num_classes"
+                f"{choice}: {type(module).__name__} (roi_head.{name}) always has {count} classes, also if the data "
+                "have "
+                "another number; choose an architecture whose heads take the argument num_classes"
             )
 
 
 def _require_modules(settings: Settings, made: Any) -> None:
-    """Raises UserError where a module that is chosen before or after the aggregation is nowhere in the extractor."""
+    """Raises UserError if the extractor does not contain the chosen modules `pre` and `post`."""
     import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
 
     # isort: split
@@ -172,12 +174,12 @@ def _require_modules(settings: Settings, made: Any) -> None:
         if isinstance(kind, type) and sum(isinstance(part, kind) for part in made.modules()) < wanted.count(name):
             choice = _choice(settings, PARTS)
             raise UserError(
-                f"{choice}: {type(made).__name__} leaves {name} out; hand pre and post on to the base class"
+                f"{choice}: {type(made).__name__} does not build {name}; pass pre and post to the base class"
             )
 
 
 def _try_extractor(settings: Settings, wanted: Config, made: Any) -> None:
-    """Has an extractor pool two RoIs without values; UserError where the features have another shape."""
+    """Has an extractor pool two RoIs on the meta device; UserError if the features have a wrong shape."""
     import torch
 
     from groie.cost import MultiplyAdds, squares

@@ -1,4 +1,4 @@
-"""What a trial runs on: how many ranks share its batch, on which devices, and whether the disk has room for it."""
+"""The resources of a trial: its number of ranks, their devices, and the free disk space."""
 
 import shutil
 from pathlib import Path
@@ -8,9 +8,9 @@ from experiments.settings import Settings
 
 
 def ranks_per_node(settings: Settings) -> int:
-    """Returns how many ranks each node runs: one per GPU, or `resources.cpu_processes` where no GPU is used.
+    """Returns the number of ranks of each node: one per GPU, or `resources.cpu_processes` if no GPU is used.
 
-    Raises UserError where GPUs are asked for that are not there, or the batch cannot be shared evenly among all ranks.
+    Raises UserError if fewer GPUs are visible than requested, or the ranks cannot share the batch evenly.
     """
     import torch
 
@@ -26,7 +26,7 @@ def ranks_per_node(settings: Settings) -> int:
 
 
 def check(settings: Settings) -> None:
-    """Raises UserError where the number of ranks is given, not left to the machine, and cannot share the batch."""
+    """Raises UserError if the number of ranks is given (not `auto`) and the ranks cannot share the batch evenly."""
     resources = settings.resources
     if resources.gpus != "auto":
         ranks = resources.gpus or resources.cpu_processes
@@ -34,7 +34,7 @@ def check(settings: Settings) -> None:
 
 
 def share_batch(ranks: int, images: int) -> None:
-    """Raises UserError where a step's images cannot be shared evenly among a trial's ranks.
+    """Raises UserError if a trial's ranks cannot share the images of a step evenly.
 
     The batch belongs to the variant: 6 ranks with 2 images each, 12 with 1 or 4 with 3 are the same trial.
     """
@@ -42,13 +42,13 @@ def share_batch(ranks: int, images: int) -> None:
         divisors = ", ".join(str(number) for number in range(1, images + 1) if images % number == 0)
         raise UserError(
             f"{ranks} ranks cannot share schedule.batch_size={images} evenly; set resources.nodes, resources.gpus or "
-            f"resources.cpu_processes so that there are {divisors} of them, or another batch size (the learning rate "
-            "follows it)"
+            f"resources.cpu_processes so that the number of ranks is one of {divisors}, or set another batch size (the "
+            "learning rate is scaled with it)"
         )
 
 
 def device(settings: Settings) -> str:
-    """Returns what the trial runs on as people read it: "2 x cpu", "8 x NVIDIA H100"."""
+    """Returns the trial's devices as text: "2 x cpu", "8 x NVIDIA H100"."""
     import torch
 
     ranks = ranks_per_node(settings) * settings.resources.nodes
@@ -57,11 +57,14 @@ def device(settings: Settings) -> str:
 
 
 def lacking_space(settings: Settings) -> str | None:
-    """Returns the sentence for a disk that has less free space than `resources.free_gib`, else None."""
+    """Returns an error message if the disk has less free space than `resources.free_gib`, else None."""
     folder = Path(settings.output_dir)
     while not folder.exists():
         folder = folder.parent
     free, wanted = shutil.disk_usage(folder).free / 2**30, settings.resources.free_gib
     if free >= wanted:
         return None
-    return f"{folder} has {free:.2f} GiB free and resources.free_gib={wanted:g} are wanted; make room or set it lower"
+    return (
+        f"{folder} has {free:.2f} GiB free, less than resources.free_gib={wanted:g}; make room, or lower "
+        "resources.free_gib"
+    )

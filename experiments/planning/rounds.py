@@ -1,4 +1,4 @@
-"""What `seed=auto` has decided so far and does next, in a file that may be lost: the next round writes it again."""
+"""The state of `seed=auto`: decisions so far and the next step. Its file may be deleted; the next round writes it."""
 
 import json
 from collections import Counter
@@ -20,7 +20,7 @@ from experiments.seeds import OPEN
 
 @dataclass(frozen=True)
 class Line:
-    """A row and what is known of its difference to its baseline, in AP x 100; None where that is not known."""
+    """A row and its difference from its baseline, in AP x 100; None if it is unknown."""
 
     sweep: str
     row: str
@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Round:
-    """The state of sweeps between two rounds: what is known, and a sentence on what comes next or why nothing does."""
+    """The state of sweeps between two rounds, and a sentence on the next round or on why there is none."""
 
     sweeps: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -46,7 +46,7 @@ ROUND = TypeAdapter(Round)
 
 
 def write(outputs: OutputPaths, found: Round) -> None:
-    """Writes the state of sweeps, in place of what was known before."""
+    """Writes the state of sweeps, replacing the earlier state."""
     path = outputs.rounds(names.sweep_key(", ".join(found.sweeps)))
     path.parent.mkdir(exist_ok=True)
     files.sweep(path.parent)
@@ -54,7 +54,7 @@ def write(outputs: OutputPaths, found: Round) -> None:
 
 
 def read(outputs: OutputPaths, sweep: str | None = None) -> list[Round]:
-    """Returns what is known of a sweep, or of all; a damaged file tells nothing."""
+    """Returns the states of a sweep, or of all sweeps; damaged files are left out."""
     found = []
     for path in sorted(outputs.rounds("").parent.glob("*.json")):
         with suppress(DamagedError):
@@ -63,7 +63,7 @@ def read(outputs: OutputPaths, sweep: str | None = None) -> list[Round]:
 
 
 def shown(found: Round) -> RenderableType:
-    """Returns the state of sweeps as people read it: a line a row, how many are decided, and what comes next."""
+    """Returns the state of sweeps as text: a line for each row, the number of decided rows, and the next step."""
     grid = Table(title=", ".join(found.sweeps), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("row", "against"):
         grid.add_column(column, overflow="fold")

@@ -1,4 +1,4 @@
-"""The rules of `seed=auto` for a command: those that its sweeps were begun with, or else made now."""
+"""The rules of `seed=auto` for a command: the recorded rules of its sweeps, or new ones."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,14 +17,14 @@ from experiments.trial import attempts, described
 def agreed(
     outputs: OutputPaths, asked: Iterable[str], others: Iterable[str], given: Seeds, typed: Iterable[str]
 ) -> dict[str, Recorded]:
-    """Returns the rules of each sweep, all with the same values; UserError where they would be changed.
+    """Returns the rules of each sweep, all with the same values; UserError if the command would change them.
 
     Args:
-        outputs: folder whose trials keep the rules that sweeps were begun with.
-        asked: sweeps that are asked for.
-        others: sweeps that share their rows: they keep their own rules, or get these.
-        given: the rules as a command's configuration has them.
-        typed: names of those that were typed; the others are the sweep's own where it has rules.
+        outputs: folder whose trials keep the rules of their sweeps.
+        asked: sweeps of the command.
+        others: sweeps that share their rows: they keep their rules, or get these.
+        given: the rules in the command's configuration.
+        typed: names of the rules that were typed; for the others, recorded rules apply if there are any.
     """
     known, now = recorded(outputs), datetime.now(UTC).isoformat()
     begun = {sweep: known[sweep] for sweep in asked if sweep in known}
@@ -36,15 +36,14 @@ def agreed(
             if getattr(own, name) != getattr(first, name):
                 raise UserError(
                     f"seeds.{name} is {getattr(own, name)} in {sweep} and {getattr(first, name)} in another of these "
-                    "sweeps; ask for them in two commands"
+                    "sweeps; run them with two commands"
                 )
     for name in FIXED:
         old = getattr(first, name)
         if name in typed and getattr(given, name) != old:
             raise UserError(
                 f"seeds.{name}={getattr(given, name)} is refused: since {first.when:%Y-%m-%d %H:%M} UTC this study has "
-                f"seeds.{name}={old}, and rules do not change once seeds are chosen by them; leave it out, or give "
-                "another output_dir"
+                f"seeds.{name}={old}, and its rules cannot be changed; leave it out, or give another output_dir"
             )
     hours = given.budget if "budget" in typed else first.rules.budget
     found = {sweep: known.get(sweep, Recorded.of(first.rules, now)) for sweep in (*asked, *others)}
@@ -59,10 +58,10 @@ def _new(given: Seeds, now: str) -> Recorded:
 
 
 def recorded(outputs: OutputPaths) -> dict[str, Recorded]:
-    """Returns the rules that the trials of a folder keep, by sweep: of each the earliest."""
+    """Returns the rules that the trials of a folder keep, by sweep: the earliest of each sweep."""
     found: dict[str, list[Recorded]] = {}
     for paths in described.folders(outputs):
-        with suppress(DamagedError):  # which the plan tells
+        with suppress(DamagedError):  # which the plan reports
             tags = described.without_record(paths)["sweeps"]
             for tag, sweep in tags.items():
                 text = tags.get(names.RULES + tag.removeprefix(names.SWEEP)) if tag.startswith(names.SWEEP) else None
@@ -82,7 +81,7 @@ def finished_before(plan: Plan, made: datetime) -> int:
 
 
 def device_hours(plan: Plan) -> float:
-    """Returns what all attempts at a plan's trials took until now."""
+    """Returns the device-hours of all attempts at a plan's trials so far."""
     seconds = 0.0
     for entry in plan.entries:
         with suppress(DamagedError):

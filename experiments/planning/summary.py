@@ -1,4 +1,4 @@
-"""What a person sees of a plan: the table before it runs, its file, and what became of it."""
+"""Shows a plan: its table before it runs, its file, and the states of its trials afterwards."""
 
 import json
 from datetime import UTC, datetime
@@ -18,13 +18,14 @@ from experiments.trial import attempts, completeness
 
 SHOWN = 60  # trials in the table on the terminal; the plan's file has all
 UNKNOWN = (
-    "?: nothing alike was measured in this output folder. With dry_run=true, calibrate=true trains each such variant "
-    "for some seconds, and resources.gmacs_per_second=... counts multiply-adds at the throughput that you state"
+    "?: this output folder has no measurement of a similar trial. With dry_run=true, calibrate=true trains each such "
+    "variant for some seconds; resources.gmacs_per_second=... estimates from multiply-adds and the throughput that you "
+    "state"
 )
 
 
 def show(plan: Plan) -> None:
-    """Prints the plan: every trial, its state, and what is to be done about it."""
+    """Prints the plan: every trial, its state, and the decision on it."""
     count = sum(entry.stale for entry in plan.entries)
     stale = f", {count} stale" if count else ""
     title = f"{plan.title}: {plan.rows} rows, {len(plan.entries)} unique trials, {len(plan.to_run)} to run{stale}"
@@ -60,19 +61,19 @@ def show(plan: Plan) -> None:
 
 
 def total(plan: Plan) -> str:
-    """Returns what the trials to run will cost, ", about 2 device-hours"; "" where nothing is known of it."""
+    """Returns the estimate for the trials to run, ", about 2 device-hours"; "" if there is none."""
     known, least = device_hours(plan), least_hours(plan)
     return f", {'about' if known else 'at least'} {as_hours(least)} device-hours" if least else ""
 
 
 def as_hours(hours: float) -> str:
-    """Returns device-hours as people read them."""
+    """Returns device-hours as text."""
     return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
 
 
 def _shared_words(plan: Plan) -> set[str]:
-    """Returns the settings that all variants have in common, which the title tells already."""
-    settings = [set(words(trial.variant)[2:]) for trial in plan.trials]  # but for architecture and aggregation
+    """Returns the settings that all variants share; the title has them."""
+    settings = [set(words(trial.variant)[2:]) for trial in plan.trials]  # without architecture and aggregation
     return set.intersection(*settings) if len({trial.variant_id for trial in plan.trials}) > 1 else set()
 
 
@@ -107,13 +108,13 @@ def write(plan: Plan) -> Path:
 
 
 def summarize(plan: Plan) -> bool:
-    """Says what became of the plan and how to read it; returns whether every trial is finished."""
+    """Prints the states of the plan's trials and the command to read them; returns whether all are finished."""
     left_out = {entry.trial.trial_id: entry.why for entry in plan.entries if _is_left_out(entry)}
     states = {entry.trial.trial_id: attempts.state(entry.trial.paths.root) for entry in plan.entries}
     states |= dict.fromkeys(left_out, attempts.DAMAGED)
     unfinished = {trial: state for trial, state in states.items() if state != names.FINISHED}
     finished = [entry.trial for entry in plan.entries if entry.trial.trial_id not in unfinished]
-    # What another command trains, or trained while this one ran, that one makes the matches of.
+    # Matches of a trial that another command trained in the meantime are made by that command.
     ours = {entry.trial.trial_id for entry in plan.entries if entry.runs or entry.state != names.RUNNING}
     unmatched = {one.trial_id: why for one in finished if one.trial_id in ours and (why := _unmatched(one.paths))}
     console.print(f"{len(states) - len(unfinished)} of {len(states)} trials finished")
@@ -124,21 +125,21 @@ def summarize(plan: Plan) -> bool:
         console.print(f"  {state.lower()}  {trial}{f': {reason}' if reason else ''}", markup=False)
         failed_for_good |= attempt is not None and state == names.FAILED and not attempt.transient
     if failed_for_good:
-        console.print(
-            "the same command goes on where the others stopped; with retry.failed=true it tries the failed again"
-        )
+        console.print("the same command resumes the others; with retry.failed=true it also retries the failed trials")
     elif set(unfinished.values()) == {names.RUNNING}:
         command = plan.place.command("experiments", "status", "--watch")
-        console.print(f"another command still runs them: {command}", markup=False)
+        console.print(f"another command still trains them: {command}", markup=False)
     elif set(unfinished.values()) - {attempts.DAMAGED}:
-        console.print("the same command goes on where they stopped")
+        console.print("the same command resumes them")
     elif not unfinished and not unmatched:
         command = plan.place.command("analysis", "table", "--sweep", "last")
         console.print(f"read them: {command}   or in MLflow: {plan.place.pages()}", markup=False)
     for trial_id, why in unmatched.items():
         console.print(f"  finished  {trial_id}, without matches.npz: {why}", style="yellow", markup=False)
     if unmatched:
-        console.print("the same command makes matches.npz, without training; tables have all else", style="yellow")
+        console.print(
+            "the same command makes matches.npz, without training; tables have all other results", style="yellow"
+        )
     return not unfinished and not unmatched
 
 

@@ -1,4 +1,4 @@
-"""What a command line asks for: rows of sweeps/*.yaml, or Hydra's comma lists; both become lists of overrides."""
+"""Expands a command line: rows of sweeps/*.yaml and comma lists become lists of overrides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,27 +10,27 @@ from experiments.planning import command_line
 from experiments.planning.identity import is_about_the_work
 from experiments.sentences import shown
 
-AUTO = "auto"  # in place of seeds: as many as each comparison needs
+AUTO = "auto"  # in place of seeds: each comparison gets as many seeds as it needs
 
 
 @dataclass(frozen=True)
 class Request:
-    """One wish for a trial: the sweep that was asked for, the overrides, seed included, and the row it serves."""
+    """A request for a trial: the sweep, the overrides with the seed, and the row that it belongs to."""
 
     sweep: str
     overrides: tuple[str, ...]
     row: declared.Row | None = None
-    extra: str = ""  # what was typed beside the declared sweep's name
+    extra: str = ""  # the other words that were typed with the declared sweep's name
 
     def seeded(self, seed: int) -> "Request":
-        """Returns the same wish for another seed."""
+        """Returns the same request with another seed."""
         return replace(self, overrides=(*self.overrides, f"seed={seed}"))
 
     @property
     def memberships(self) -> dict[str, str | None]:
-        """Returns the sweeps that the trial becomes a member of, each with the name of the row it serves there.
+        """Returns the sweeps that the trial becomes a member of, each with the name of its row there.
 
-        A row of sweeps/table1.yaml asked for through sweeps/paper.yaml is a row of both.
+        A row of sweeps/table1.yaml that sweeps/paper.yaml includes is a row of both.
         """
         if self.row is None:
             return {self.sweep: None}
@@ -41,11 +41,11 @@ class Request:
 
 
 def requests(arguments: Sequence[str]) -> list[Request]:
-    """Returns what a command line asks for: every combination of its lists, for every row of the sweeps it names.
+    """Returns a request for every combination of the command line's lists and every row of its sweeps.
 
-    `sweep=table1,table3 seed=0,1` is each row of both files with both seeds; without `sweep=` it is the combinations
-    alone. With `seed=auto` it is each of them once, without a seed. Raises UserError for a sweep that is not declared,
-    a list without values, too many combinations, and what cannot stand beside `seed=auto`, or without it.
+    `sweep=table1,table3 seed=0,1` gives each row of both files with both seeds; without `sweep=` there are only the
+    combinations. With `seed=auto` each request comes once, without a seed. Raises UserError for an undeclared sweep, an
+    empty list, too many combinations, and overrides that do not fit `seed=auto` or need it.
     """
     automatic = is_automatic(arguments)
     named = [item for item in arguments if key_of(item) == "sweep"]
@@ -61,8 +61,9 @@ def requests(arguments: Sequence[str]) -> list[Request]:
     for _, row in rows if automatic else ():
         if seeded := [item for item in row.overrides if key_of(item) == "seed"]:
             raise UserError(
-                f"sweeps/{row.sweep}.yaml, row {row.name!r}: {seeded[0]} cannot stand beside seed=auto, which chooses "
-                "the seeds of every row; take it out there, or give seeds as in seed=0,1"
+                f"sweeps/{row.sweep}.yaml, row {row.name!r}: {seeded[0]} cannot be combined with seed=auto, which "
+                "chooses "
+                "the seeds of every row; remove it from the file, or give seeds as in seed=0,1"
             )
     extra = _name([item for item in others if key_of(item) != "seed"])
     return [
@@ -73,21 +74,23 @@ def requests(arguments: Sequence[str]) -> list[Request]:
 
 
 def is_automatic(arguments: Sequence[str]) -> bool:
-    """Returns whether a command line leaves the seeds to `seed=auto`; UserError for what does not go with that."""
+    """Returns whether a command line has `seed=auto`; UserError for overrides that do not fit it."""
     seeded = [item for item in arguments if key_of(item) == "seed"]
     ruled = [item for item in arguments if key_of(item).partition(".")[0] == "seeds"]
     given = [_seeds(item) for item in seeded]
     for item, found in zip(seeded, given, strict=True):
         if AUTO in found and found != [AUTO]:
-            raise UserError(f"{shown(item)} is refused: auto chooses seeds itself; give seed=auto, or numbers alone")
+            raise UserError(
+                f"{shown(item)} is refused, because auto chooses the seeds; give only seed=auto, or only numbers"
+            )
     automatic = bool(given) and given[-1] == [AUTO]  # given twice, the last counts
     if ruled and not automatic:
-        raise UserError(f"{shown(ruled[0])} is a rule of seed=auto; add that, or leave it out")
+        raise UserError(f"{shown(ruled[0])} is a rule of seed=auto; add seed=auto, or leave it out")
     again = [item for item in arguments if key_of(item) == "rerun" and item.partition("=")[2].lower() != "false"]
     if automatic and again:
         raise UserError(
-            f"{shown(again[-1])} cannot stand beside seed=auto, which decides by the trials that are finished; "
-            "do these again first, by their seeds: seed=0,1"
+            f"{shown(again[-1])} cannot be combined with seed=auto, which decides from finished trials; train these "
+            "again first with their seeds, as in seed=0,1"
         )
     return automatic
 
@@ -104,7 +107,7 @@ def rules_typed(arguments: Sequence[str]) -> set[str]:
 
 
 def _seeds(item: str) -> list[str]:
-    """Returns the values of an override of the seed, none of one that takes it away."""
+    """Returns the values of an override of the seed; none if it removes the seed."""
     override = overrides.read(item)
     return [] if override.is_delete() else overrides.values(override, ())
 
@@ -115,7 +118,7 @@ def _alternatives(item: str) -> list[str]:
     if not override.is_sweep_override():
         return [item if override.is_delete() else f"{override.get_key_element()}={override.get_value_element_as_str()}"]
     if is_about_the_work(key):
-        raise UserError(f"{shown(item)} is a list, but {key} makes no other trial: give it one value a command")
+        raise UserError(f"{shown(item)} is a list, but another {key} does not make another trial; give one value")
     found = overrides.texts(override, command_line.options_of(key))
     return [f"{override.get_key_element()}={value}" for value in found]
 
@@ -127,5 +130,5 @@ def _declaration(name: str) -> declared.Declaration:
 
 
 def _name(arguments: Sequence[str]) -> str:
-    """Returns what was typed, less what only says where and how to run it."""
+    """Returns the typed overrides without those on where and how to run."""
     return " ".join(item for item in arguments if not is_about_the_work(key_of(item)))

@@ -1,4 +1,4 @@
-"""Tells what trials cost where none alike was measured: their multiply-adds, at a throughput that the user states."""
+"""Estimates the cost of trials without measurements from their multiply-adds and a throughput that the user states."""
 
 from experiments.data import datasets
 from experiments.planning.estimate import Estimate
@@ -8,7 +8,7 @@ from experiments.planning.rehearsal import unplaced
 
 
 def fill(plan: Plan) -> None:
-    """Gives an estimate to each trial of the plan that is to run and has none, from `resources.gmacs_per_second`."""
+    """Gives an estimate to each trial to run that has none, from `resources.gmacs_per_second`."""
     estimate_unknown(plan, "counting", _estimate)
 
 
@@ -17,7 +17,7 @@ def _estimate(trial: Trial) -> Estimate:
 
     images = datasets.training_images(trial.settings)
     if images is None:
-        return Estimate(None, "how many images there are is not known without the annotations")
+        return Estimate(None, "the number of images is unknown without the annotation files")
     model = unplaced(trial.settings).model
     per_image = cost.training_gmacs(model, *trial.settings.profile.image_scale)
     if per_image is None:

@@ -1,4 +1,4 @@
-"""Builds parts of detectors without memory, and says in one line what keeps a part from being built or run."""
+"""Builds parts of detectors on the meta device, and turns their errors into one-line reasons."""
 
 import copy
 import traceback
@@ -6,15 +6,15 @@ from typing import Any
 
 from experiments.errors import UserError
 
-MOST_WEIGHTS = 5_000_000_000  # with gradients and an optimizer's state 80 GB
+MOST_WEIGHTS = 5_000_000_000  # 80 GB with gradients and an optimizer's state
 
 
 def build(wanted: Any, choice: str) -> Any:
-    """Returns what a config describes, without memory, for test; UserError where it cannot be built or is too large.
+    """Returns the module of a config on the meta device, in eval mode; UserError if it cannot be built or is too large.
 
     Args:
         wanted: config of a module that MMDetection's registry builds.
-        choice: what to type to get it, for the error.
+        choice: the overrides that choose it, for the error.
     """
     import groie  # noqa: F401 (it registers the modules, and stands in for the operators that mmcv lacks)
 
@@ -38,14 +38,12 @@ def build(wanted: Any, choice: str) -> Any:
         raise UserError(f"{choice} cannot be built: {told(error)}") from error
     weights = sum(weight.numel() for weight in made.parameters())
     if weights > MOST_WEIGHTS:
-        raise UserError(
-            f"{choice} has {weights:,} weights; no machine trains more than {MOST_WEIGHTS:,}: make it smaller"
-        )
+        raise UserError(f"{choice} has {weights:,} weights, more than the limit of {MOST_WEIGHTS:,}; make it smaller")
     return made
 
 
 def needs_memory(error: Exception) -> bool:
-    """Returns whether an error is an operator's that does not run on the meta device, which is no mistake."""
+    """Returns whether an error comes from an operator that cannot run on the meta device, which is not a mistake."""
     return "meta" in str(error).lower()
 
 
@@ -60,6 +58,6 @@ def told(error: BaseException) -> str:
         error = error.__cause__
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     line = " ".join(text.split()).partition(". Please check whether")[0]  # the registry's long advice
-    if not line:  # an assertion that says nothing but what it asserts
+    if not line:  # an assertion without a message
         line = traceback.extract_tb(error.__traceback__)[-1].line or "no reason given"
     return line if isinstance(error, ValueError | RuntimeError) else f"{type(error).__name__}: {line}"

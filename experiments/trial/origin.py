@@ -214,7 +214,7 @@ def crossing(found: Sequence[Part], now: dict[str, Any]) -> str:
     last, others = found[-1], changed(found)
     where = ""
     if last.source["commit"] != now["commit"]:
-        where = f" at commit {provenance.short(now)} what commit {last.commit} began"
+        where = f" at commit {provenance.short(now)}; commit {last.commit} trained its last epoch"
     elif not _same(last.source, now):
-        where = f" on a changed tree what commit {last.commit} began"
+        where = f" with a changed tree; commit {last.commit} trained its last epoch"
     return where + (f"; {others}" if others else "")

@@ -187,7 +187,7 @@ def test_training_goes_on_without_database_and_server(disturbed: Disturbed) -> N
 
 def test_each_trouble_is_told_once(disturbed: Disturbed) -> None:
     text = disturbed.command.text
-    told = re.findall(r"MLflow does not take its record now \((.*?)\); it goes on", text)
+    told = re.findall(r"MLflow does not accept its record now \((.*?)\); training continues", text)
     assert len(told) == 3
     assert "HTTP error 503" in told[0]
     assert told[1:] == ["Connection refused"] * 2

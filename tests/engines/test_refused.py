@@ -35,7 +35,7 @@ def refused(
     ("name", "words"),
     {
         "no Slurm": ["hydra/launcher=submitit_slurm", "sbatch and srun", "leave hydra/launcher out"],
-        "no partition": ["starts no job", "invalid partition specified: gpus", "settings", "docs/clusters.md"],
+        "no partition": ["cannot start a job", "invalid partition specified: gpus", "settings", "docs/clusters.md"],
         "no key": ["hydra.launcher", "'partitions' is unknown", "did you mean partition?"],
     }.items(),
 )

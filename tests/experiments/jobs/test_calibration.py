@@ -29,7 +29,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def entry(folder: Path, *overrides: str) -> Entry:
     told = (*harness.TINY, f"schedule.epochs={EPOCHS}", f"output_dir={folder}", *overrides)
     one = Entry(harness.labelled(harness.composed(*told), told))
-    one.runs, one.cost = True, Estimate(None, "nothing alike measured yet")
+    one.runs, one.cost = True, Estimate(None, "no similar trial was measured yet")
     return one
 
 
@@ -65,7 +65,7 @@ def test_start_up_is_not_counted(place: Path, tmp_path: Path, monkeypatch: pytes
     one = entry(tmp_path)
     calibration.fill(Plan((one,), ("x",), 1))
     assert one.cost.device_hours == pytest.approx(EPOCHS * 80 / 3600)
-    assert one.cost.source == "10 s of training here; evaluation not counted"
+    assert one.cost.source == "10 s of training here; evaluation not included"
 
 
 def test_epoch_that_is_sooner_over_is_taken_whole(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,5 +81,7 @@ def test_variant_that_does_not_get_to_train_says_so(
     trains(monkeypatch, seconds=0)
     entries = (entry(tmp_path, "seed=0"), entry(tmp_path, "seed=1"), entry(tmp_path, "pre=conv3"))
     calibration.fill(Plan(entries, ("x",), 1))
-    assert {one.cost for one in entries} == {Estimate(None, "it did not get to train; start it to see why")}
+    assert {one.cost for one in entries} == {
+        Estimate(None, "calibration did not reach the first training step; start the trial to see why")
+    }
     assert capsys.readouterr().out.count("measuring") == 2  # the seeds of a variant together

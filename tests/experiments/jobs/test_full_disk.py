@@ -19,7 +19,7 @@ def test_full_disk_ends_the_trial_with_that_reason_and_nothing_is_torn(preloaded
     arguments = (*harness.TINY, f"output_dir={outputs}")
     refused = preloaded.run(*arguments)
     assert refused.code == 2
-    assert "resources.free_gib=1 are wanted; make room or set it lower" in refused.stderr
+    assert "less than resources.free_gib=1; make room, or lower resources.free_gib" in refused.stderr
     assert not (outputs / "trials").exists()
 
     failed = preloaded.run(*arguments, "resources.free_gib=0")
@@ -27,7 +27,7 @@ def test_full_disk_ends_the_trial_with_that_reason_and_nothing_is_torn(preloaded
     (attempt,) = harness.attempts(trial)
     assert failed.code == 1
     assert (attempt["status"], attempt["reason"]) == ("KILLED", f"no space left in {trial}")
-    assert f"interrupted  {trial.name}: no space left in {trial}\nthe same command goes on" in failed.stdout
+    assert f"interrupted  {trial.name}: no space left in {trial}\nthe same command resumes" in failed.stdout
     assert [path.name for path in checkpoints.by_epoch(trial / "work")] == ["epoch_1.pth"]
     assert checkpoints.is_whole(trial / "work" / "epoch_1.pth")
     assert list(trial.rglob("*.part")) == []

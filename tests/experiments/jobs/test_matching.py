@@ -137,7 +137,7 @@ def test_same_command_makes_the_matches_alone(
     assert "1 unique trials, 1 to run\n" in dry.stdout
     (file,) = failed.outputs.glob("plans/*.json")
     (planned,) = json.loads(file.read_text())["trials"]
-    assert (planned["state"], planned["why"]) == ("finished", "makes matches.npz alone (ValueError: boom)")
+    assert (planned["state"], planned["why"]) == ("finished", "makes only matches.npz (ValueError: boom)")
     assert (planned["to_run"], planned["device_hours"]) == (True, 0.0)
     again = preloaded.run(*failed.arguments)
     assert (again.code, again.stderr) == (0, "")
@@ -217,14 +217,14 @@ def test_two_commands_at_once_share_it(preloaded: Preloaded, swept: Swept, bare:
     first = again(preloaded, swept, bare, fault, "slow")
     wait_for((fault / "begun").exists)
     second = again(preloaded, swept, bare)
-    wait_for(lambda: "another command makes its matches; left to that one\n" in second.stdout)
+    wait_for(lambda: "another command makes its matches; this command skips it\n" in second.stdout)
     refused = again(preloaded, swept, bare, None, "", "rerun=true").wait()
     assert refused.code == 2
     assert "error: another command makes the matches of " in refused.stderr
     (fault / "go").touch()
     for command in (first, second):
         assert command.wait().code == 0, command.stdout + command.stderr
-    assert second.stdout.count("another command makes its matches; left to that one\n") <= 2
+    assert second.stdout.count("another command makes its matches; this command skips it\n") <= 2
     for trial in bare.glob("trials/*"):
         assert_complete(bare, trial, swept)
         assert len(harness.attempts(trial)) == 1

@@ -35,12 +35,12 @@ def test_error_in_the_code_is_not_tried_again_until_asked(fake: Fake) -> None:
     assert "line 12" not in failed.stdout
     assert "1 of 2 trials finished" in lines
     assert f"  failed  {fake.folder(100).name}: {MISTAKE}" in lines
-    assert lines[-1].endswith("with retry.failed=true it tries the failed again")
+    assert lines[-1].endswith("with retry.failed=true it also retries the failed trials")
 
     again = fake.run({100: "error", 101: "finish"})
     assert again.code == 1
     assert "0 to run" in again.stdout
-    assert fake.planned(100) == ("failed", False, f"{MISTAKE}; mend it and add retry.failed=true")
+    assert fake.planned(100) == ("failed", False, f"{MISTAKE}; correct it and add retry.failed=true")
     assert len(fake.attempts(100)) == 1
     assert fake.statuses(100) == [(100, "FAILED")]
 
@@ -56,7 +56,7 @@ def test_error_in_the_code_is_not_tried_again_until_asked(fake: Fake) -> None:
     ("seed", "fate", "reason"),
     [
         (110, "memory", "OutOfMemoryError: CUDA out of memory"),
-        (116, "half a record", "its processes ended without telling why"),
+        (116, "half a record", "its processes ended without giving a reason"),
         (111, "silent", "hung: no sign of life for 1 s (resources.patience)"),
     ],
 )
@@ -74,10 +74,10 @@ def test_what_does_not_pass_fails_after_the_last_attempt(fake: Fake) -> None:
     assert failed.code == 1
     reason = "OutOfMemoryError: CUDA out of memory"
     assert fake.attempts(112) == [("FAILED", reason)] * 2
-    assert failed.stdout.splitlines()[-1] == "the same command goes on where they stopped"
+    assert failed.stdout.splitlines()[-1] == "the same command resumes them"
     again = fake.run({112: "finish"})
     assert again.code == 0, again.stdout
-    assert fake.planned(112) == ("failed", True, f"{reason}; goes on after epoch 2")
+    assert fake.planned(112) == ("failed", True, f"{reason}; resumes after epoch 2")
     fake.assert_each_epoch_once(112)
 
 
@@ -95,7 +95,7 @@ def test_what_never_fits_is_not_tried_a_third_time(fake: Fake) -> None:
         assert setting in second["reason"]
     again = fake.run({117: "memory at 7"})
     assert (again.code, "0 to run" in again.stdout) == (1, True)
-    assert fake.planned(117) == ("failed", False, f"{second['reason']}; mend it and add retry.failed=true")
+    assert fake.planned(117) == ("failed", False, f"{second['reason']}; correct it and add retry.failed=true")
     asked = fake.run({117: "memory at 7"}, "retry.failed=true")
     assert (asked.code, len(harness.attempts(fake.folder(117)))) == (1, 3)
     assert fake.run({117: "finish"}, "retry.failed=true").code == 0
@@ -156,7 +156,7 @@ def test_torchrun_that_was_shot_is_started_again(fake: Fake, temporary: Path) ->
     wait_for(lambda: len(harness.attempts(fake.folder(114))) == 2)
     assert command.wait().code == 0, command.stdout
     assert not Path(f"/proc/{rank}").exists()
-    assert fake.attempts(114) == [("FAILED", "its processes ended without telling why"), ("FINISHED", None)]
+    assert fake.attempts(114) == [("FAILED", "its processes ended without giving a reason"), ("FINISHED", None)]
     assert harness.left_in(temporary) == []
     fake.assert_each_epoch_once(114)
 
@@ -176,7 +176,7 @@ def test_command_that_was_shot_is_taken_over_at_once(fake: Fake, temporary: Path
     assert second.code == 0, second.stdout
     assert harness.left_in(temporary) == []
     state, runs, why = fake.planned(115)
-    assert (state, runs, why.rstrip("0123456789")) == ("interrupted", True, "goes on after epoch ")
+    assert (state, runs, why.rstrip("0123456789")) == ("interrupted", True, "resumes after epoch ")
     assert not any(Path(f"/proc/{process}").exists() for process in orphans)
     assert fake.attempts(115) == [(None, None), ("FINISHED", None)]
     assert fake.statuses(115) == [(115, "FINISHED")]
@@ -189,9 +189,9 @@ def test_ctrl_c_stops_after_the_epoch_and_the_same_command_goes_on(fake: Fake) -
     wait_for(lambda: fake.began(121))
     first.signal(signal.SIGINT)
     assert first.wait().code == 130
-    assert "stopping after the epoch that runs; Ctrl-C again stops at once" in first.stdout
+    assert "stopping after the current epoch; Ctrl-C again stops at once" in first.stdout
     assert "1 of 3 trials finished" in first.stdout
-    assert "the same command goes on where they stopped" in first.stdout
+    assert "the same command resumes them" in first.stdout
     ((status, reason),) = fake.attempts(121)
     assert (status, reason.rstrip("0123456789")) == ("KILLED", "stopped as asked after epoch ")
     assert fake.statuses(120, 121, 122) == [(120, "FINISHED"), (121, "KILLED")]
@@ -248,7 +248,7 @@ def test_trial_that_another_command_runs_is_left_to_it(fake: Fake) -> None:
     wait_for(lambda: fake.began(140))
     second = fake.run({140: "go on"})
     assert second.code == 1  # what was asked for is not finished
-    assert "another command still runs them" in second.stdout
+    assert "another command still trains them" in second.stdout
     assert fake.planned(140) == ("running", False, f"attempt 1 on {socket.gethostname()}")
     assert first.running()
     assert fake.statuses(140) == [(140, "RUNNING")]

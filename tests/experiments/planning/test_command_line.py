@@ -76,7 +76,7 @@ def test_links_that_were_not_unpacked_are_told_with_the_remedy(tmp_path: Path) -
     link.write_text("pre")
     done = harness.run(str(project / "run.py"), "--cfg", "job", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: {link} is no folder")
+    assert done.stderr.startswith(f"error: {link} is not a folder")
     command = done.stderr.split("`")[1]
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
     assert (link / "conv5.yaml").is_file()

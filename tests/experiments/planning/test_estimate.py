@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 # What a simulated machine takes: to begin an epoch, for a training step, for an evaluated image, in seconds.
 BEGINNING, STEP, IMAGE = 2.0, 0.25, 0.04
-UNKNOWN = "nothing alike measured yet"
+UNKNOWN = "no similar trial was measured yet"
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ TYPED = {
     "aggregation that is no extractor": (["aggregation.type=Conv2d"], ["aggregation=sum", "Conv2d", "roi_layer"]),
     "key that the option does not have": (["pre.kernel_size=3"], ["pre", "kernel_size", "name, type"]),
     "key that nothing reads": (["+patience=3"], ["patience", "pre, post, schedule.optimizer"]),
-    "key that nothing reads, by force": (["++schedule.epoch=3"], ["++schedule.epoch=3", "nothing reads"]),
+    "key that nothing reads, by force": (["++schedule.epoch=3"], ["++schedule.epoch=3", "unknown key"]),
     "group taken away": (["~pre"], ["pre"]),
     "key taken away": (["~seed"], ["seed"]),
     "no name for none": (["pre=null"], ["pre", MENU]),
@@ -74,11 +74,11 @@ TYPED = {
     ),
     "no weights": (
         ["profile=mobilenet", "dataset=shapes"],
-        ["profile.model.backbone.init_cfg.checkpoint=data/mobilenet_v2_imagenet.pth is no file", "MobileNetV2"],
+        ["profile.model.backbone.init_cfg.checkpoint=data/mobilenet_v2_imagenet.pth is not a file", "MobileNetV2"],
     ),
     "weights that are nowhere": (
         ["profile=mobilenet", "dataset=shapes", "profile.model.backbone.init_cfg.checkpoint=none.pth"],
-        ["checkpoint=none.pth is no file"],
+        ["checkpoint=none.pth is not a file"],
     ),
     "password in an address": (
         ["tracking=server", "tracking.uri=http://ada:secret@127.0.0.1:5000"],

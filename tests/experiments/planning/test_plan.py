@@ -149,23 +149,24 @@ def test_value_made_from_the_seed_follows_it() -> None:
 # What becomes of a trial with a last attempt of that kind: its state, whether it is run, and why.
 HERE = {"host": socket.gethostname()}
 ERROR = {"status": "FAILED", "reason": "ValueError: x"}
+FINAL = "ValueError: x; correct it and add retry.failed=true"
 MEMORY = {"status": "FAILED", "reason": "OutOfMemoryError: so much", "transient": True}
 DECISIONS = {
     "to do": (None, 0, [], ("to do", True, "")),
     "finished": ({"status": "FINISHED"}, 2, [], ("FINISHED", False, "")),
-    "finished, again": ({"status": "FINISHED"}, 2, ["rerun=true"], ("FINISHED", True, "done again")),
+    "finished, again": ({"status": "FINISHED"}, 2, ["rerun=true"], ("FINISHED", True, "trained again")),
     "finished, retry": ({"status": "FINISHED"}, 2, ["retry.failed=true"], ("FINISHED", False, "")),
     "running": ({"age": 30}, 1, [], ("RUNNING", False, "attempt 3 on elsewhere")),
     "running, again": ({"age": 30}, 1, ["rerun=true"], ("RUNNING", False, "attempt 3 on elsewhere")),
-    "silent": ({"age": 150}, 1, [], ("interrupted", True, "goes on after epoch 1")),
-    "process gone": ({**HERE, "process": 2**22 + 1}, 1, [], ("interrupted", True, "goes on after epoch 1")),
-    "stopped": ({"status": "KILLED", "reason": "asked"}, 1, [], ("interrupted", True, "goes on after epoch 1")),
-    "stopped early": ({"status": "KILLED", "reason": "x"}, 0, [], ("interrupted", True, "starts anew")),
-    "transient": (MEMORY, 1, [], ("FAILED", True, "OutOfMemoryError: so much; goes on after epoch 1")),
-    "transient early": (MEMORY, 0, [], ("FAILED", True, "OutOfMemoryError: so much; starts anew")),
-    "error": (ERROR, 1, [], ("FAILED", False, "ValueError: x; mend it and add retry.failed=true")),
-    "error, again": (ERROR, 1, ["rerun=true"], ("FAILED", False, "ValueError: x; mend it and add retry.failed=true")),
-    "error, retry": (ERROR, 1, ["retry.failed=true"], ("FAILED", True, "ValueError: x; goes on after epoch 1")),
+    "silent": ({"age": 150}, 1, [], ("interrupted", True, "resumes after epoch 1")),
+    "process gone": ({**HERE, "process": 2**22 + 1}, 1, [], ("interrupted", True, "resumes after epoch 1")),
+    "stopped": ({"status": "KILLED", "reason": "asked"}, 1, [], ("interrupted", True, "resumes after epoch 1")),
+    "stopped early": ({"status": "KILLED", "reason": "x"}, 0, [], ("interrupted", True, "starts at epoch 1")),
+    "transient": (MEMORY, 1, [], ("FAILED", True, "OutOfMemoryError: so much; resumes after epoch 1")),
+    "transient early": (MEMORY, 0, [], ("FAILED", True, "OutOfMemoryError: so much; starts at epoch 1")),
+    "error": (ERROR, 1, [], ("FAILED", False, FINAL)),
+    "error, again": (ERROR, 1, ["rerun=true"], ("FAILED", False, FINAL)),
+    "error, retry": (ERROR, 1, ["retry.failed=true"], ("FAILED", True, "ValueError: x; resumes after epoch 1")),
 }  # fmt: skip
 
 
@@ -278,7 +279,7 @@ def test_trial_on_other_annotations_is_refused(
     harness.annotation_file(tmp_path / "train.json", categories, images=[image], annotations=more)
     second = preloaded.run(*command, fake_training=True)
     assert second.code == 2
-    assert "is finished, but on other annotations than dataset=mine now has" in second.stderr
+    assert "is finished, but with other annotation files than dataset=mine has now" in second.stderr
     assert "Traceback" not in second.stderr
     assert attempts.state(next(outputs.glob("trials/*"))) == "FINISHED"
     again = preloaded.run(*command, "rerun=true", fake_training=True)  # nothing of the old is reused

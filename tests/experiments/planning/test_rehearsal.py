@@ -85,7 +85,7 @@ class TestUnknownHeads:
 
     def test_head_that_is_made_for_another_number_of_classes(self) -> None:
         config = harness.composed("+profile.model.roi_head.bbox_head.type=OfEightyClasses")
-        with pytest.raises(UserError, match=r"OfEightyClasses \(roi_head\.bbox_head\) is made for 80 classes"):
+        with pytest.raises(UserError, match=r"OfEightyClasses \(roi_head\.bbox_head\) always has 80 classes"):
             rehearsal.detectors([harness.typed(config)])
 
 

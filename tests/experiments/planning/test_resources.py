@@ -91,7 +91,10 @@ def test_any_sharing_is_one_trial_at_one_learning_rate(monkeypatch: pytest.Monke
     [
         ("resources.gpus=512", "resources.gpus=512 but"),
         ("resources.cpu_processes=3", "3 ranks cannot share schedule.batch_size=2 evenly; set resources.nodes"),
-        ("resources.nodes=2", "resources.nodes=2 but this command has not one process on each (processes: 1, "),
+        (
+            "resources.nodes=2",
+            "resources.nodes=2 needs one process on each node, but this command has other numbers (processes: 1, ",
+        ),
         ("resources.nodes=0", "resources.nodes=0 is refused; give a whole number, 1 or more"),
         ("resources.cpu_processes=two", "resources.cpu_processes=two is refused; give a whole number, 1 or more"),
         ("resources.gpus=-1", "resources.gpus=-1 is refused; give a whole number, 0 or more and at most 1024, or auto"),
@@ -113,7 +116,7 @@ def test_disk_without_room(preloaded: Preloaded, tmp_path: Path) -> None:
     told = resources.lacking_space(harness.typed(config))
     assert told is not None
     assert told.startswith(f"{tmp_path} has ")
-    assert told.endswith("GiB free and resources.free_gib=999999 are wanted; make room or set it lower")
+    assert told.endswith("GiB free, less than resources.free_gib=999999; make room, or lower resources.free_gib")
     assert resources.lacking_space(harness.settings(f"output_dir={tmp_path}", "resources.free_gib=0.001")) is None
     assert "free_gib=999999" in refused(preloaded, tmp_path / "new", *harness.TINY, "resources.free_gib=999999")
 

@@ -56,18 +56,18 @@ OLD = {FILE: "0" * 10}
 STOPPED = {"status": "KILLED", "reason": "x"}
 MEMORY = {"status": "FAILED", "reason": "OutOfMemoryError: x", "transient": True}
 ERROR = {"status": "FAILED", "reason": "ValueError: x"}
-GOES_ON = f"goes on after epoch 1; {CHANGED}; rerun=stale begins it again"
+RESUMES = f"resumes after epoch 1; {CHANGED}; rerun=stale trains it again"
 # What a trial is found with and what is typed; whether it runs and begins with epoch 1, whether it is stale, and why.
 CASES: dict[str, tuple[dict[str, Any], str, tuple[bool, bool, bool, str]]] = {
     "finished": ({}, "rerun=false", (False, False, True, f"stale, {CHANGED}; rerun=stale trains it again")),
-    "finished, stale": ({}, "rerun=stale", (True, True, True, f"done again: {CHANGED}")),
-    "finished, again": ({}, "rerun=true", (True, True, False, "done again")),
-    "stopped": (STOPPED, "rerun=false", (True, False, True, GOES_ON)),
-    "stopped, stale": (STOPPED, "rerun=stale", (True, True, True, f"done again: {CHANGED}")),
-    "memory": (MEMORY, "rerun=false", (True, False, True, f"OutOfMemoryError: x; {GOES_ON}")),
-    "memory, stale": (MEMORY, "rerun=stale", (True, True, True, f"done again: {CHANGED}")),
-    "error": (ERROR, "rerun=false", (False, False, False, "ValueError: x; mend it and add retry.failed=true")),
-    "error, stale": (ERROR, "rerun=stale", (True, True, True, f"done again: {CHANGED}")),
+    "finished, stale": ({}, "rerun=stale", (True, True, True, f"trained again: {CHANGED}")),
+    "finished, again": ({}, "rerun=true", (True, True, False, "trained again")),
+    "stopped": (STOPPED, "rerun=false", (True, False, True, RESUMES)),
+    "stopped, stale": (STOPPED, "rerun=stale", (True, True, True, f"trained again: {CHANGED}")),
+    "memory": (MEMORY, "rerun=false", (True, False, True, f"OutOfMemoryError: x; {RESUMES}")),
+    "memory, stale": (MEMORY, "rerun=stale", (True, True, True, f"trained again: {CHANGED}")),
+    "error": (ERROR, "rerun=false", (False, False, False, "ValueError: x; correct it and add retry.failed=true")),
+    "error, stale": (ERROR, "rerun=stale", (True, True, True, f"trained again: {CHANGED}")),
 }  # fmt: skip
 
 
@@ -84,18 +84,21 @@ def test_what_the_same_code_trained_is_left_alone(tmp_path: Path, files: Any, fa
     """Also by a version that noted nothing of its files."""
     trained(asked(tmp_path), files, epochs=1 if facts else 2, **facts)
     for typed in ("rerun=false", "rerun=stale"):
-        assert decide(asked(tmp_path, typed)) == Decision(*((True, "goes on after epoch 1") if facts else (False,)))
+        assert decide(asked(tmp_path, typed)) == Decision(*((True, "resumes after epoch 1") if facts else (False,)))
 
 
 def test_what_trained_nothing_is_not_stale(tmp_path: Path) -> None:
     trained(asked(tmp_path), OLD, epochs=0, **STOPPED)
-    assert decide(asked(tmp_path)) == Decision(True, "starts anew")
+    assert decide(asked(tmp_path)) == Decision(True, "starts at epoch 1")
 
 
 def test_the_plan_says_where_a_trial_resumes_at_another_commit(tmp_path: Path) -> None:
     folder = trained(asked(tmp_path), {}, epochs=1, **STOPPED)
     write_provenance(folder, 1, commit="f" * 40, after=0)
-    assert decide(asked(tmp_path)).why == f"goes on after epoch 1 at commit {COMMIT[:12]} what commit {'f' * 12} began"
+    assert (
+        decide(asked(tmp_path)).why
+        == f"resumes after epoch 1 at commit {COMMIT[:12]}; commit {'f' * 12} trained its last epoch"
+    )
 
 
 def test_a_trial_of_two_codes_is_stale_by_either(tmp_path: Path) -> None:
@@ -162,9 +165,9 @@ def test_resuming_on_another_source_is_said_when_it_starts_and_ever_after(
     difference.write_text("x")
     again = fake.run({1: "finish"})
     assert again.code == 0, again.stderr
-    sentence = f"goes on after epoch 1 at commit {now} what commit {'f' * 12}-dirty began"
+    sentence = f"resumes after epoch 1 at commit {now}; commit {'f' * 12}-dirty trained its last epoch"
     assert fake.planned(1)[2] == sentence
-    assert f"{fake.folder(1).name}: {sentence.replace('goes on', 'resumes')}" in again.stdout.splitlines()
+    assert f"{fake.folder(1).name}: {sentence}" in again.stdout.splitlines()
     (run,) = fake.runs(1)
     commits = f"{'f' * 12}-dirty (epoch 1), {now} (epoch 2)"
     assert run.data.tags[names.COMMIT] == commits
@@ -259,7 +262,7 @@ def test_add_a_module_and_edit_it(tmp_path: Path) -> None:
         [plain, squeezed],
         [plain, squeezed],
         [plain, [squeezed[0], False, f"stale, {changed}; rerun=stale trains it again"]],
-        [plain, [squeezed[0], True, f"done again: {changed}"]],
+        [plain, [squeezed[0], True, f"trained again: {changed}"]],
         [plain, [squeezed[0], True, ""]],
     ]
 

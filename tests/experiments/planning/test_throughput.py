@@ -18,7 +18,7 @@ SEEDS, EPOCHS, IMAGES, STATED = (0, 1), 10, 16, 250.0
 def entry(folder: Path, *overrides: str, known: Estimate | None = None) -> Entry:
     told = (f"resources.gmacs_per_second={STATED}", f"output_dir={folder}")
     one = Entry(harness.labelled(harness.composed(*told, *overrides), overrides))
-    one.runs, one.cost = True, known or Estimate(None, "nothing alike measured yet")
+    one.runs, one.cost = True, known or Estimate(None, "no similar trial was measured yet")
     return one
 
 
@@ -55,4 +55,4 @@ def test_images_are_counted_but_for_cocos_own(tmp_path: Path) -> None:
 def test_data_that_nobody_can_count_have_no_estimate(tmp_path: Path) -> None:
     one = entry(tmp_path, "profile=coco", "dataset.name=mine", f"dataset.root={tmp_path}")
     throughput.fill(Plan((one,), ("x",), 1))
-    assert one.cost == Estimate(None, "how many images there are is not known without the annotations")
+    assert one.cost == Estimate(None, "the number of images is unknown without the annotation files")

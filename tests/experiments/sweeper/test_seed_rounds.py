@@ -226,5 +226,5 @@ def test_row_with_a_seed_is_refused(world: World, monkeypatch: pytest.MonkeyPatc
         "purpose: x\nrows:\n  - {name: a, overrides: [pre=none]}\n  - {name: b, overrides: [pre=conv1, seed=3]}\n"
     )
     monkeypatch.setattr(declared, "FOLDER", tmp_path)
-    with pytest.raises(UserError, match=r"sweeps/mine\.yaml, row 'b': seed=3 cannot stand beside seed=auto"):
+    with pytest.raises(UserError, match=r"sweeps/mine\.yaml, row 'b': seed=3 cannot be combined with seed=auto"):
         world.study("sweep=mine")

@@ -154,7 +154,7 @@ def test_rules_are_not_changed(begun: Callable[..., dict[str, Recorded]], name: 
 
 
 def test_sweeps_of_other_rules_are_not_asked_for_together(begun: Callable[..., dict[str, Recorded]]) -> None:
-    told = "seeds.most is 8 in b and 7 in another of these sweeps; ask for them in two commands"
+    told = "seeds.most is 8 in b and 7 in another of these sweeps; run them with two commands"
     with pytest.raises(UserError, match=re.escape(told)):
         begun("a", "b")
 

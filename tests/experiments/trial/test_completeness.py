@@ -249,6 +249,6 @@ def test_damaged_line_of_an_interrupted_trial_is_left_out(fake: Fake, capsys: py
     assert "journal.jsonl line 1 is damaged; the next attempt leaves it out" in told
     done = fake.run({152: "finish"})
     assert done.code == 0, done.stdout
-    assert fake.planned(152)[2].endswith("; goes on after epoch 1")
-    assert f"{path} had 1 damaged lines, which are left out\n" in done.stdout
+    assert fake.planned(152)[2].endswith("; resumes after epoch 1")
+    assert f"{path} had 1 damaged lines, which were removed\n" in done.stdout
     fake.assert_each_epoch_once(152)

@@ -136,11 +136,14 @@ def test_going_on_elsewhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     meaning = sources.meaning(sources.ROOT / FILE)
     paths = trial(tmp_path, 2, {"after": 0, "files": {FILE: meaning}})
     assert crossing(paths, COMMIT) == ""
-    assert crossing(paths, OTHER) == f" at commit {B} what commit {A} began"
-    assert crossing(paths, COMMIT, "x") == f" on a changed tree what commit {A} began"
+    assert crossing(paths, OTHER) == f" at commit {B}; commit {A} trained its last epoch"
+    assert crossing(paths, COMMIT, "x") == f" with a changed tree; commit {A} trained its last epoch"
     write_provenance(tmp_path, 1, after=0, files={FILE: "0" * 10})
     assert crossing(paths, COMMIT) == f"; {FILE} has changed since"
-    assert crossing(paths, OTHER, "x") == f" at commit {B}-dirty what commit {A} began; {FILE} has changed since"
+    assert (
+        crossing(paths, OTHER, "x")
+        == f" at commit {B}-dirty; commit {A} trained its last epoch; {FILE} has changed since"
+    )
 
 
 def test_what_trained_nothing_is_no_beginning(tmp_path: Path) -> None:
@@ -158,4 +161,4 @@ def test_long_differences_of_which_only_the_hash_is_kept_are_compared_by_it(tmp_
     trained = origin.trained(paths)
     assert origin.crossing(trained, known["source"]) == ""
     now = {**known["source"], "difference_sha256": "b" * 64}
-    assert origin.crossing(trained, now) == f" on a changed tree what commit {A}-dirty began"
+    assert origin.crossing(trained, now) == f" with a changed tree; commit {A}-dirty trained its last epoch"
