@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from experiments import environment, patches, sentences
 from experiments.commands import Place
@@ -27,6 +28,8 @@ def report(command: Callable[[], None]) -> int:
         command()
     except (HydraException, OmegaConfBaseException) as error:
         mistake = explain(error)
+    except YAMLError as error:
+        mistake = UserError(f"a file of conf/ is not YAML: {' '.join(str(error).split())}")
     except UserError as error:
         mistake = error
     except OSError as error:

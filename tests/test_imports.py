@@ -168,7 +168,11 @@ def test_one_file_has_a_runner() -> None:
     sources = {path.name: path.read_text() for path in FILES if package(path) == "experiments"}
     assert {name for name, source in sources.items() if re.search(r"\bRunner[.(]", source)} == {"worker.py"}
     users = {name: imported(source) for name, source in sources.items()}
-    assert {name for name, modules in users.items() if "mmengine.config" in modules} == {"build.py", "detector.py"}
+    assert {name for name, modules in users.items() if "mmengine.config" in modules} == {
+        "build.py",
+        "detector.py",
+        "edits.py",
+    }
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from experiments.errors import UserError, unknown
 
 Path = tuple[str | int, ...]
 Leaf = tuple[Path, Any]
+# The parts of MMEngine's config that may be edited. The harness needs all others as they are.
+PARTS = ("model", "train_dataloader", "val_dataloader", "optim_wrapper", "param_scheduler")
 RENAMED = {"LoadImageFromFile": "LoadImageAsStated"}  # steps that the harness reads images with
 
 
@@ -28,10 +30,13 @@ def apply(cfg: Config, edits: Mapping[str, Mapping[str, Any]]) -> dict[str, list
         The values that each factor has set, with their places.
 
     Raises:
-        UserError: two factors set the same key, or a pipeline has no such step.
+        UserError: an edit of a part that cannot be edited, a key that two factors set, or a step that a pipeline lacks.
     """
     found: dict[str, list[Leaf]] = {}
     for factor, changes in edits.items():
+        for part in changes:
+            if part not in PARTS:
+                raise unknown(f"{factor}: edits of", part, PARTS)
         try:
             found[factor] = list(_merge(cfg, changes, ()))
         except UserError as error:

@@ -13,8 +13,8 @@ from tests.support import harness
 
 BASE: dict[str, Any] = {
     "model": {"neck": {"type": "FPN", "num_outs": 5}, "heads": [{"type": "A", "loss": {"type": "L1"}}, {"type": "B"}]},
-    "pipeline": [{"type": "Load"}, {"type": "Resize", "scale": (1, 2)}, {"type": "Flip", "prob": 0.5}],
-    "steps": [8, 11],
+    "train_dataloader": [{"type": "Load"}, {"type": "Resize", "scale": (1, 2)}, {"type": "Flip", "prob": 0.5}],
+    "param_scheduler": [8, 11],
 }
 
 
@@ -30,8 +30,8 @@ def applied(*changes: dict[str, Any]) -> dict[str, Any]:
     [
         {"model": {"neck": {"type": "PAFPN"}}},
         {"model": {"neck": {"_delete_": True, "type": "HRFPN"}}},
-        {"model": {"neck": {"act": {"type": "ReLU", "inplace": True}}}, "steps": [2]},
-        {"new": {"deep": {"er": 1}}, "steps": "none"},
+        {"model": {"neck": {"act": {"type": "ReLU", "inplace": True}}}, "param_scheduler": [2]},
+        {"optim_wrapper": {"deep": {"er": 1}}, "param_scheduler": "none"},
     ],
 )
 def test_mappings_are_merged_as_mmengine_merges_them(change: dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ def test_steps_are_named_by_their_types() -> None:
         "Resize": None,
         "Pad": {"_after_": "Flip"},
     }
-    assert applied({"pipeline": changes})["pipeline"] == [
+    assert applied({"train_dataloader": changes})["train_dataloader"] == [
         {"type": "Load"},
         {"type": "Crop", "size": (3, 4)},
         {"type": "Flip", "prob": 0.1},
@@ -72,10 +72,10 @@ def test_steps_are_named_by_their_types() -> None:
             "factor0 and factor1 both edit",
         ),
         (
-            [{"pipeline": {"Flipp": {"prob": 1}}}],
-            "factor0 edits pipeline: step 'Flipp' is unknown (did you mean Flip?)",
+            [{"train_dataloader": {"Flipp": {"prob": 1}}}],
+            "factor0 edits train_dataloader: step 'Flipp' is unknown (did you mean Flip?)",
         ),
-        ([{"pipeline": {"Pad": {"_after_": "Cut"}}}], "factor0 edits pipeline: step 'Cut' is unknown"),
+        ([{"train_dataloader": {"Pad": {"_after_": "Cut"}}}], "factor0 edits train_dataloader: step 'Cut' is unknown"),
     ],
 )
 def test_edits_that_do_not_fit_are_refused(changes: list[dict[str, Any]], told: str) -> None:
@@ -87,13 +87,10 @@ def test_edits_that_do_not_fit_are_refused(changes: list[dict[str, Any]], told: 
 @pytest.mark.parametrize(
     "edit",
     [
-        "train_cfg.max_epochs=7",
-        "work_dir=elsewhere",
         "model.roi_head.bbox_head.num_classes=4",
         "model.neck.out_channels=256",
         "model.roi_head.bbox_roi_extractor.finest_scale=28",
         "train_dataloader.batch_size=3",
-        "randomness.seed=3",
     ],
 )
 def test_key_that_the_harness_sets_is_refused(edit: str) -> None:
@@ -104,6 +101,15 @@ def test_key_that_the_harness_sets_is_refused(edit: str) -> None:
     ) as error:
         rehearsal.unplaced(settings)
     assert str(error.value).endswith("leave it out, or set the key of conf/ that decides on it")
+
+
+@pytest.mark.parametrize("part", ["modl", "work_dir", "train_cfg", "randomness", "custom_hooks", "default_scope"])
+def test_part_that_no_factor_may_edit_is_refused(part: str) -> None:
+    settings = harness.settings(f"+neck.edits.{part}.x=1")
+    with pytest.raises(
+        UserError, match=f"^neck: edits of '{part}' is unknown.* choose one of: model, train_dataloader"
+    ):
+        rehearsal.unplaced(settings)
 
 
 def model(*overrides: str) -> Any:
