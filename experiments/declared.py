@@ -3,53 +3,16 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from experiments import names
+from experiments import names, sweep_file
 from experiments.commands import ROOT
 from experiments.errors import UserError
 
 FOLDER = ROOT / "sweeps"
-IouType = Literal["bbox", "segm"]
-Published = Annotated[list[float], Field(min_length=len(names.COCO_METRICS), max_length=len(names.COCO_METRICS))]
-
-
-class Keys(BaseModel):
-    """Keys of a file; one without a value is as if it were left out. A description says what a key takes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def without_nulls(cls, content: Any) -> Any:
-        return {key: value for key, value in content.items() if value is not None} if type(content) is dict else content
-
-
-class RowKeys(Keys):
-    """The keys of a row in a file of sweeps/."""
-
-    name: str = Field(description="a text in quotes")
-    overrides: list[str] = Field(description="a list such as [aggregation=sum, pre=conv5]")
-    published: dict[IouType, Published] = Field(
-        {}, description=f"six numbers ({' '.join(names.COCO_METRICS)}) for bbox or segm, as in {{bbox: [...]}}"
-    )
-    baseline: str | None = Field(None, description="the name of another row of the file")
-
-
-class FileKeys(Keys):
-    """The keys of a file of sweeps/."""
-
-    purpose: str = Field(description="a text in quotes")
-    table: int | str | None = Field(None, description="the number of a table of the paper, such as III")
-    caption: str | None = Field(None, description="a text in quotes")
-    columns: list[IouType] = Field([], description="a list of bbox and segm")
-    figures: dict[int | str, IouType] = Field({}, description="a mapping such as {4: bbox}")
-    matters: float | None = Field(None, gt=0, le=100, description="a difference of AP x 100, such as 0.5")
-    include: list[str] = Field([], description="a list of other files, such as [table1]")
-    rows: list[RowKeys] = Field([], description="a list of rows, each with a name and overrides")
 
 
 @dataclass(frozen=True)
@@ -110,22 +73,23 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
     file = _file(name)
     try:
         content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-        found = FileKeys.model_validate(content)
+        found = sweep_file.FileKeys.model_validate(content)
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        raise UserError(f"{file}{_refusal(content, error)}") from error
+        raise UserError(f"{file}{sweep_file.refusal(content, error)}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # of bytes not in UTF-8, and lists in themselves
         raise UserError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     measured = found.columns or names.IOU_TYPES
     _each_of(f"{file}: include", found.include, [other for other in known() if other not in (*through, name)])
     _each_of(f"{file}: figures", found.figures.values(), measured)
+    own = [*found.rows, *sweep_file.made(file, found)]
     rows = [row for other in found.include for row in _read(other, (*through, name)).rows]
-    own_names = [row.name for row in found.rows]
+    own_names = [row.name for row in own]
     for twice in sorted({row for row in own_names if own_names.count(row) > 1}):
         raise UserError(f"{file} has two rows named {twice!r}; give one of them another name")
-    first_is_baseline = not any(row.baseline for row in found.rows)
-    for row in found.rows:
+    first_is_baseline = not any(row.baseline for row in own)
+    for row in own:
         _each_of(f"{file}: row {row.name!r}: published", row.published, measured)
         if row.baseline is not None:
             _each_of(
@@ -137,7 +101,7 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
         }
         rows.append(Row(name, row.name, tuple(row.overrides), published, baseline))
     if not rows:
-        raise UserError(f"{file} has no rows; list them in rows, or other files in include")
+        raise UserError(f"{file} has no rows; list them in rows, grid or zip, or other files in include")
     return Declaration(
         name=name,
         purpose=found.purpose,
@@ -149,26 +113,6 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
         # A file that is included twice gives its rows once.
         rows=tuple({(row.sweep, row.name): row for row in rows}.values()),
     )
-
-
-def _refusal(content: Any, error: ValidationError) -> str:
-    """Returns what is wrong with a file, to be written after its name."""
-    mistakes = error.errors(include_url=False, include_context=False)
-    place, where = mistakes[0]["loc"], ""
-    model: type[Keys] = FileKeys
-    if place[:1] == ("rows",) and len(place) > 1:
-        content, place, model = content["rows"][place[1]], place[2:], RowKeys
-        named = type(content) is dict and isinstance(content.get("name"), str)
-        where = f": row {(content['name'] if named else content)!r}"
-    fields = model.model_fields
-    if not place or mistakes[0]["type"] == "missing":
-        given = content if type(content) is dict else {}
-        lacks = [key for key, field in fields.items() if field.is_required() and given.get(key) is None]
-        return f"{where} lacks {' and '.join(lacks)}; its keys are: {', '.join(fields)}"
-    key = str(place[0])
-    if mistakes[0]["type"] == "extra_forbidden":
-        return f"{where}: {key!r} is unknown; choose from: {', '.join(fields)}"
-    return f"{where}: {key} {content[key]!r} is refused; give {fields[key].description}"
 
 
 def _each_of(where: str, values: Iterable[Any], valid: Iterable[str]) -> None:

@@ -27,6 +27,7 @@ SHARED = {  # what analysis reads of experiments
         "seeds",
         "sentences",
         "sqlite_uri",
+        "sweep_file",
         "trial.detections",
         "trial.matches",
     )

@@ -21,6 +21,7 @@ ABSENT = {  # named by pages, and not there: what the reader writes, and what ha
         "conf/aggregation/median.yaml",
         "sweeps/squeeze.yaml",
     },
+    "sweeps.md": {"sweeps/NAME.yaml"},
     "CHANGELOG.md": {"experiments/training/checkpoints.py", "experiments/training/loading.py"},
 }
 QUESTIONS = 10

@@ -110,7 +110,7 @@ def test_rows_of_included_files_come_first_and_once_and_are_named_after_their_fi
         ),
         ("", "sweeps/mine.yaml lacks purpose;"),
         ("purpose: P.\nrow: []", "sweeps/mine.yaml: 'row' is unknown; choose from: purpose, table"),
-        ("purpose: P.", "sweeps/mine.yaml has no rows; list them in rows, or other files in include"),
+        ("purpose: P.", "sweeps/mine.yaml has no rows; list them in rows, grid or zip, or"),
         ("purpose: P.\nrows: x", "sweeps/mine.yaml: rows 'x' is refused; give a list of rows"),
         ("purpose: P.\ncolumns: [box]", "sweeps/mine.yaml: columns ['box'] is refused; give a list of bbox and segm"),
         ("purpose: P.\ninclude: [tabel1]", "sweeps/mine.yaml: include: 'tabel1' is unknown; choose from: other"),
