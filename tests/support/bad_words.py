@@ -7,7 +7,7 @@ EXPERIMENTS = {
     "-x": "nothing is given for command beside -x",
     "status -x": "-x is unknown here; type it as: python -m experiments status",
     "status extra": "extra is unknown here",
-    "status": "no trials in ... name the folder with --output-dir, or start some: `",
+    "status": "no trials in ... name the folder with --output-dir, or start a trial: `",
     "status --output-dir": "--output-dir: a value is missing",
     "status --output-dir ''": "--output-dir: '' names nothing; give a path",
     "status --output-dir OTHER/file": "no trials in",

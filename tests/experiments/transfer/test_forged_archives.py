@@ -47,14 +47,14 @@ READERS: dict[str, tuple[Edit, str]] = {  # what the ordinary readers refuse, by
     "not ended": (change("T/attempts/0001.json", status=None), " has ended"),
     "tag": (
         change(DESCRIPTION, sweeps={"mlflow.user": "x"}),
-        "trial.json is damaged (mlflow.user is no tag of a sweep",
+        "trial.json is damaged (mlflow.user is not a tag of a sweep",
     ),
     "control": (change(DESCRIPTION, overrides=["\x1b[2J"]), "/trial.json holds control characters"),
     "YAML that grows": (add("T/config.yaml", BROKEN_YAML), "/config.yaml is damaged (it repeats parts of itself"),
     "lost epoch": (forged.shorten("T/journal.jsonl"), "/journal.jsonl lacks epoch 2 of 2"),
     "another value": (
         append("T/journal.jsonl", {"time": 1, "step": 1, "metrics": {"bbox/AP": 0.9}}),
-        "/journal.jsonl line 3 is another record of epoch 1",
+        "/journal.jsonl line 3 is a second record of epoch 1",
     ),
     "errors": (change("T/errors.json", metrics=1), "/errors.json is damaged (it holds no metrics)"),
     "pickles": (

@@ -37,7 +37,7 @@ def test_nothing_is_lost_on_the_way(
     assert imported == ["study.zip"] * 2
     assert [path.name for path in target.glob("plans/*")] == [path.name for path in swept.outputs.glob("plans/*")]
     told = tell("reproduce", "none-attention", outputs=target)[2]
-    assert "note: it was imported from study.zip: read its overrides and difference before you use them\n" in told
+    assert "note: it was imported from study.zip: read its overrides and its patch before you use them\n" in told
     for run in after.values():
         assert {"config.yaml", "detector.py", "log.txt", "journal.jsonl", "detections.npz"} <= run["artifacts"].keys()
         assert len(run["metrics"]) > 20

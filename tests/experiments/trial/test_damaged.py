@@ -182,7 +182,7 @@ def test_foreign_folder_among_the_trials_is_named(pair: Pair, tell: transferred.
     make(folder)
     out = words(tell("status")[1])
     assert out.startswith("3 trials: 2 finished, 1 damaged")
-    assert squeezed(f"{folder} has no trial.json; bring it back from a copy") in squeezed(out)
+    assert squeezed(f"{folder} has no trial.json; restore it from a copy") in squeezed(out)
     code, out, err = tell("sync")
     assert (code, out[:9]) == (2, "2 trials ")
     assert err.startswith(f"error: 1 were not delivered: {folder} has no trial.json; ")

@@ -84,7 +84,7 @@ def test_folder_without_trials(tmp_path: Path, told: Told, command: list[str]) -
     for outputs in (tmp_path, tmp_path / "missing"):
         code, out, err = told(*command, outputs=outputs)
         assert (code, out) == (2, "")
-        assert err.startswith(f"error: no trials in {outputs}; name the folder with --output-dir, or start some: `")
+        assert err.startswith(f"error: no trials in {outputs}; name the folder with --output-dir, or start a trial: `")
         assert err.endswith("`\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -131,9 +131,9 @@ def test_running_trial_is_cancelled(fake: Fake, told: Told, fate: str, more: lis
     command = fake.start({1: fate, 2: "finish"})
     wait_for(lambda: fake.began(1))
     code, out, _ = told("status", outputs=fake.outputs)
-    assert re.search(r" running \d+\.\d/2 .* 1 x cpu on \S+, attempt 1, heard of \d+ s ago$", " ".join(out.split())), (
-        out
-    )
+    assert re.search(
+        r" running \d+\.\d/2 .* 1 x cpu on \S+, attempt 1, last sign of life \d+ s ago$", " ".join(out.split())
+    ), out
     code, out, err = told("cancel", *more, "s1-", outputs=fake.outputs)
     sentence = f"{fake.folder(1).name}: asked to stop {when}; run.py goes on with it when asked to\n"
     assert (code, out, err) == (0, sentence, "")
@@ -254,7 +254,7 @@ def test_reproduce_tells_what_differs(study: Path, tmp_path: Path, told: Told) -
 
 
 def test_reproduce_of_what_never_ran(study: Path, told: Told) -> None:
-    sentence = f"error: {folder(study, 12).name} was never started; nothing is known of how it would have run\n"
+    sentence = f"error: {folder(study, 12).name} has never started, so there is nothing to reproduce; start it first\n"
     assert told("reproduce", "s12-") == (2, "", sentence)
 
 
