@@ -27,7 +27,7 @@ def test_nothing_is_lost_on_the_way(
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         f"2 trials for {target}: 2 new",
-        f"2 trials are in MLflow as their folders have them: {harness.store(target)}",
+        f"2 trials in MLflow match their folders: {harness.store(target)}",
     ]
 
     before, after = stored(swept.outputs), stored(target)

@@ -136,8 +136,8 @@ def test_trial_that_cannot_be_mended_is_not_delivered(
         "rerun=true"
     )
     code, out, err = tell("sync")
-    assert (code, err) == (2, f"error: 1 were not delivered: {why}\n")
-    assert out == f"1 trials are in MLflow as their folders have them: {harness.store(tmp_path)}\n"
+    assert (code, err) == (2, f"error: 1 trials were not delivered: {why}\n")
+    assert out == f"1 trials in MLflow match their folders: {harness.store(tmp_path)}\n"
     assert [run.data.tags[names.TRIAL_ID] for run in harness.runs(tmp_path)] == [other.root.name]
     code, _, err = tell("export", "all", tmp_path / "all.zip")
     assert (code, err) == (2, f"error: 1 were left out: {why}\n")
@@ -152,7 +152,9 @@ def test_trial_that_cannot_be_mended_is_not_delivered(
 
 def test_journal_that_no_longer_exists(trial: TrialPaths, tell: Callable[..., transferred.Told]) -> None:
     trial.journal.unlink()
-    assert tell("sync")[2].startswith(f"error: 1 were not delivered: {trial.journal} lacks epochs 1 to 12 of 12, and ")
+    assert tell("sync")[2].startswith(
+        f"error: 1 trials were not delivered: {trial.journal} lacks epochs 1 to 12 of 12, and "
+    )
 
 
 def test_trial_of_an_earlier_version_has_all_epochs_or_is_mended(
@@ -205,7 +207,7 @@ def test_checkpoint_that_does_not_serve(trial: TrialPaths, tell: Callable[..., t
     UNFIT[kind](trial)
     damage(trial, FLAWS["the last line is lost"][0])
     left = trial.journal.read_bytes()
-    assert tell("sync")[2].startswith(f"error: 1 were not delivered: {trial.journal} lacks epoch 12 of 12, and ")
+    assert tell("sync")[2].startswith(f"error: 1 trials were not delivered: {trial.journal} lacks epoch 12 of 12, and ")
     assert trial.journal.read_bytes() == left
 
 

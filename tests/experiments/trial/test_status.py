@@ -200,7 +200,7 @@ def test_sync_restores_a_lost_store(own_study: Path, empty_store: Path, told: To
     for _ in range(2):
         code, out, err = told("sync", outputs=own_study)
         assert (code, err) == (0, "")
-        assert out == f"2 trials are in MLflow as their folders have them: {harness.store(own_study)}\n"
+        assert out == f"2 trials in MLflow match their folders: {harness.store(own_study)}\n"
         assert record_of(own_study) == before
 
 
