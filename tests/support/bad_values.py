@@ -141,8 +141,8 @@ STORES = {
     "tracking=zzz": "tracking: option 'zzz' is unknown; choose one of: server, sqlite",
 }
 FILES = {
-    "dataset=coco": "annotations/instances_train2017.json, train2017 ... dataset.root= ... which is not there",
-    "dataset=coco dataset.root=OTHER/file": "/file, which is no folder",
+    "dataset=coco": "annotations/instances_train2017.json, train2017 ... dataset.root= ... which does not exist",
+    "dataset=coco dataset.root=OTHER/file": "/file, which is not a folder",
     "dataset=coco dataset.root=/proc": "not found in dataset.root=/proc; set dataset.root",
     "dataset=coco dataset.root=OTHER dataset.train.annotations=. dataset.val.annotations=. "
     "dataset.train.images=. dataset.val.images=.": "cannot be read as an annotation file",
