@@ -92,7 +92,7 @@ def _counts(text: str) -> list[int]:
 
 @lru_cache(2**16)
 def _number(group: str) -> int:
-    """Returns the number in six-bit characters: five bits each, lowest first; the last one's highest bit is the sign."""
+    """Returns the number in six-bit characters: five bits each, lowest first; the highest bit of all is the sign."""
     digits = [ord(character) - 48 & 0x1F for character in group]
     value = sum(digit << 5 * place for place, digit in enumerate(digits))
     return value - (1 << 5 * len(digits)) if digits[-1] & 0x10 else value
