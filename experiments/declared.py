@@ -1,4 +1,4 @@
-"""Declared sweeps and their overrides: what sweeps/*.yaml say, read alike by the plan and by analysis."""
+"""Reads declared sweeps from sweeps/*.yaml, for the plan and for analysis."""
 
 import re
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ Published = Annotated[list[float], Field(min_length=len(names.COCO_METRICS), max
 
 
 class Keys(BaseModel):
-    """Keys of a file; one without a value is as if it were left out. A description says what a key takes."""
+    """Keys of a file; a key without a value counts as left out. A field's description says what the key takes."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -54,16 +54,16 @@ class FileKeys(Keys):
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a declared sweep: its name there, what to type for it, and the numbers published for it."""
+    """One row of a declared sweep: its name, its overrides, and its published numbers."""
 
     sweep: str  # name of the file that declares it
     name: str
     overrides: tuple[str, ...]
     published: dict[str, tuple[float, ...]]  # by IoU type: AP AP50 AP75 APs APm APl, times 100
-    baseline: str | None  # name of the row of the same file that it is compared with; None for one that is none's
+    baseline: str | None  # name of the row of the same file that it is compared with; None for a row without a baseline
 
     def name_in(self, sweep: str) -> str:
-        """Returns what the row is called in a declared sweep: "baseline" in its own, "table1: baseline" elsewhere."""
+        """Returns the row's name in a declared sweep: "baseline" in its own, "table1: baseline" in others."""
         return self.name if sweep == self.sweep else f"{self.sweep}: {self.name}"
 
 
@@ -75,24 +75,24 @@ class Declaration:
     purpose: str
     caption: str
     table: str | None  # the paper's number of the table, such as "III"
-    columns: tuple[str, ...]  # IoU types that the table shows; empty: all that were measured
+    columns: tuple[str, ...]  # IoU types that the table shows; empty: all measured ones
     figures: dict[str, str]  # the paper's number of a figure -> IoU type whose AP it draws against the epoch
-    matters: float | None  # the smallest difference that matters, AP x 100; None where the file has none
-    rows: tuple[Row, ...]  # those of the sweeps that it includes first
+    matters: float | None  # the smallest difference that matters, AP x 100; None if the file has none
+    rows: tuple[Row, ...]  # first the rows of the sweeps that it includes
 
     @property
     def file(self) -> str:
-        """Returns the file as people name it: "sweeps/table3.yaml"."""
+        """Returns the file's path in the repository: "sweeps/table3.yaml"."""
         return _file(self.name)
 
 
 def key_of(override: str) -> str:
-    """Returns the key of an override of Hydra's, `[+ ++ ~]key[@package][=value]`, without its sign and package."""
+    """Returns the key of a Hydra override, `[+ ++ ~]key[@package][=value]`, without sign and package."""
     return override.partition("=")[0].lstrip("+~").partition("@")[0]
 
 
 def words(text: str) -> list[str]:
-    """Returns the words of a variant's text: what stands between spaces, but for those within quotes."""
+    """Returns the words of a variant's label, split at spaces outside quotes."""
     return re.findall(r"(?:'(?:\\.|[^'\\])*'|\S)+", text)
 
 
@@ -102,7 +102,7 @@ def known() -> list[str]:
 
 
 def read(name: str) -> Declaration:
-    """Returns the declared sweep of this name, which is one of `known()`; UserError where its file is wrong."""
+    """Returns the declared sweep of this name, which is one of `known()`; UserError if its file is wrong."""
     return _read(name, ())
 
 
@@ -115,7 +115,11 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
         raise UserError(f"{file} cannot be read ({error.strerror})") from error
     except ValidationError as error:
         raise UserError(f"{file}{_refusal(content, error)}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # of bytes not in UTF-8, and lists in themselves
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # also of bytes that are not UTF-8, and of lists that contain themselves
         raise UserError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     measured = found.columns or names.IOU_TYPES
     _each_of(f"{file}: include", found.include, [other for other in known() if other not in (*through, name)])
@@ -146,13 +150,13 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
         columns=tuple(found.columns),
         figures={str(number): iou_type for number, iou_type in found.figures.items()},
         matters=found.matters,
-        # A file that is included twice gives its rows once.
+        # If a file is included twice, its rows come once.
         rows=tuple({(row.sweep, row.name): row for row in rows}.values()),
     )
 
 
 def _refusal(content: Any, error: ValidationError) -> str:
-    """Returns what is wrong with a file, to be written after its name."""
+    """Returns what is wrong with a file, as the end of a sentence that starts with its name."""
     mistakes = error.errors(include_url=False, include_context=False)
     place, where = mistakes[0]["loc"], ""
     model: type[Keys] = FileKeys

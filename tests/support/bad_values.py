@@ -152,9 +152,9 @@ FILES = {
     "output_dir=OTHER/file": "cannot be a folder",
     "output_dir=OTHER/file/x": "cannot be a folder",
     "output_dir=/proc/x": "output_dir=/proc/x cannot be written",
-    "output_dir=": "output_dir= is no folder",
-    "output_dir=true": "output_dir=True is no folder",
-    "'output_dir={a:1}'": "is no folder",
+    "output_dir=": "output_dir= is not a folder",
+    "output_dir=true": "output_dir=True is not a folder",
+    "'output_dir={a:1}'": "is not a folder",
     "output_dir=/etc": "output_dir=/etc holds files",
     "output_dir=/dev/null": "output_dir=/dev/null cannot be a folder",
 }

@@ -112,7 +112,7 @@ def test_logs_are_the_end_of_the_log(study: Path, told: Told) -> None:
 @pytest.mark.parametrize(("seed", "state"), [(1, "finished"), (2, "failed")])
 def test_what_has_ended_is_not_cancelled(study: Path, told: Told, seed: int, state: str) -> None:
     """Nor is another that is named with it."""
-    sentence = f"error: {folder(study, seed).name} is {state}; only what runs or waits can be cancelled\n"
+    sentence = f"error: {folder(study, seed).name} is {state}; only a trial that runs or waits can be cancelled\n"
     assert told("cancel", "s12-", f"s{seed}-") == (2, "", sentence)
     assert list(study.glob("trials/*/stop")) == []
 
@@ -122,7 +122,7 @@ def test_what_has_ended_is_not_cancelled(study: Path, told: Told, seed: int, sta
     ("fate", "more", "when", "reason"),
     [
         ("silent", [], "now", "stopped as asked"),
-        ("go on", ["--drain"], "after the epoch that runs", "stopped as asked after epoch "),
+        ("go on", ["--drain"], "after the current epoch", "stopped as asked after epoch "),
     ],
     ids=["now", "drain"],
 )
@@ -135,7 +135,7 @@ def test_running_trial_is_cancelled(fake: Fake, told: Told, fate: str, more: lis
         r" running \d+\.\d/2 .* 1 x cpu on \S+, attempt 1, last sign of life \d+ s ago$", " ".join(out.split())
     ), out
     code, out, err = told("cancel", *more, "s1-", outputs=fake.outputs)
-    sentence = f"{fake.folder(1).name}: asked to stop {when}; run.py goes on with it when asked to\n"
+    sentence = f"{fake.folder(1).name}: asked to stop {when}; its run.py command resumes it\n"
     assert (code, out, err) == (0, sentence, "")
     assert command.wait().code == 1
     ((status, why),) = fake.attempts(1)
