@@ -19,7 +19,7 @@ def unknown(what: str, value: object, valid: Iterable[object]) -> UserError:
 
 
 def of_system(error: OSError) -> UserError:
-    """Returns the error for a file that cannot be used (no permission, no space); raises `error` if it has no file name."""
+    """Returns the error for a file that cannot be used (no permission, no space); raises `error` if it has no name."""
     if error.filename is None:
         raise error
     return UserError(f"{error.filename} cannot be used ({error.strerror}); correct that, or give another path")
