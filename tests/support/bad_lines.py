@@ -15,7 +15,7 @@ LISTS = {
     "seed=sort()": "seed=sort() ... sort takes values",
     "seed=auto,1": "seed=auto,1 is refused, because auto chooses the seeds; give only seed=auto, or only numbers",
     "'seed=choice(auto,2)' pre=none,conv1": "auto chooses the seeds",
-    "seed=auto": "seed=auto compares variants, and this is one; give a list",
+    "seed=auto": "seed=auto compares variants, but this is only one; give a list",
     "seed=auto sweep=table1 rerun=true": "rerun=true cannot be combined with seed=auto",
     "seed=auto sweep=table1 rerun=stale": "rerun=stale cannot be combined with seed=auto ... seed=0,1",
     "seed=autos": "seed=autos is refused; give a whole number, 0 or more and at most 4294967295, or auto",

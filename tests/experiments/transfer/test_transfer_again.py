@@ -72,7 +72,7 @@ def test_running_trials_stay(fake: Fake, tell: transferred.Teller, tmp_path: Pat
     wait_for(lambda: fake.began(1))
     code, out, err = tell("export", "all", tmp_path / "study.zip", outputs=fake.outputs)
     assert (code, out) == (2, "")
-    assert err == f"error: no trial of all in {fake.outputs} has ended and is whole; wait, or cancel what runs\n"
+    assert err == f"error: no trial of all in {fake.outputs} has ended and is complete; wait, or cancel what runs\n"
     assert list(tmp_path.iterdir()) == []
     tell("cancel", "s1-", outputs=fake.outputs)
     fake.commands[0].wait()
