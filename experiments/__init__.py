@@ -1,1 +1,1 @@
-"""One trial, from its description on the command line to its recorded result."""
+"""Plans, trains and records trials: from a command line to recorded results."""

@@ -1,4 +1,4 @@
-"""`python -m experiments ...`: what the trials of an output folder do, an end to it, and their record."""
+"""Shows, stops, reproduces, exports and imports the trials of an output folder, and updates MLflow."""
 
 import argparse
 import shlex
@@ -27,33 +27,39 @@ def parser() -> Parser:
     top = Parser(prog="python -m experiments", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     shared = Parser(add_help=False)
-    shared.add_argument("--output-dir", type=path(), default=Path("outputs"), help="as given to run.py (%(default)s)")
+    shared.add_argument(
+        "--output-dir", type=path(), default=Path("outputs"), help="the output folder, as for run.py (%(default)s)"
+    )
     seen = commands.add_parser("status", parents=[shared], help="list every trial: state, epoch, AP, device, time left")
     seen.add_argument("--sweep", help="only the trials of this sweep")
     seen.add_argument("--watch", action="store_true", help="keep the list up to date until Ctrl-C")
     logs = commands.add_parser("logs", parents=[shared], help="print the end of a trial's log")
-    logs.add_argument("trial", help="a trial's id, or a part of it that no other has")
-    logs.add_argument("--lines", type=whole_number(1, 1_000_000), default=40, help="how many (%(default)s)")
-    logs.add_argument("--follow", action="store_true", help="go on printing while the trial runs")
-    cancel = commands.add_parser("cancel", parents=[shared], help="stop a trial that runs or waits in a queue")
-    cancel.add_argument("trial", nargs="+", help="a trial's id, or a part of it that no other has")
-    cancel.add_argument("--drain", action="store_true", help="let it complete the epoch that runs")
-    again = commands.add_parser("reproduce", parents=[shared], help="print what to type to get a trial's result again")
-    again.add_argument("trial", help="a trial's id, or a part of it that no other has")
+    logs.add_argument("trial", help="a trial's id, or a part that no other trial's id has")
+    logs.add_argument("--lines", type=whole_number(1, 1_000_000), default=40, help="number of lines (%(default)s)")
+    logs.add_argument("--follow", action="store_true", help="keep printing new lines while the trial runs")
+    cancel = commands.add_parser("cancel", parents=[shared], help="stop trials that run or wait in a queue")
+    cancel.add_argument("trial", nargs="+", help="a trial's id, or a part that no other trial's id has")
+    cancel.add_argument("--drain", action="store_true", help="let them complete the current epoch")
+    again = commands.add_parser(
+        "reproduce", parents=[shared], help="print the commands that reproduce a trial's result"
+    )
+    again.add_argument("trial", help="a trial's id, or a part that no other trial's id has")
     sync = commands.add_parser("sync", parents=[shared], help="bring MLflow up to date with the trials' folders")
-    sync.add_argument("--tracking-uri", help="another store than the one that the trials were given")
+    sync.add_argument("--tracking-uri", help="a store to use in place of the trials' own")
     export = commands.add_parser("export", parents=[shared], help="pack a study's record into one file")
-    export.add_argument("study", help="a sweep's name, `last` for the one asked for last, or `all`")
+    export.add_argument("study", help="a sweep's name, `last` for the newest sweep, or `all`")
     export.add_argument("file", type=path(), help="a new file, such as study.zip")
     bring = commands.add_parser("import", parents=[shared], help="add an exported study to a folder and MLflow")
-    bring.add_argument("file", type=path(), help="what `export` wrote, here or elsewhere")
-    bring.add_argument("--tracking-uri", help="the MLflow store, if not that of the output folder")
-    bring.add_argument("--limit-gib", type=gibibytes, default=20.0, help="the most it may unpack to (%(default)s)")
+    bring.add_argument("file", type=path(), help="a file that `export` wrote, here or elsewhere")
+    bring.add_argument("--tracking-uri", help="a store to use in place of the output folder's")
+    bring.add_argument(
+        "--limit-gib", type=gibibytes, default=20.0, help="the largest unpacked size in GiB (%(default)s)"
+    )
     return top
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command line; returns the exit code: 2 with one sentence on stderr for what the user can put right."""
+    """Runs a command line; returns the exit code: 2, with one sentence on stderr, for a mistake of the user."""
     arguments = parser().parse_args(argv)
     outputs = OutputPaths(arguments.output_dir.expanduser().resolve())
     try:
@@ -101,14 +107,12 @@ def _cancel(arguments: argparse.Namespace, outputs: OutputPaths) -> None:
     for trial in trials:
         if trial.state in (names.FINISHED, names.FAILED):
             raise UserError(
-                f"{trial.paths.root.name} is {trial.state.lower()}; only what runs or waits can be cancelled"
+                f"{trial.paths.root.name} is {trial.state.lower()}; only a trial that runs or waits can be cancelled"
             )
     for trial in trials:
         stop_requests.ask(trial.paths.root, stop_requests.DRAIN if arguments.drain else stop_requests.NOW)
-        when = "after the epoch that runs" if arguments.drain else "now"
-        console.print(
-            f"{trial.paths.root.name}: asked to stop {when}; run.py goes on with it when asked to", markup=False
-        )
+        when = "after the current epoch" if arguments.drain else "now"
+        console.print(f"{trial.paths.root.name}: asked to stop {when}; its run.py command resumes it", markup=False)
 
 
 def _reproduce(arguments: argparse.Namespace, outputs: OutputPaths) -> None:

@@ -19,8 +19,8 @@ from experiments.planning.hydra_errors import explain
 def report(command: Callable[[], None]) -> int:
     """Runs a Hydra command; returns its exit code: 0, 1 for a failed trial, 2 for a mistake, which it prints."""
     environment.clean()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would else print in its own words with exit code 1
-    # A launcher's preset bears the name of its plugin's schema on purpose: so mistyped keys are refused.
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors instead of printing them with exit code 1
+    # A launcher's preset has the name of its plugin's schema on purpose, so that mistyped keys are refused.
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
     patches.read_hydra_store_in_place()
     try:

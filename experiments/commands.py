@@ -1,4 +1,4 @@
-"""Commands that are printed can be typed: in the folder where they are printed, with the Python that prints them."""
+"""Makes commands for messages that work in the folder where they are printed, with the same Python."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ PLAIN = re.compile(r"(?!(null|true|false|nan|inf)$)[a-z_/.][\w./:@%+-]*", re.ASC
 
 @dataclass(frozen=True)
 class Place:
-    """Where trials and their record are, by which commands that are printed find them; None where that is not known."""
+    """The place of trials and their record, which printed commands name; None for unknown parts."""
 
     outputs: Path | None = None
     uri: str | None = None  # of the MLflow store
@@ -28,11 +28,11 @@ class Place:
         return cls(Path(config["output_dir"]), config["tracking"]["uri"], config["tracking"]["experiment"])
 
     def command(self, program: str, *words: str) -> str:
-        """Returns a command as a shell takes it in the folder where the user is now.
+        """Returns a command as a shell takes it in the user's present folder.
 
         Args:
             program: "run.py", or a module: "analysis", "experiments".
-            words: its arguments as the program reads them, without a shell's quotes.
+            words: its arguments without a shell's quotes.
         """
         here = Path.cwd() == ROOT
         options = {"run.py": self._overrides, "analysis": self._of_store, "experiments": self._of_outputs}[program]()
@@ -42,7 +42,7 @@ class Place:
         return before + shlex.join([_python(), "-m", program, *words, *options])
 
     def pages(self) -> str:
-        """Returns what opens MLflow's pages: a command, or the address of a server, which has them already."""
+        """Returns what opens MLflow's pages: a command, or the address of a server."""
         if self.uri and not self.uri.startswith("sqlite:"):
             return self.uri
         whole = _whole(self.uri or _default_uri(), Path.cwd())
@@ -50,17 +50,17 @@ class Place:
         return f"{before}make ui" if Path.cwd() == ROOT else f"{before}make -C {shlex.quote(str(ROOT))} ui"
 
     def sync(self) -> str:
-        """Returns what delivers all trials to this store, also where they were given another one."""
+        """Returns the command that sends all trials to this store, even if they have another store."""
         own = self.uri is None or self.uri == sqlite_uri.of(Path(str(self.outputs)) / "mlflow.db")
         return self.command("experiments", "sync", *([] if own else _option("--tracking-uri", str(self.uri))))
 
     def mlflow(self, *words: str) -> str:
-        """Returns a command of MLflow's own on this store."""
+        """Returns one of MLflow's own commands for this store."""
         store = shlex.quote(_whole(self.uri or _default_uri(), Path.cwd()))
         return f"MLFLOW_TRACKING_URI={store} {shlex.join([_python(), '-m', 'mlflow', *words])}"
 
     def localized(self, text: object) -> str:
-        """Returns a text in which each command in backquotes that the documents know works here, on this place."""
+        """Returns a text in which the quoted commands of this project have the options for this place."""
         return re.sub(r"`python (?:-m )?(run\.py|analysis|experiments)( [^`]*)?`", self._localized, str(text))
 
     def _localized(self, found: re.Match[str]) -> str:
@@ -88,18 +88,18 @@ class Place:
 
 
 def installs(extra: str) -> str:
-    """Returns the command that installs an extra of pyproject.toml, in the versions of constraints.txt."""
+    """Returns the command that installs an extra of pyproject.toml, with the versions of constraints.txt."""
     command = shlex.join([_python(), "-m", "pip", "install", "-c", "constraints.txt", "-e", f".[{extra}]"])
     return command if Path.cwd() == ROOT else f"cd {shlex.quote(str(ROOT))} && {command}"
 
 
 def nearby(path: Path) -> str:
-    """Returns a path as short as it may be typed here: relative where it lies in this folder."""
+    """Returns a path in its shortest form: relative if it is inside this folder."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) and path != Path.cwd() else str(path)
 
 
 def override(key: str, value: object) -> str:
-    """Returns KEY=VALUE as Hydra reads it, a text in quotes where it needs them; a shell may need others around it."""
+    """Returns KEY=VALUE as Hydra reads it, with a text in quotes if necessary; a shell may need more quotes."""
     if not isinstance(value, str | Path) or PLAIN.fullmatch(str(value)):
         return f"{key}={value}"
     quoted = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), str(value))
@@ -122,5 +122,5 @@ def _default_uri() -> str:
 
 
 def _whole(uri: str, folder: Path) -> str:
-    """Returns the URI of a file with the whole path, another as it is."""
+    """Returns the URI of a file with its absolute path; other URIs unchanged."""
     return sqlite_uri.whole(uri, folder)

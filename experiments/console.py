@@ -1,4 +1,4 @@
-"""The console that commands print to."""
+"""The console on which commands print."""
 
 from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""Declared sweeps and their overrides: what sweeps/*.yaml say, read alike by the plan and by analysis."""
+"""Reads declared sweeps from sweeps/*.yaml, for the plan and for analysis."""
 
 import re
 from collections.abc import Iterable
@@ -17,16 +17,16 @@ FOLDER = ROOT / "sweeps"
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a declared sweep: its name there, what to type for it, and the numbers published for it."""
+    """One row of a declared sweep: its name, its overrides, and its published numbers."""
 
     sweep: str  # name of the file that declares it
     name: str
     overrides: tuple[str, ...]
     published: dict[str, tuple[float, ...]]  # by IoU type: AP AP50 AP75 APs APm APl, times 100
-    baseline: str | None  # name of the row of the same file that it is compared with; None for one that is none's
+    baseline: str | None  # name of the row of the same file that it is compared with; None for a row without a baseline
 
     def name_in(self, sweep: str) -> str:
-        """Returns what the row is called in a declared sweep: "baseline" in its own, "table1: baseline" elsewhere."""
+        """Returns the row's name in a declared sweep: "baseline" in its own, "table1: baseline" in others."""
         return self.name if sweep == self.sweep else f"{self.sweep}: {self.name}"
 
 
@@ -38,24 +38,24 @@ class Declaration:
     purpose: str
     caption: str
     table: str | None  # the paper's number of the table, such as "III"
-    columns: tuple[str, ...]  # IoU types that the table shows; empty: all that were measured
+    columns: tuple[str, ...]  # IoU types that the table shows; empty: all measured ones
     figures: dict[str, str]  # the paper's number of a figure -> IoU type whose AP it draws against the epoch
-    matters: float | None  # the smallest difference that matters, AP x 100; None where the file has none
-    rows: tuple[Row, ...]  # those of the sweeps that it includes first
+    matters: float | None  # the smallest difference that matters, AP x 100; None if the file has none
+    rows: tuple[Row, ...]  # first the rows of the sweeps that it includes
 
     @property
     def file(self) -> str:
-        """Returns the file as people name it: "sweeps/table3.yaml"."""
+        """Returns the file's path in the repository: "sweeps/table3.yaml"."""
         return _file(self.name)
 
 
 def key_of(override: str) -> str:
-    """Returns the key of an override of Hydra's, `[+ ++ ~]key[@package][=value]`, without its sign and package."""
+    """Returns the key of a Hydra override, `[+ ++ ~]key[@package][=value]`, without sign and package."""
     return override.partition("=")[0].lstrip("+~").partition("@")[0]
 
 
 def words(text: str) -> list[str]:
-    """Returns the words of a variant's text: what stands between spaces, but for those within quotes."""
+    """Returns the words of a variant's label, split at spaces outside quotes."""
     return re.findall(r"(?:'(?:\\.|[^'\\])*'|\S)+", text)
 
 
@@ -65,7 +65,7 @@ def known() -> list[str]:
 
 
 def read(name: str) -> Declaration:
-    """Returns the declared sweep of this name, which is one of `known()`; UserError where its file is wrong."""
+    """Returns the declared sweep of this name, which is one of `known()`; UserError if its file is wrong."""
     return _read(name, ())
 
 
@@ -110,7 +110,7 @@ def _read(name: str, through: tuple[str, ...]) -> Declaration:
         columns=tuple(found.columns),
         figures={str(number): iou_type for number, iou_type in found.figures.items()},
         matters=found.matters,
-        # A file that is included twice gives its rows once.
+        # If a file is included twice, its rows come once.
         rows=tuple({(row.sweep, row.name): row for row in rows}.values()),
     )
 

@@ -1,4 +1,4 @@
-"""The user's mistakes: one sentence each, exit code 2."""
+"""Errors for the user's mistakes: one sentence each, exit code 2."""
 
 from collections.abc import Iterable
 
@@ -10,12 +10,12 @@ class UserError(Exception):
 
 
 def unknown(what: str, value: object, valid: Iterable[object]) -> UserError:
-    """Returns the error for a name that is none of `valid`, with the nearest one suggested."""
+    """Returns the error for a name that is not in `valid`, with the nearest one suggested."""
     return UserError(f"{what} {shown(value)!r} is unknown{choose_from(value, valid)}")
 
 
 def of_system(error: OSError) -> UserError:
-    """Returns the sentence for a file that may not be used: no permission, no space; raises it where it names none."""
+    """Returns the error for a file that cannot be used (no permission, no space); raises `error` if it has no name."""
     if error.filename is None:
         raise error
-    return UserError(f"{error.filename} cannot be used ({error.strerror}); put that right, or give another place")
+    return UserError(f"{error.filename} cannot be used ({error.strerror}); correct that, or give another path")

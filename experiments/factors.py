@@ -7,7 +7,7 @@ import yaml
 from experiments.commands import ROOT
 
 CONF = ROOT / "conf"
-MODULES = ("aggregation", "pre", "post")  # groups whose keys, but for name and type, are arguments of a class
+MODULES = ("aggregation", "pre", "post")  # groups whose keys, except name and type, are arguments of a class
 READ = (*MODULES, "architecture", "recipe", "dataset", "schedule", "profile")  # groups with keys that the harness reads
 WORK = ("resources", "tracking")  # no factors
 

@@ -1,7 +1,7 @@
-"""The one way to write files: a reader sees all of the old or all of the new, also after a kill or a power cut.
+"""Writes files so that a reader sees the whole old or the whole new content, also after a kill or a power cut.
 
-Content is on the disk before a file gets its name, and the name before the function returns. A writer locks its
-partial file, so `sweep` can tell those of killed writers from those that are being written.
+Content is on the disk before a file gets its name, and the name is on the disk before the function returns. A writer
+locks its partial file, so `sweep` can tell partial files of killed writers from those that are being written.
 """
 
 import errno
@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-NO_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # of file systems that cannot be asked to settle a folder
+NO_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # from file systems that cannot flush a folder to disk
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Writes a file, in place of one that is there."""
+    """Writes a file; replaces an existing one."""
     write_parts(path, [content.encode() if isinstance(content, str) else content])
 
 
@@ -31,10 +31,10 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> int:
 
 
 def create(path: Path, content: str | bytes) -> bool:
-    """Makes a file; returns False and leaves it alone where it exists."""
+    """Creates a file; returns False and changes nothing if it exists."""
     with _whole(path, [content.encode() if isinstance(content, str) else content]) as part:
         try:
-            os.link(part, path)  # unlike a rename, fails where the name is taken
+            os.link(part, path)  # unlike a rename, this fails if the name is taken
         except FileExistsError:
             return False
         settle(path.parent)
@@ -42,7 +42,7 @@ def create(path: Path, content: str | bytes) -> bool:
 
 
 def move(source: Path, target: Path) -> None:
-    """Gives a file or a folder another name, in place of a file that has it; its content must be on the disk."""
+    """Renames a file or a folder, replacing an existing file; its content must be on the disk."""
     source.replace(target)
     settle(target.parent)
     if source.parent != target.parent:
@@ -68,9 +68,9 @@ def digest(path: Path) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Removes the partial files that killed writers left in a folder and in those inside it."""
+    """Removes the partial files of killed writers in a folder and its subfolders."""
     for part in folder.rglob(f"*.{'[0-9a-f]' * 32}.part"):
-        with suppress(OSError), part.open("r+b") as file:  # it is gone by now, or being written
+        with suppress(OSError), part.open("r+b") as file:  # it was removed, or is being written
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             part.unlink()
 
@@ -91,8 +91,8 @@ def _whole(path: Path, parts: Iterable[bytes]) -> Iterator[Path]:
 def _locked(part: Path) -> BinaryIO:
     while True:
         file = part.open("wb")
-        with suppress(OSError):  # of file systems without locks, on which nothing is swept either
+        with suppress(OSError):  # from file systems without locks; there `sweep` removes nothing
             fcntl.flock(file, fcntl.LOCK_EX)
-        if part.exists():  # else it was swept before it was locked
+        if part.exists():  # else `sweep` removed it before it was locked
             return file
         file.close()

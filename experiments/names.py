@@ -4,8 +4,8 @@ import hashlib
 import os
 import re
 
-EXPERIMENT = "groie"  # MLflow experiment that holds all runs unless tracking.experiment says otherwise
-DEFAULT_TRACKING_URI = "sqlite:///outputs/mlflow.db"  # relative to the folder the command is run in
+EXPERIMENT = "groie"  # the MLflow experiment of all runs, unless tracking.experiment gives another
+DEFAULT_TRACKING_URI = "sqlite:///outputs/mlflow.db"  # relative to the folder of the command
 
 # Run status as MLflow spells it.
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
@@ -18,10 +18,10 @@ KERNEL_SIZES = ("pre.kernel_size", "post.kernel_size")  # where the module has o
 # Tags.
 TRIAL_ID = "trial_id"  # one variant with one seed
 VARIANT_ID = "variant_id"  # the same without the seed
-VARIANT = "variant"  # the variant as people read it: "sum pre=conv5 post=attention"
-OVERRIDES = "overrides"  # what to type after `python run.py` to get this trial again, as a shell takes it
-RECORD = "record"  # of one folder of a trial: by this its run is found again
-SETTLED = "settled"  # attempt, its state, bytes of the files that the run is in accord with; empty while one runs
+VARIANT = "variant"  # the variant's label: "sum pre=conv5 post=attention"
+OVERRIDES = "overrides"  # the words after `python run.py` that give this trial again, with a shell's quotes
+RECORD = "record"  # id of a trial's folder, which finds its run
+SETTLED = "settled"  # attempt, its state, and sizes of the files that the run has; empty while an attempt runs
 WRITTEN = "written."  # WRITTEN + the tag of a text that a person may change -> SHA-256 of what we wrote there last
 COMMIT = "commit"  # of the source, 12 digits; -dirty where files differed from it; of several, with the epochs of each
 CODE = "code"  # files that the training had loaded -> what each means (trial.sources), JSON; of several sources, "a,b"
@@ -74,12 +74,12 @@ DEVICE_SECONDS = "cost/device_seconds"  # the same times ranks
 
 
 def stated(uri: str | None) -> str | None:
-    """Returns the URI of a store, or None for one that is empty: wherever it comes from, that is the same as none."""
+    """Returns the URI of a store, or None if it is empty."""
     return uri if uri is not None and str(uri).strip() else None
 
 
 def tracking_uri(given: str | None, otherwise: str) -> str:
-    """Returns which MLflow store is meant: the one given, or that of MLFLOW_TRACKING_URI, or else `otherwise`."""
+    """Returns the URI of the MLflow store: the given one, else MLFLOW_TRACKING_URI, else `otherwise`."""
     return stated(given) or stated(os.environ.get("MLFLOW_TRACKING_URI")) or otherwise
 
 
@@ -94,6 +94,6 @@ def error_metric(iou_type: str, kind: str) -> str:
 
 
 def sweep_key(name: str) -> str:
-    """Returns a short name for tags and files: readable, of characters that MLflow takes, another for each sweep."""
+    """Returns a short name for tags and files: readable, valid in MLflow, and different for each sweep."""
     readable = re.sub(r"[^\w.\- ]", "_", name)[:80]
     return readable if readable == name else f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""One override as Hydra's grammar reads it, `KEY=VALUE`, and in our own words what is wrong with one."""
+"""Reads one override `KEY=VALUE` with Hydra's grammar, and explains mistakes in one sentence."""
 
 import math
 import re
@@ -15,7 +15,7 @@ from experiments.errors import UserError
 from experiments.sentences import choose_from, shown
 
 MOST_TRIALS = 10_000  # of one command
-LONGEST = 100_000  # characters of an override: a list may be long, a name in it may not
+LONGEST = 100_000  # characters of an override; lists may be long
 KEY = re.compile(r"(\+{1,2}|~)?[a-z_]\w*([./][\w-]+)*", re.ASCII | re.IGNORECASE)
 FUNCTIONS = {
     "range": "whole numbers, as in range(0,3), which is 0,1,2",
@@ -31,9 +31,9 @@ FUNCTIONS = {
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
-@cache  # a sweep says the same few a thousand times, and to read one takes a millisecond
+@cache  # a large sweep repeats the same few overrides, and reading one takes a millisecond
 def read(text: str) -> Override:
-    """Returns an override that was typed; UserError where it is none."""
+    """Returns a typed override; UserError if it cannot be read."""
     key, equals, value = text.partition("=")
     longest = max(re.split(r"[,\[\]{}()\s]", text), key=len)
     if reason := parsers.unprintable(text) or parsers.unfit(longest):
@@ -41,9 +41,11 @@ def read(text: str) -> Override:
     if len(text) > LONGEST:
         raise UserError(f"{shown(text)} has {len(text):,} characters; an override has at most {LONGEST:,}")
     if not equals and not text.startswith("~"):
-        raise UserError(f"{shown(text)!r} sets nothing; give KEY=VALUE, as in pre=conv5 or schedule.epochs=3")
+        raise UserError(f"{shown(text)!r} is not KEY=VALUE; give one, as in pre=conv5 or schedule.epochs=3")
     if not KEY.fullmatch(key):
-        raise UserError(f"{shown(key)!r} is no key; give one as python run.py --cfg job prints them: schedule.epochs=3")
+        raise UserError(
+            f"{shown(key)!r} is not a key; python run.py --cfg job prints all keys, such as schedule.epochs"
+        )
     try:
         return OverridesParser.create().parse_override(text)
     except Exception as error:  # of Hydra's lexer, its parser and its functions
@@ -51,10 +53,10 @@ def read(text: str) -> Override:
 
 
 def texts(override: Override, options: Sequence[str]) -> list[str]:
-    """Returns the values that an override names, each as it would be typed; UserError where there is none.
+    """Returns the values of an override, each as it would be typed; UserError if there is none.
 
     Args:
-        options: what a pattern is looked for in.
+        options: the names that a pattern is matched with.
     """
     found = override.value()
     if isinstance(found, Glob):
@@ -66,20 +68,20 @@ def texts(override: Override, options: Sequence[str]) -> list[str]:
     if not override.is_sweep_override():
         return [override.get_value_element_as_str()]
     if not override.is_discrete_sweep():
-        raise UserError(f"{shown(override.input_line)} is no list of values; give {FUNCTIONS['range']}, or 0.1,0.2")
+        raise UserError(f"{shown(override.input_line)} is not a list of values; give {FUNCTIONS['range']}, or 0.1,0.2")
     _check_count(override)
     return list(override.sweep_string_iterator())
 
 
 def values(override: Override, options: Sequence[str]) -> list[str]:
-    """Returns the same less the quotes and the backslashes that Hydra puts around signs of its own."""
+    """Returns the same without the quotes and backslashes that Hydra adds."""
     return [
         text[1:-1] if text[:1] in ("'", '"') else re.sub(r"\\(.)", r"\1", text) for text in texts(override, options)
     ]
 
 
 def _check_count(override: Override) -> None:
-    """Raises UserError for a list with no value, or with more than a command may ask for, before they are made."""
+    """Raises UserError for an empty list, or for one with more values than a command may have, before expanding it."""
     found = override.value()
     many: float = len(getattr(found, "list", ()))
     if isinstance(found, RangeSweep):
@@ -88,12 +90,14 @@ def _check_count(override: Override) -> None:
             raise UserError(f"{shown(override.input_line)} has no end; range takes {FUNCTIONS['range']}")
         many = max(0.0, (stop - start) / step)
     if not many:
-        raise UserError(f"{shown(override.input_line)} is empty; give a value or more, as range(0,3), which is 0,1,2")
+        raise UserError(
+            f"{shown(override.input_line)} is empty; give one value or more, as in range(0,3), which is 0,1,2"
+        )
     check_trials(many)
 
 
 def combinations(alternatives: Sequence[Sequence[str]], rows: int) -> list[tuple[str, ...]]:
-    """Returns every combination of alternatives; UserError where `rows` times as many are more than one may ask for."""
+    """Returns every combination of alternatives; UserError if there are too many for `rows` rows."""
     check_trials(rows * math.prod(len(each) for each in alternatives))
     return list(product(*alternatives))
 
@@ -110,7 +114,7 @@ def quoted(key: str, value: str) -> str:
 
 
 def _what_is_wrong(key: str, value: str) -> str:
-    """Returns in a sentence why Hydra cannot read a value."""
+    """Returns a sentence on why Hydra cannot read a value."""
     text = f"{key}={shown(value, 200)}"
     called = re.fullmatch(r"\s*(\w+)\((.*)\)\s*", value, re.DOTALL)
     if called and called[1] not in FUNCTIONS:
@@ -120,14 +124,14 @@ def _what_is_wrong(key: str, value: str) -> str:
     if re.search(r"(^|[,(\[{])\s*(?=[,)\]}]|$)", value) and "," in value:
         meant = re.sub(r",(\s*,)+", ",", value).strip(", ")
         return f"{text} has an empty element; write it as {shlex.quote(f'{key}={meant}')}"
-    advice = f"a text with such signs stands in double quotes within single ones: {quoted(key, value)}"
+    advice = f"put a text with such characters in double quotes inside single quotes: {quoted(key, value)}"
     if (alone := _unclosed(value)) is not None:
-        return f"{text} has {alone}; mend that, or {advice}"
+        return f"{text} has {alone}; correct that, or {advice}"
     return f"{text} cannot be read; {advice}"
 
 
 def _unclosed(value: str) -> str | None:
-    """Returns the sign in a value that has no partner; None where each has one."""
+    """Returns the unmatched bracket or quote in a value; None if there is none."""
     waiting: list[str] = []
     quote = ""
     for sign in value:
@@ -138,7 +142,7 @@ def _unclosed(value: str) -> str | None:
         elif sign in CLOSING:
             waiting.append(sign)
         elif sign in CLOSING.values() and (not waiting or CLOSING[waiting.pop()] != sign):
-            return f"a {sign} that closes nothing"
+            return f"a {sign} that is not opened"
     if quote:
         return f"a quote {quote} that is not closed"
     return f"a {waiting[-1]} that is not closed" if waiting else None

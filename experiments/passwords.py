@@ -1,9 +1,9 @@
-"""Passwords in addresses of stores: whether there is one, and the address without it."""
+"""Finds, hides and removes passwords in addresses of stores."""
 
 import re
 
-# USER:PASSWORD@ after the scheme. A password should have its `@` and `/` escaped; where it has not, all up to the last
-# `@` may belong to it. HOST:PORT/ is no password.
+# USER:PASSWORD@ after the scheme. `@` and `/` in a password should be escaped; if they are not, the text up to the last
+# `@` may belong to the password. HOST:PORT/ is not a password.
 _IN_ADDRESS = re.compile(r"(://[^/@:]*):(?!\d*/).+@", re.DOTALL)
 _IN_TEXT = re.compile(rb"(://)[^/\s@'\"]+@")
 
@@ -14,8 +14,8 @@ def given(address: str) -> bool:
 
 
 def hidden(address: str) -> str:
-    """Returns an address as it may be printed: `postgresql://me:***@host/runs`."""
-    if "://" not in address:  # mistyped: what stands before the host may be a password
+    """Returns an address for printing: `postgresql://me:***@host/runs`."""
+    if "://" not in address:  # mistyped: the text before the host may be a password
         return address.rpartition("@")[2]
     return _IN_ADDRESS.sub(r"\1:***@", address)
 

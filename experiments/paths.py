@@ -1,4 +1,4 @@
-"""Every path that the harness writes, from one output folder."""
+"""Every path that the program writes, from one output folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class OutputPaths:
-    """What all trials of an output folder share."""
+    """The paths that all trials of an output folder share."""
 
     root: Path
 
@@ -34,12 +34,12 @@ class OutputPaths:
 
     @property
     def replaced(self) -> Path:
-        """Folders of finished trials that were done again."""
+        """Earlier folders of trials that were trained again."""
         return self.root / "replaced"
 
     @property
     def importing(self) -> Path:
-        """Where an import unpacks: a folder of this layout, of which nothing counts yet."""
+        """Where an import unpacks: a folder of the same layout, which no command reads."""
         return self.root / ".import"
 
     @property
@@ -54,7 +54,7 @@ class OutputPaths:
         return self.root / "plans" / f"{name}.json"
 
     def rounds(self, name: str) -> Path:
-        """What `seed=auto` has decided of sweeps and does next (JSON); made again by its command."""
+        """The decisions of `seed=auto` and its next step (JSON); its command writes the file again."""
         return self.root / "rounds" / f"{name}.json"
 
     def trial(self, trial_id: str) -> "TrialPaths":
@@ -74,12 +74,12 @@ class TrialPaths:
 
     @property
     def description(self) -> Path:
-        """Who the trial is: ids, readable name, overrides, sweeps (JSON)."""
+        """The trial's description: ids, readable name, overrides, sweeps (JSON)."""
         return self.root / "trial.json"
 
     @property
     def record(self) -> Path:
-        """By what the trial's MLflow run is found again: another in each folder, made once."""
+        """The id that finds the trial's MLflow run; each folder has its own, which is created once."""
         return self.root / "record"
 
     @property
@@ -89,7 +89,7 @@ class TrialPaths:
 
     @property
     def journal(self) -> Path:
-        """What the trial measured, one JSON record a line, appended as it happens."""
+        """The trial's measurements, one JSON record per line, appended during the training."""
         return self.root / "journal.jsonl"
 
     @property
@@ -103,31 +103,31 @@ class TrialPaths:
         return self.root / "provenance" / f"{attempt:04d}.json"
 
     def difference(self, attempt: int) -> Path:
-        """What differed from the commit in the source that an attempt ran, as git tells it; absent where nothing."""
+        """The uncommitted changes of an attempt's source, as git's patch; absent if there are none."""
         return self.root / "provenance" / f"{attempt:04d}.diff"
 
     def sources(self, attempt: int) -> Path:
-        """Which source files an attempt's training loaded, and what each means (JSON)."""
+        """The source files that an attempt's training loaded, with a hash of each file's meaning (JSON)."""
         return self.root / "sources" / f"{attempt:04d}.json"
 
     @property
     def ending(self) -> Path:
-        """How the last attempt's processes say that they ended (JSON); absent where they could not."""
+        """How the last attempt's processes ended, by their own report (JSON); absent if they could not write it."""
         return self.root / "ending.json"
 
     @property
     def imported(self) -> Path:
-        """Which file an imported trial came from (JSON); absent where the trial was run here."""
+        """The file that an imported trial came from (JSON); absent if the trial ran here."""
         return self.root / "imported.json"
 
     @property
     def stop(self) -> Path:
-        """A wish that the trial stop: `drain`, after this epoch, or `now`."""
+        """A request to stop the trial: `drain`, after this epoch, or `now`."""
         return self.root / "stop"
 
     @property
     def detections(self) -> Path:
-        """What the evaluation of the last epoch recorded detected (`experiments.trial.detections`)."""
+        """The detections of the last recorded epoch (`experiments.trial.detections`)."""
         return self.root / "detections.npz"
 
     @property
@@ -136,22 +136,22 @@ class TrialPaths:
         return (self.detections, self.by_class)
 
     def fresh(self, file: Path) -> Path:
-        """Returns where an evaluation leaves such a file until its epoch is saved and recorded."""
+        """Returns where an evaluation keeps such a file until its epoch is saved and recorded."""
         return self.work / file.name
 
     @property
     def matches(self) -> Path:
-        """What COCO's evaluation decided about each of them (`experiments.trial.matches`)."""
+        """COCO's decision about each detection (`experiments.trial.matches`)."""
         return self.root / "matches.npz"
 
     @property
     def errors(self) -> Path:
-        """What each kind of error costs in AP50, a record like the journal's (JSON)."""
+        """The cost of each kind of error in AP50, a record like the journal's (JSON)."""
         return self.root / "errors.json"
 
     @property
     def unmatched(self) -> Path:
-        """Why matches and errors could not be made, in a line; absent where nobody tried or they were made."""
+        """Why matches and errors could not be made, in one line; absent if they were made or not tried."""
         return self.root / "unmatched.txt"
 
     @property
@@ -171,11 +171,11 @@ class TrialPaths:
 
     @property
     def log(self) -> Path:
-        """Everything that the trial's processes printed."""
+        """The output of the trial's processes."""
         return self.root / "log.txt"
 
     def node_log(self, node: str) -> Path:
-        """The same of another machine that lends its devices."""
+        """The output on another machine that lends its devices."""
         return self.root / f"log.node{node}.txt"
 
     @property
@@ -185,5 +185,5 @@ class TrialPaths:
 
     @property
     def collected(self) -> Path:
-        """Where several ranks put their detections together; there while they do."""
+        """Where several ranks collect their detections; it exists only during the collection."""
         return self.work / "collected"

@@ -1,6 +1,6 @@
-"""Reads the small files that a trial's folder holds: what is not as it was written is said by its name.
+"""Reads and checks the small files of a trial's folder; an error names the damaged file.
 
-A damaged file costs its own trial alone, in whatever command meets it.
+A damaged file affects only its own trial, in every command.
 """
 
 import json
@@ -12,21 +12,21 @@ from pydantic import TypeAdapter, ValidationError
 
 from experiments.errors import UserError
 
-DEPTH = 50  # of lists and mappings in each other; a configuration has ten
-REMEDY = "bring it back from a copy, or remove it and give the trial's command again"
+DEPTH = 50  # of nested lists and mappings; a configuration has ten
+REMEDY = "restore it from a copy, or remove it and give the trial's command again"
 
 Form = TypeVar("Form")
 
 
 class DamagedError(UserError):
-    """A file of a trial that cannot be used, and what helps."""
+    """A file of a trial cannot be used; the message has the remedy."""
 
     def __init__(self, path: Path, flaw: str, remedy: str = REMEDY) -> None:
         super().__init__(f"{path} {flaw}; {remedy}")
 
 
 def content(path: Path) -> bytes:
-    """Returns what a file holds; DamagedError where it cannot be read."""
+    """Returns the content of a file; DamagedError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -34,15 +34,15 @@ def content(path: Path) -> bytes:
 
 
 def unreadable(path: Path, error: OSError) -> DamagedError:
-    """Returns the error for a file that the system does not give."""
+    """Returns the error for a file that the system cannot read."""
     return DamagedError(path, f"cannot be read ({error.strerror})")
 
 
 def of_json(path: Path, form: TypeAdapter[Form]) -> tuple[dict[str, Any], Form]:
-    """Returns the object that a JSON file holds, and the same in its form; DamagedError where that is another."""
+    """Returns the object of a JSON file, raw and validated; DamagedError if it is not valid."""
     text = content(path)
     try:
-        # Two readers must take it: Python's own takes what the other does not, and the reverse.
+        # Two readers must accept it, because each accepts some input that the other refuses.
         return json.loads(text), form.validate_json(text, strict=True)
     except ValidationError as error:
         raise DamagedError(path, f"is damaged ({first(error)})") from error
@@ -51,7 +51,7 @@ def of_json(path: Path, form: TypeAdapter[Form]) -> tuple[dict[str, Any], Form]:
 
 
 def of_yaml(path: Path, form: TypeAdapter[Any]) -> dict[str, Any]:
-    """Returns the mapping that a YAML file holds; DamagedError where it lacks what its form has."""
+    """Returns the mapping of a YAML file; DamagedError if it is not valid."""
     text = content(path)
     try:
         check_shape(text)
@@ -65,26 +65,26 @@ def of_yaml(path: Path, form: TypeAdapter[Any]) -> dict[str, Any]:
 
 
 def check_shape(text: bytes) -> None:
-    """Raises ValueError for YAML by which few bytes become gigabytes, or that is too deep for its reader's stack."""
+    """Raises ValueError for YAML that expands to gigabytes, or is nested too deeply for its reader."""
     depth = 0
     for event in yaml.parse(text, yaml.CSafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent) or depth > DEPTH:
-            raise ValueError("it repeats parts of itself, or holds them too deep in each other")
+            raise ValueError("it repeats parts of itself, or is nested too deeply")
 
 
 def first(error: ValidationError) -> str:
-    """Returns the first thing that is wrong, in a line."""
+    """Returns the first error in one line."""
     found = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(shown(str(part))[1:-1] for part in found["loc"])
     return f"{place}: {found['msg']}" if place else found["msg"]
 
 
 def reason_of(error: Exception) -> str:
-    """Returns what a reader says of a file, in a line that may be printed."""
+    """Returns a reader's error message as one printable line."""
     return shown(" ".join(str(error).split()))[1:-1]  # without its quotes
 
 
 def shown(text: str) -> str:
-    """Returns text of unknown origin as it may be printed."""
+    """Returns text of unknown origin in a printable form."""
     return ascii(text if len(text) <= 100 else text[:100] + "...")

@@ -10,18 +10,18 @@ from pydantic import TypeAdapter, ValidationError
 MOST = 100  # seeds of a row
 OPEN = "open"  # the state of a comparison that more seeds may decide
 KEPT = 20  # budgets that a tag remembers, the last ones: MLflow takes 8000 characters
-FIXED = ("first", "most", "alpha")  # what the decisions rest on: not changed once they are made
+FIXED = ("first", "most", "alpha")  # the rules that decisions depend on; they cannot change afterwards
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How many seeds rows may get; ValueError, in words that follow a key's name, for what cannot be.
+    """How many seeds rows may get; ValueError for invalid rules.
 
     Args:
         first: seeds of every row before anything is compared, 2 or more.
         most: of a row, `first` or more and at most `MOST`.
         budget: device-hours of the whole sweep; None where there is no limit.
-        alpha: chance that a table with no difference shows one, above 0 and below 1.
+        alpha: probability that a table without differences shows one, above 0 and below 1.
     """
 
     first: int = 2
@@ -53,7 +53,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Recorded:
-    """The rules of a sweep as its trials keep them; ValueError where they cannot be.
+    """The rules of a sweep as its trials keep them; ValueError if they are invalid.
 
     Args:
         first, most, alpha: those of `Rules`.
@@ -70,24 +70,24 @@ class Recorded:
     def __post_init__(self) -> None:
         for moment in (self.made, *(budget.since for budget in self.budgets)):
             if datetime.fromisoformat(moment).tzinfo is None:
-                raise ValueError("rules are made at no time of the world")
+                raise ValueError("the time of the rules is not a time")
         if not self.budgets:
             raise ValueError("rules lack a budget")
         _ = [self._with(budget.hours) for budget in self.budgets]
 
     @classmethod
     def of(cls, rules: Rules, now: str) -> "Recorded":
-        """Returns rules that are made now."""
+        """Returns new rules with the present time."""
         return cls(rules.first, rules.most, rules.alpha, now, (Budget(rules.budget, now),))
 
     @property
     def rules(self) -> Rules:
-        """Returns them with the budget that counts."""
+        """Returns the rules with the newest budget."""
         return self._with(self.budgets[-1].hours)
 
     @property
     def when(self) -> datetime:
-        """Returns when they were made."""
+        """Returns when the rules were made."""
         return datetime.fromisoformat(self.made)
 
     def with_budget(self, hours: float | None, now: str) -> "Recorded":
@@ -108,7 +108,7 @@ RECORDED: TypeAdapter[Recorded] = TypeAdapter(Recorded)
 
 
 def read(text: Any) -> Recorded:
-    """Returns the rules that a tag holds; ValueError, in one line, where it holds none."""
+    """Returns the rules in a tag; ValueError, in one line, if the tag is invalid."""
     try:
         return RECORDED.validate_json(text, strict=True)
     except ValidationError as error:
@@ -118,7 +118,7 @@ def read(text: Any) -> Recorded:
 
 
 def earliest(*found: Recorded) -> Recorded:
-    """Returns the rules that count of one sweep's: those that were made first, with the budget that is newest."""
+    """Returns the valid rules of a sweep: those that were made first, with the newest budget."""
     first = min(one.when for one in found)
     return max(
         (one for one in found if one.when == first), key=lambda one: datetime.fromisoformat(one.budgets[-1].since)

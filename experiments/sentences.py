@@ -1,4 +1,4 @@
-"""What is printed of a mistake: one sentence of bounded length, in which nothing that was typed moves the cursor."""
+"""Formats errors: one sentence of bounded length, in which typed control characters are escaped."""
 
 import difflib
 import sys
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 LONGEST = 580  # characters of a sentence: some lines of a terminal
 LONGEST_WORDS = (300, 100, 40)  # characters of one word in it, tried in this order until the sentence is short enough
-LISTED = 300  # characters of a list of valid names; of a longer one the nearest are named
-ENDING = 200  # characters of the end that are kept of a sentence that stays too long: the remedy stands there
+LISTED = 300  # characters of a list of valid names; of a longer list only the nearest are shown
+ENDING = 200  # characters at the end of a shortened sentence that are kept, because the remedy is there
 UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are not UTF-8, and line separators
 
 
@@ -18,7 +18,7 @@ def is_printable(text: str) -> bool:
 
 
 def shown(value: object, longest: int = 60) -> str:
-    """Returns a value as a sentence names it: control characters escaped, the middle of a long one left out."""
+    """Returns a value for a sentence: control characters are escaped, the middle of a long value is left out."""
     text = "".join(
         character if is_printable(character) else ascii(character)[1:-1] for character in str(value)[: 100 * longest]
     )
@@ -26,7 +26,7 @@ def shown(value: object, longest: int = 60) -> str:
 
 
 def sentence(text: object) -> str:
-    """Returns one printable line of at most `LONGEST` characters: long words lose their middle, then the text does."""
+    """Returns one printable line of at most `LONGEST` characters; first long words are shortened, then the text."""
     line = shown(text, 10**6)
     for longest in LONGEST_WORDS:
         line = " ".join(shown(word, longest) for word in line.split(" "))
@@ -36,13 +36,13 @@ def sentence(text: object) -> str:
 
 
 def report(mistake: object) -> int:
-    """Prints a mistake of the user as one sentence; returns the exit code that says so."""
+    """Prints a mistake of the user as one sentence; returns the exit code 2."""
     print(f"error: {sentence(mistake)}", file=sys.stderr)
     return 2
 
 
 def choose_from(value: object, valid: Iterable[object]) -> str:
-    """Returns "(did you mean conv5?); choose one of: conv1, conv5": of a long list the nearest names or the first."""
+    """Returns "(did you mean conv5?); choose one of: conv1, conv5"; of a long list only the nearest or first names."""
     names = [str(one) for one in valid]
     near = difflib.get_close_matches(str(value)[:100], names, n=5)
     hint = f" (did you mean {near[0]}?)" if near else ""

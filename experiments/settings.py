@@ -9,7 +9,7 @@ from experiments import seeds
 from experiments.commands import Place
 from experiments.factors import FACTORS
 
-# 32 is the least: below, the coarsest FPN level that RoIs are pooled from has no cell.
+# At least 32: with less, the coarsest FPN level that RoIs are pooled from has no cell.
 Side = Annotated[int, Field(ge=32, le=20_000)]
 Cells = Annotated[int, Field(ge=1, le=1024)]
 Name = Annotated[
@@ -25,7 +25,7 @@ class Group(BaseModel):
 
 
 class Class(Group, extra="allow"):
-    """A class by its name, and arguments of it."""
+    """A class by its name, and its arguments."""
 
     type: str | None
 
@@ -36,18 +36,18 @@ class Class(Group, extra="allow"):
 
 
 class Module(Class):
-    """`pre` or `post`; no type is no module."""
+    """`pre` or `post`; without a type there is no module."""
 
     name: Name
 
 
 class Aggregation(Class):
-    """An RoI extractor's class and those of its arguments that the recipe does not decide."""
+    """A RoI extractor's class and the arguments that the recipe does not set."""
 
     name: Name
     type: str
-    sampling_ratio: int = Field(0, ge=0, le=64)  # samples per cell and side; where it is given, not the recipe's
-    finest_scale: float = Field(1, gt=0, le=1e5)  # pixels; where it is given, not the profile's
+    sampling_ratio: int = Field(0, ge=0, le=64)  # samples per cell and side; if given, it replaces the recipe's
+    finest_scale: float = Field(1, gt=0, le=1e5)  # pixels; if given, it replaces the profile's
 
 
 class Factor(Group):
@@ -61,11 +61,11 @@ class RoIPooling(Group):
     """One RoI extractor of an architecture."""
 
     output_size: Cells  # cells per side of a pooled RoI
-    attention_heads: Cells | None = None  # in place of the attention module's own number
+    attention_heads: Cells | None = None  # if given, it replaces the attention module's number
 
 
 class Architecture(Factor):
-    """Which of MMDetection's configs is inherited, and which of its RoI extractors are replaced."""
+    """The MMDetection config that is inherited, and its RoI extractors that are replaced."""
 
     base: str  # the config's path below MMDetection's configs/
     extractors: dict[str, RoIPooling]
@@ -74,7 +74,7 @@ class Architecture(Factor):
 
 
 class Recipe(Factor):
-    """What the authors did otherwise than MMDetection; null is MMDetection's own."""
+    """The authors' differences from MMDetection; null is MMDetection's own value."""
 
     level_activation: str
     pre_shared: bool
@@ -125,11 +125,11 @@ class Optimizer(Class):
 
 
 class Schedule(Factor):
-    """How long is trained, with which steps."""
+    """The length and the steps of the training."""
 
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=1, le=1_000_000)  # images a step, over all ranks
-    lr_batch_size: int = Field(ge=1, le=1_000_000)  # that the learning rate is for; it is scaled linearly
+    lr_batch_size: int = Field(ge=1, le=1_000_000)  # images a step that the learning rate is for; it is scaled linearly
     optimizer: Optimizer
     warmup_iters: int = Field(ge=0, le=100_000_000)
     milestones: list[Annotated[int, Field(ge=1, le=100_000)]]  # epochs after which the rate falls to a tenth
@@ -145,18 +145,18 @@ class Profile(Factor):
     )
     finest_scale: float = Field(gt=0, le=1e5)  # pixels
     channels: int = Field(ge=1, le=65_536)  # of every FPN level
-    proposals: float = Field(gt=0, le=1000)  # share of the recipe's and MMDetection's numbers
+    proposals: float = Field(gt=0, le=1000)  # factor on the recipe's and MMDetection's numbers
     model: dict[str, Any]  # merged into MMDetection's config
     by_architecture: dict[str, dict[str, Any]]
-    notes: dict[str, str]  # by architecture: what is said when such a trial is planned
+    notes: dict[str, str]  # by architecture: a note that is printed when such a trial is planned
 
 
 class Resources(Group):
-    """What a trial runs on; no part of what it is."""
+    """The machines and devices of a trial; they are not part of its id."""
 
     nodes: int = Field(ge=1, le=10_000)
     gpus: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"]  # of each node
-    cpu_processes: int = Field(ge=1, le=1024)  # ranks of each node where no GPU is used
+    cpu_processes: int = Field(ge=1, le=1024)  # ranks of each node if no GPU is used
     loader_workers: int = Field(ge=0, le=256)
     patience: int = Field(ge=1, le=10_000_000)  # seconds
     free_gib: float = Field(ge=0, le=1e6)
@@ -172,13 +172,13 @@ class Tracking(Group):
 
 
 class Memory(Group):
-    """How the extractor's features are computed; not which."""
+    """How the extractor's features are computed; the results are the same."""
 
     checkpoint: bool
 
 
 class Retry(Group):
-    """When a failed trial is tried again."""
+    """When a failed trial is retried."""
 
     failed: bool
     attempts: int = Field(ge=1, le=1000)

@@ -19,7 +19,7 @@ Values = Annotated[list[Value], Field(min_length=1)]
 
 
 class Keys(BaseModel):
-    """Keys of a file; one without a value is as if it were left out. A description says what a key takes."""
+    """Keys of a file; a key without a value counts as left out. A field's description says what the key takes."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -89,7 +89,7 @@ def _typed(key: str, value: Value) -> str:
 
 
 def refusal(content: Any, error: ValidationError) -> str:
-    """Returns what is wrong with a file, to be written after its name."""
+    """Returns what is wrong with a file, as the end of a sentence that starts with its name."""
     mistakes = error.errors(include_url=False, include_context=False)
     place, where = mistakes[0]["loc"], ""
     model: type[Keys] = FileKeys

@@ -1,4 +1,4 @@
-"""Brings others' detectors into the names used here: `python -m groie.convert IN OUT`.
+"""Renames the weights of other detectors' checkpoints to our names: `python -m groie.convert IN OUT`.
 
 - The authors' checkpoints (branch groie_dev, based on MMDetection v1). The parts of the RoI head move below `roi_head`;
   the extractors' `pre_conv` and `post_conv` become `pre_module` and `post_module`, `reduce` stays; the background, v1's
@@ -34,7 +34,7 @@ OURS = re.compile(rf"(backbone|neck|rpn_head|roi_head\.(bbox|mask|grid)_(head|{M
 
 
 class CheckpointError(ValueError):
-    """A file that cannot be read, converted or written, told in one sentence."""
+    """A file cannot be read, converted or written; the message is one sentence."""
 
 
 class _Ignored:
@@ -93,7 +93,10 @@ def convert(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             strangers.append(key)
         converted[name] = value
     if strangers:
-        raise CheckpointError(f"a detector here has no place for {', '.join(strangers)}; take out what may be lost")
+        raise CheckpointError(
+            f"a detector here has no weights {', '.join(strangers)}; remove them from the checkpoint if they may be "
+            "lost"
+        )
     return converted
 
 
@@ -106,7 +109,9 @@ def write(checkpoint: Mapping[str, Any], path: Path) -> None:
         part.replace(path)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{path} cannot be written: {reason}; give a file in a folder open to you") from error
+        raise CheckpointError(
+            f"{path} cannot be written: {reason}; give a file in a folder that you may write to"
+        ) from error
     finally:
         with suppress(OSError):
             part.unlink()
@@ -114,9 +119,11 @@ def write(checkpoint: Mapping[str, Any], path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m groie.convert", description="Brings a checkpoint into our names.")
-    parser.add_argument("input", type=Path, metavar="IN", help="checkpoint of the authors or of MMDetection")
-    parser.add_argument("output", type=Path, metavar="OUT", help="file to write; replaced where it exists")
+    parser = argparse.ArgumentParser(
+        prog="python -m groie.convert", description="Renames a checkpoint's weights to the names of this repository."
+    )
+    parser.add_argument("input", type=Path, metavar="IN", help="a checkpoint of the authors or of MMDetection")
+    parser.add_argument("output", type=Path, metavar="OUT", help="the file to write; an existing file is replaced")
     given = parser.parse_args(arguments)
     try:
         checkpoint = read(given.input)
@@ -128,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     moved = len(weights.keys() - checkpoint["state_dict"].keys())
-    print(f"{given.output}: {len(weights)} weights, {moved} of them under another name")
+    print(f"{given.output}: {len(weights)} weights, {moved} of them renamed")
     return 0
 
 

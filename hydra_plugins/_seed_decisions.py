@@ -1,4 +1,4 @@
-"""What the finished trials of `seed=auto` tell so far, read from MLflow as tables read it."""
+"""The decisions of `seed=auto` from its finished trials so far, read from MLflow."""
 
 import math
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class Decided:
 
     @property
     def line(self) -> Line:
-        """Returns it as `status` shows it."""
+        """Returns the decision as a line of `status`."""
         one = self.decision
         interval = one.difference
         estimate, low, high = (_known(100 * value) for value in (interval.estimate, interval.low, interval.high))
@@ -37,14 +37,14 @@ class Decided:
 
 
 def of(plan: Plan, rules: Mapping[str, Rules], dry: bool) -> tuple[Decided, ...]:
-    """Returns the decisions of a plan's sweeps; none where no trial of it is finished.
+    """Returns the decisions of a plan's sweeps; none if no trial of it is finished.
 
     Args:
-        plan: of all trials that they may have.
+        plan: of all trials that the sweeps may have.
         rules: by sweep.
-        dry: whether MLflow is read as it is; else it first gets what it missed.
+        dry: whether MLflow is only read; otherwise it first gets missing records.
 
-    Raises UserError where MLflow cannot be read or does not take what it missed.
+    Raises UserError if MLflow cannot be read or does not accept missing records.
     """
     finished = [entry.trial.paths for entry in plan.entries if entry.state == names.FINISHED]
     if not finished:
@@ -54,7 +54,7 @@ def of(plan: Plan, rules: Mapping[str, Rules], dry: bool) -> tuple[Decided, ...]
         from experiments.mlflow_store import sync  # with MLflow, which takes seconds to import
 
         if not sync.what_was_missed(finished, plan.place):
-            raise UserError(f"seeds are not chosen before MLflow has every finished trial; put that right, {again}")
+            raise UserError(f"seeds cannot be chosen before MLflow has every finished trial; correct that, {again}")
     uri, experiment = str(plan.place.uri), str(plan.place.experiment)
     found = []
     try:

@@ -1,8 +1,8 @@
-"""`seed=auto`: round after round of ordinary plans, each of the seeds that the comparisons so far leave open.
+"""`seed=auto`: rounds of ordinary plans, each with the seeds that open comparisons need.
 
-All that a round follows from lies in the output folder and in MLflow, so the same command resumes after a kill. Rows
-with the fewest seeds come first: a round that was broken off is completed before another seed is asked for. The name's
-underscore keeps Hydra from importing this with its plugins.
+A round depends only on the output folder and MLflow, so the same command resumes after a kill. Rows with the fewest
+seeds come first: an interrupted round is completed before another seed is added. The underscore in the name prevents
+Hydra from importing this file with its plugins.
 """
 
 from collections.abc import Callable
@@ -28,15 +28,15 @@ Counts = dict[str, int]  # variant -> how many seeds of it a plan has
 
 
 def run(arguments: list[str], compose: Compose, show: Callable[[Plan], None], train: Callable[[Plan], bool]) -> None:
-    """Trains round after round until no comparison is open that more seeds may decide, or the budget is spent.
+    """Trains rounds until no comparison is open that more seeds may decide, or the budget is spent.
 
     Args:
         arguments: of the command line.
         compose: as `plan.make` takes it.
-        show: shows and writes a plan of which nothing is started.
+        show: shows and writes a plan without starting it.
         train: launches a plan; returns whether it was asked to stop.
 
-    Leaves with exit code 1 where a trial did not finish; after Ctrl-C without another round.
+    Exits with code 1 if a trial did not finish; after Ctrl-C starts no other round.
     """
     study = Rounds(arguments, compose)
     study.say_rules()
@@ -65,7 +65,7 @@ def run(arguments: list[str], compose: Compose, show: Callable[[Plan], None], tr
 
 @dataclass(frozen=True)
 class Turn:
-    """What is known before a round, the plan of the round, and as much of that plan as was trained before."""
+    """The decisions before a round, the plan of the round, and the part of that plan that was trained before."""
 
     decided: tuple[Decided, ...]
     plan: Plan
@@ -73,15 +73,16 @@ class Turn:
 
 
 class Rounds:
-    """The study of a command: its sweeps, each row with every seed that it may get."""
+    """A command's study: its sweeps, and each row with every seed that it may get."""
 
     def __init__(self, arguments: list[str], compose: Compose) -> None:
-        """Composes the rows; UserError for what an ordinary plan refuses, other rules, and a single variant."""
+        """Composes the rows; UserError for errors of an ordinary plan, changed rules, and a single variant."""
         rows = sweep.requests(arguments)
         firsts = plan.trials_of([row.seeded(0) for row in rows], compose)
         if len({trial.variant_id for trial in firsts}) < 2:
             raise UserError(
-                "seed=auto compares variants, and this is one; give a list, as in pre=none,conv5, or a declared sweep"
+                "seed=auto compares variants, but this is only one; give a list, as in pre=none,conv5, or a declared "
+                "sweep"
             )
         output_folder.accept_of(trial.settings.output_dir for trial in firsts)
         asked = dict.fromkeys(row.sweep for row in rows)
@@ -96,7 +97,7 @@ class Rounds:
         self.launched: set[str] = set()  # trials of this command: none is launched twice
 
     def say_rules(self) -> None:
-        """Prints the rules, and which trials were finished before they were made."""
+        """Prints the rules, and how many trials were finished before they were made."""
         made = min(self.agreed[one].when for one in self.whole.sweeps)
         budget = "no budget" if self.rules.budget is None else f"{self.rules.budget:g} device-hours"
         console.print(
@@ -108,7 +109,7 @@ class Rounds:
             console.print(f"{before} {were} finished before these rules were made; tables say so", style="yellow")
 
     def turn(self) -> Turn:
-        """Looks at all trials, decides by those that are finished, and returns the next round."""
+        """Looks at all trials, decides from the finished ones, and returns the next round."""
         self.whole = plan.looked_at_again(self.whole)
         for entry in self.whole.entries:
             entry.runs = entry.runs and entry.trial.trial_id not in self.launched
@@ -125,7 +126,7 @@ class Rounds:
         return Turn(decided, self._part(wanted), self._part(reached))
 
     def _next(self, open_pairs: list[tuple[str, str]]) -> Counts:
-        """Returns one seed more for the open comparisons that have the fewest."""
+        """Returns one more seed for the open comparisons that have the fewest."""
         most = self.rules.most
         seeds = {pair: min(map(self._finished, pair)) for pair in open_pairs}
         fewest = min(seeds.values(), default=most)
@@ -133,10 +134,10 @@ class Rounds:
         return {one: max(fewest + 1, self._finished(one)) for one in next_ones}
 
     def why_not(self, turn: Turn) -> str:
-        """Returns why a round is not launched, "" where it is."""
+        """Returns why a round is not launched, "" if it is launched."""
         if not turn.plan.to_run:
             left = sum(one.decision.state == OPEN for one in turn.decided)
-            return "nothing is left to train" + (f": {left} open, for want of trials that did not finish" * bool(left))
+            return "nothing is left to train" + (f": {left} open, because trials did not finish" * bool(left))
         if self.rules.budget is None:
             return ""
         spent, needs = rules.device_hours(self.whole), plan.least_hours(turn.plan)
@@ -158,11 +159,11 @@ class Rounds:
             rounds.write(self.whole.outputs, told)
 
     def freeze(self, turn: Turn) -> None:
-        """Makes trials that were begun members of the sweeps and gives them the rules, where no round does so."""
+        """Gives started trials the sweeps and their rules, if no round does so."""
         self._freeze([one for one in turn.reached.entries if not one.runs and one.state != attempts.TO_DO])
 
     def _join(self, reached: Plan, dry: bool) -> None:
-        """Makes finished trials of other sweeps members of these, which are read by their members.
+        """Makes finished trials of other sweeps members of these sweeps, because decisions use only a sweep's members.
 
         Raises UserError in a dry run, which writes nothing.
         """
@@ -170,8 +171,8 @@ class Rounds:
         strangers = [one for one in reached.entries if one.state == names.FINISHED and not tags & _tags(one)]
         if strangers and dry:
             raise UserError(
-                f"{len(strangers)} finished trials become part of this sweep first; give the command without dry_run, "
-                "which trains only what is open"
+                f"{len(strangers)} finished trials must join this sweep first; give the command without dry_run, which "
+                "trains only open comparisons"
             )
         self._freeze(strangers)
 
@@ -180,7 +181,7 @@ class Rounds:
             folders.freeze(replace(self.whole, entries=tuple(entries)))
 
     def ends_at_first_failure(self, turn: Turn) -> bool:
-        """Returns whether a round left a trial that is not finished, where that is to stop everything."""
+        """Returns whether `fail_fast` ends the rounds, because a trial of the last round did not finish."""
         if not self.whole.settings.fail_fast:
             return False
         return any(entry.state != names.FINISHED for entry in plan.looked_at_again(turn.plan).entries)
@@ -194,19 +195,19 @@ class Rounds:
         return {(entry.trial.variant_id, entry.trial.seed): entry for entry in self.whole.entries}
 
     def _finished(self, variant: str) -> int:
-        """Returns how many seeds of a variant, from 0 on without a gap, are finished."""
+        """Returns how many seeds of a variant are finished, counted from seed 0 to the first gap."""
         entries, seed = self._entries, 0
         while (variant, seed) in entries and entries[variant, seed].state == names.FINISHED:
             seed += 1
         return seed
 
     def _is_held(self, variant: str) -> bool:
-        """Returns whether the next seed of a variant is not to be trained: it failed, or another command trains it."""
+        """Returns whether the next seed of a variant cannot be trained now: it failed, or another command trains it."""
         following = self._entries.get((variant, self._finished(variant)))
         return following is not None and not following.runs
 
     def _part(self, counts: Counts) -> Plan:
-        """Returns the plan of so many seeds of each variant, and of what this command has launched."""
+        """Returns the plan with these numbers of seeds of each variant, and all trials launched by this command."""
         entries = [
             entry
             for entry in self.whole.entries
@@ -216,7 +217,7 @@ class Rounds:
 
 
 def _tags(entry: Entry) -> set[str]:
-    """Returns the tags of a trial's sweeps; none where `trial.json` does not say, which is then written again."""
+    """Returns the tags of a trial's sweeps; none if `trial.json` is damaged, which is then written again."""
     with suppress(DamagedError):
         return set(described.without_record(entry.trial.paths)["sweeps"])
     return set()

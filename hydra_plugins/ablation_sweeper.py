@@ -1,4 +1,4 @@
-"""Hydra's door to the plan: Hydra 1.3 takes sweepers only from this namespace package."""
+"""The sweeper through which Hydra calls the plan; Hydra 1.3 loads sweepers only from this namespace package."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class AblationSweeper(Sweeper):
-    """Plans what the command line asks for as trials and gives those still to do to the configured launcher."""
+    """Plans the trials of the command line and gives unfinished ones to the configured launcher."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         self.compose = partial(hydra_context.config_loader.load_sweep_config, config)
 
     def sweep(self, arguments: list[str]) -> None:
-        """Plans, launches and sums up; leaves with exit code 1 where a trial did not finish."""
+        """Plans and launches the trials, and prints a summary; exits with code 1 if a trial did not finish."""
         from experiments.planning import plan, summary, sweep
 
         if sweep.is_automatic(arguments):
@@ -40,7 +40,7 @@ class AblationSweeper(Sweeper):
             raise SystemExit(1)
 
     def show(self, planned: "Plan") -> None:
-        """Shows and writes a plan of which nothing is started."""
+        """Shows and writes a plan without starting it."""
         from experiments.jobs import calibration
         from experiments.planning import beforehand, summary, throughput
 
@@ -53,7 +53,7 @@ class AblationSweeper(Sweeper):
         print(summary.write(planned))
 
     def train(self, planned: "Plan") -> bool:
-        """Launches what a plan has to run and brings it to MLflow; returns whether it was asked to stop."""
+        """Launches the trials to run and sends them to MLflow; returns whether the trials were asked to stop."""
         from experiments.jobs import submit
         from experiments.planning import beforehand, folders, summary
         from experiments.trial import provenance
@@ -74,7 +74,7 @@ class AblationSweeper(Sweeper):
         summary.write(planned)
         provenance.warn()
         stopped = submit.run(planned, launcher, folder)
-        from experiments.jobs import matching  # these two with MLflow, which a dry run does without
+        from experiments.jobs import matching  # these two import MLflow, which a dry run does not need
         from experiments.mlflow_store import sync
 
         for entry in planned.to_run:

@@ -1,1 +1,1 @@
-"""What trials train and evaluate on: annotation files, images, and the shapes that are drawn."""
+"""The data of trials: annotation files, images, and drawn shapes."""

@@ -1,7 +1,7 @@
-"""An annotation file in COCO's format, read once: judged, and kept in the form that training and evaluation read.
+"""Reads an annotation file in COCO's format once, checks it, and keeps it in the form for training and evaluation.
 
-What is kept is found again by the content of the given file, by the split and by whether masks are read; and which
-content a file has, without reading it, by its path, size and times of change.
+A kept form is found by the SHA-256 of the file's content, the split, and whether masks are read. A second record gives
+the SHA-256 of a file by its path, size and times of change, so that an unchanged file is not read again.
 """
 
 import hashlib
@@ -21,24 +21,24 @@ from experiments.data.judgement import Judged
 from experiments.errors import UserError
 
 VERSION = 3  # raise it when the rules or the form change: files are then read again
-LONG = 50_000_000  # bytes that take more than a second
-SETTLED_SECONDS = 3.0  # a file that has just changed may change again and bear the same times
+LONG = 50_000_000  # bytes from which on reading takes more than a second
+SETTLED_SECONDS = 3.0  # a file that has just changed may change again without new times
 
-UNKNOWN = (FileNotFoundError, ValueError, LookupError, TypeError)  # a record that is absent or torn
+UNKNOWN = (FileNotFoundError, ValueError, LookupError, TypeError)  # errors of a missing or incomplete record
 
-State = list[int]  # by which a file that has changed is known
+State = list[int]  # with which a changed file is detected
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What is known of an annotation file that passed."""
+    """The facts about an annotation file that passed."""
 
     classes: tuple[str, ...]  # in the file's order, which is the order of MMDetection's labels
     file_names: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]  # width and height of each, in pixels
-    objects: int  # that are used
+    objects: int  # objects that are used
     trainable: int  # images that MMDetection trains on
-    note: str  # what is left out or odd, in words; empty where nothing is
+    note: str  # a sentence on what is left out or odd; empty if nothing is
 
 
 @dataclass
@@ -47,15 +47,15 @@ class Checked:
 
     file: Path
     sha256: str  # of the file
-    normal_form: Path  # what training and evaluation read
+    normal_form: Path  # the file that training and evaluation read
     contents: Contents
-    state: State | None  # None where it is known or tells nothing
-    judged: Judged | None  # None where the form is there
+    state: State | None  # None if it is recorded already, or cannot be used
+    judged: Judged | None  # None if the form exists
 
     def keep(self) -> None:
-        """Writes the form, and what is known of the file, for all commands with this output folder.
+        """Writes the form and the facts about the file, for all commands with this output folder.
 
-        Raises UserError where they cannot be written.
+        Raises UserError if they cannot be written.
         """
         folder = self.normal_form.parent
         try:
@@ -75,16 +75,16 @@ class Checked:
 
 
 def check(file: Path, split: str, masks: bool, folder: Path) -> Checked:
-    """Returns an annotation file that passes, from what an earlier check kept, or read and judged; writes nothing.
+    """Returns a checked annotation file, from an earlier check's records or by reading it; writes nothing.
 
     Args:
         file: the annotation file.
         split: "train" or "val": objects that are marked `ignore` are left out of the first.
-        masks: whether the detector learns masks; else none is looked at.
-        folder: of what `Checked.keep` writes.
+        masks: whether the detector learns masks; otherwise masks are ignored.
+        folder: where `Checked.keep` writes.
 
     Raises:
-        UserError: it is no annotation file in COCO's format, or one that would be misread.
+        UserError: it is not an annotation file in COCO's format, or would be misread.
         OSError: it cannot be read.
     """
     state = _state(file)
@@ -131,7 +131,7 @@ def _record(form: Path) -> Path:
 
 
 def _kept(form: Path) -> Contents | None:
-    """Returns what was kept with a form that is still there whole."""
+    """Returns the facts that were kept with a form, if the form still exists and is complete."""
     try:
         known = json.loads(_record(form).read_text())
         if form.stat().st_size != known["size"]:
@@ -144,7 +144,7 @@ def _kept(form: Path) -> Contents | None:
 
 
 def _digest(file: Path, folder: Path) -> Path:
-    """Returns where is written which content a file has: by its path, because digests are of its content."""
+    """Returns the path of the record that keeps the digest of a file's content, by the file's path."""
     return folder / f"file-{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]}.json"
 
 
@@ -158,7 +158,7 @@ def _known_digest(file: Path, state: State | None, folder: Path) -> str | None:
 
 
 def _state(file: Path) -> State | None:
-    """Returns size, times of change and the number of a file; None where it may change again unseen."""
+    """Returns size, times of change and inode of a file; None if a further change could go unnoticed."""
     status = file.stat()
     changed = max(status.st_mtime, status.st_ctime)
     if not changed < time.time() - SETTLED_SECONDS:

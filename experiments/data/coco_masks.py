@@ -1,8 +1,8 @@
-"""Masks of an annotation file: each judged by whether pycocotools can draw it, and written as all its readers read it.
+"""Masks of an annotation file: checks whether pycocotools can draw each, and writes it in the form of all readers.
 
-pycocotools stops at some wrong masks, crashes at others or never ends. What it draws, hotcoco
-draws to the last pixel. A polygon of fewer than three points encloses nothing: pycocotools draws nothing of it, or
-stops where it is an object's first, and MMDetection leaves it out. So it is left out for all of them.
+pycocotools stops at some wrong masks, crashes at others or never ends. hotcoco draws the same pixels as pycocotools. A
+polygon of fewer than three points encloses nothing: pycocotools draws nothing, or stops if it is the first polygon of
+an object, and MMDetection leaves it out. So it is left out for all of them.
 """
 
 import re
@@ -31,9 +31,9 @@ _decoder = msgspec.json.Decoder(list[list[float]] | Rle | None)
 
 
 def normal(written: Raw, width: int, height: int) -> Raw | None:
-    """Returns a mask that pycocotools can draw on an image of this size, None where there is no mask.
+    """Returns a mask that pycocotools can draw on an image of this size, None if there is no mask.
 
-    Raises FlawError without the place where it is neither polygons nor an RLE of this size.
+    Raises FlawError, without the place, if it is neither polygons nor an RLE of this size.
     """
     try:
         mask = _decoder.decode(written) if memoryview(written) else None
@@ -48,7 +48,7 @@ def normal(written: Raw, width: int, height: int) -> Raw | None:
 
 
 def _draws(polygon: list[float], width: int, height: int) -> bool:
-    """Returns whether a polygon encloses anything; FlawError for one that is wrong."""
+    """Returns whether a polygon encloses anything; FlawError for a wrong polygon."""
     if len(polygon) % 2:
         raise FlawError(f"has a polygon of {len(polygon)} numbers; give [x1, y1, x2, y2, ...] in pixels")
     if len(polygon) < 6:
@@ -80,7 +80,7 @@ def _normal_rle(mask: Rle, width: int, height: int) -> Raw:
 
 
 def _counts(text: str) -> list[int]:
-    """Returns what a compressed RLE stands for: from the fourth on, each count is a difference to the last but one."""
+    """Returns the counts of a compressed RLE: from the fourth on, each number is a difference from the last but one."""
     groups = _GROUP.findall(text)
     if "".join(groups) != text or any(len(group) > MOST_DIGITS for group in groups):
         raise FlawError(f"has an RLE with the counts {short(text)}; give them as pycocotools' encode() does")
@@ -92,14 +92,14 @@ def _counts(text: str) -> list[int]:
 
 @lru_cache(2**16)
 def _number(group: str) -> int:
-    """Returns a number of six-bit characters: five bits each, the lowest first, the last one's highest for the sign."""
+    """Returns the number in six-bit characters: five bits each, lowest first; the highest bit of all is the sign."""
     digits = [ord(character) - 48 & 0x1F for character in group]
     value = sum(digit << 5 * place for place, digit in enumerate(digits))
     return value - (1 << 5 * len(digits)) if digits[-1] & 0x10 else value
 
 
 def _form(mask: object) -> str:
-    """Returns what is wrong with a mask that is neither polygons nor an RLE."""
+    """Returns the error for a mask that is neither polygons nor an RLE."""
     if isinstance(mask, dict):
         wrong = "without counts" if "counts" not in mask else f"with the counts {short(mask['counts'])}"
         if "counts" in mask and not _is_list(mask.get("size"), int):

@@ -1,7 +1,6 @@
-"""The records of an annotation file in COCO's format: those fields that training and evaluation read, and their types.
+"""The records of an annotation file in COCO's format: the fields that training and evaluation read, and their types.
 
-All other fields, whatever is in them, are passed over unread. A file may be in UTF-8 or UTF-16, with or without a byte
-order mark.
+All other fields are skipped and may hold anything. A file may be in UTF-8 or UTF-16, with or without a byte order mark.
 """
 
 import codecs
@@ -39,7 +38,7 @@ class Annotation(Struct, gc=False):
 
 
 class MaskedAnnotation(Annotation, gc=False):
-    """An object with its mask as it is written, not yet looked at."""
+    """An object with its mask as it is in the file, not checked yet."""
 
     segmentation: Raw = Raw(b"")
 
@@ -52,7 +51,7 @@ class Category(Struct, gc=False):
 
 
 class Records(Struct, gc=False):
-    """A file of which no mask is read."""
+    """A file whose masks are not read."""
 
     images: list[Image]
     annotations: list[Annotation]
@@ -84,13 +83,13 @@ File = TypeVar("File", bound=Records)
 
 
 class FlawError(Exception):
-    """What is wrong with a file and where, without the file's name."""
+    """An error in a file and its place, without the file's name."""
 
-    verdict = "is no annotation file in COCO's format"
+    verdict = "is not an annotation file in COCO's format"
 
 
 def read(content: bytes, kind: type[File]) -> File:
-    """Returns what an annotation file holds; FlawError with the place where it is no such file."""
+    """Returns the records of an annotation file; FlawError, with the place, if the file is wrong."""
     text = _in_utf8(content)
     try:
         return msgspec.json.decode(text, type=kind)
@@ -99,7 +98,7 @@ def read(content: bytes, kind: type[File]) -> File:
 
 
 def short(value: object) -> str:
-    """Returns the beginning of a value as JSON has it, in letters that every terminal shows."""
+    """Returns the beginning of a value as JSON, in characters that every terminal shows."""
     text = json.dumps(value, default=str)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
@@ -108,7 +107,10 @@ def _in_utf8(content: bytes) -> bytes | memoryview:
     for mark, encoding in MARKS.items():
         if content.startswith(mark):
             return memoryview(content)[3:] if encoding == "utf-8" else _from(content[2:], encoding)
-    nulls = content[:1] == b"\0", content[1:2] == b"\0"  # where the first character, { or a space, has its other byte
+    nulls = (
+        content[:1] == b"\0",
+        content[1:2] == b"\0",
+    )  # by the place of the zero byte of the first character, { or a space
     if nulls[0] != nulls[1] and len(content) > 1:
         return _from(content, "utf-16-be" if nulls[0] else "utf-16-le")
     return content
@@ -118,14 +120,14 @@ def _from(content: bytes, encoding: str) -> bytes:
     try:
         return content.decode(encoding).encode()
     except UnicodeError as error:
-        raise FlawError(f"it is no text in {encoding[:6].upper()} ({error}); save it in UTF-8") from error
+        raise FlawError(f"it is not text in {encoding[:6].upper()} ({error}); save it in UTF-8") from error
 
 
 def _read_slowly(text: bytes | memoryview, kind: type[File]) -> File:
-    """Reads a file that is not as it should be: to say where, or because of numbers that JSON does not have.
+    """Reads a wrong file, to find the place of the error, or a file with numbers that JSON does not have.
 
     Python's json writes NaN and Infinity, which other programs refuse. They become text, as do numbers that are too
-    long, so that what is read of them is judged like any other value.
+    long, so that they are checked like any other value.
     """
     try:
         whole = _parsed(bytes(text).decode())
@@ -133,7 +135,7 @@ def _read_slowly(text: bytes | memoryview, kind: type[File]) -> File:
         known = {part: [_known(one, form) for one in whole[part]] for part, form in PARTS.items()}
         return msgspec.json.decode(msgspec.json.encode(known), type=kind)
     except UnicodeDecodeError as error:
-        raise FlawError(f"it is no text in UTF-8 or UTF-16 ({error}); save it in UTF-8") from error
+        raise FlawError(f"it is not text in UTF-8 or UTF-16 ({error}); save it in UTF-8") from error
     except RecursionError as error:
         raise FlawError("its lists are nested too deeply") from error
     except (ValueError, msgspec.MsgspecError) as error:
@@ -150,7 +152,7 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=str, parse_int=whole_number, parse_float=fraction)
     except json.JSONDecodeError as error:
-        raise FlawError(f"it is no JSON in UTF-8 or UTF-16 ({error})") from error
+        raise FlawError(f"it is not JSON in UTF-8 or UTF-16 ({error})") from error
 
 
 def _known(record: dict[str, Any], form: type[Struct]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where a trial's images and annotations lie, and what they are: the same questions for drawn and for real data."""
+"""Finds and checks a trial's images and annotations, for drawn and for real data."""
 
 import os
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from experiments.paths import OutputPaths
 from experiments.settings import Coco, Settings, Shapes
 
 SPLITS = ("train", "val")
-SHOWN = 10  # classes that a sentence names
+SHOWN = 10  # classes that an error lists
 COCO_TRAINABLE = 117_266  # images of COCO 2017's train set that MMDetection trains on
 COCO_VALIDATION = 5_000
 
@@ -27,13 +27,13 @@ class Split:
     annotations: Path  # in the normal form (`normal_form`)
     images: Path
     classes: tuple[str, ...]  # in the order of MMDetection's labels
-    sha256: str = ""  # of the annotation file that was given
-    exif: tuple[str, ...] = ()  # image formats whose EXIF tags the boxes are known to agree with
+    sha256: str = ""  # of the original annotation file
+    exif: tuple[str, ...] = ()  # image formats whose EXIF tags are known to match the boxes
 
 
 @dataclass(frozen=True)
 class Passed:
-    """The splits of a data set that can be used."""
+    """The splits of a data set that passed the checks."""
 
     splits: dict[str, Checked]
     seen: image_sample.Seen
@@ -41,16 +41,16 @@ class Passed:
 
 @dataclass(frozen=True)
 class SplitPlace:
-    """Where the parts of a split lie that the user has."""
+    """The paths of a split's files."""
 
     annotations: Path
     images: Path
 
 
 def locate(settings: Settings) -> dict[str, Split]:
-    """Returns the splits of a trial's data set, drawn first where they are drawn.
+    """Returns the splits of a trial's data set; draws them first if necessary.
 
-    Raises UserError where they are missing, or are not what MMDetection can train this trial's detector on.
+    Raises UserError if they are missing, or MMDetection cannot train this trial's detector on them.
     """
     places = _places(settings)
     passed = _passed(settings, places)
@@ -62,7 +62,7 @@ def locate(settings: Settings) -> dict[str, Split]:
 
 
 def require(settings: Settings) -> None:
-    """Raises UserError where data that the user has to bring are not there; drawn ones need not be there yet."""
+    """Raises UserError if data of the user are missing; drawn data need not exist yet."""
     dataset = settings.dataset
     if isinstance(dataset, Shapes):
         return
@@ -72,21 +72,21 @@ def require(settings: Settings) -> None:
 
 
 def look(settings: Settings) -> list[str]:
-    """Judges what is there of a trial's data set before anything is drawn; returns a note on each file that needs one.
+    """Checks the existing files of a trial's data set and draws nothing; returns a note on each file that needs one.
 
-    Writes nothing. Raises UserError where the trial's detector cannot be trained on it.
+    Writes nothing. Raises UserError if the trial's detector cannot be trained on the files.
     """
     found = _passed(settings, _present(settings.dataset)).splits
     return [f"{one.file}: {one.contents.note}" for one in found.values() if one.contents.note]
 
 
 def keep(settings: Settings) -> None:
-    """Writes what `look` found, so that no later command with this output folder judges the same files again."""
+    """Writes the results of `look`, so that later commands with this output folder do not repeat the checks."""
     _keep(settings, _passed(settings, _present(settings.dataset)))
 
 
 def training_images(settings: Settings) -> int | None:
-    """Returns how many images an epoch has; None where the annotations are not there to tell, but for COCO's own."""
+    """Returns how many images an epoch has; None if it is not COCO and the annotations are missing."""
     dataset = settings.dataset
     if isinstance(dataset, Shapes):
         return dataset.train_images
@@ -97,7 +97,7 @@ def training_images(settings: Settings) -> int | None:
 
 
 def validation_images(settings: Settings) -> int | None:
-    """Returns how many images are evaluated; None where the annotations are not there to tell, but for COCO's own."""
+    """Returns how many images are evaluated; None if it is not COCO and the annotations are missing."""
     dataset = settings.dataset
     if isinstance(dataset, Shapes):
         return dataset.val_images
@@ -108,9 +108,9 @@ def validation_images(settings: Settings) -> int | None:
 
 
 def facts(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Returns what a trial's record keeps of each split: the annotation file, its SHA-256, and counts.
+    """Returns the facts about each split for a trial's record: the annotation file, its SHA-256, and counts.
 
-    A split that cannot be read has the reason in their place: the training will say so too.
+    A split that cannot be read has the reason instead; the training will fail with the same reason.
     """
     try:
         return {split: _facts(found) for split, found in _passed(settings, _places(settings)).splits.items()}
@@ -125,7 +125,7 @@ def _facts(found: Checked) -> dict[str, Any]:
 
 
 def _places(settings: Settings) -> dict[str, SplitPlace]:
-    """Returns where the splits lie, drawn first where they are drawn; UserError where they are missing."""
+    """Returns the paths of the splits, and draws them first if necessary; UserError if they are missing."""
     dataset, outputs = settings.dataset, OutputPaths(Path(settings.output_dir))
     if isinstance(dataset, Shapes):
         output_folder.mark(outputs.root)
@@ -141,13 +141,13 @@ def _given(dataset: Coco) -> dict[str, SplitPlace]:
 
 
 def _present(dataset: Shapes | Coco) -> dict[str, SplitPlace]:
-    """Returns the splits whose annotations the user has, by now."""
+    """Returns the splits whose annotation files exist."""
     places = _given(dataset) if isinstance(dataset, Coco) and dataset.root else {}
     return {split: place for split, place in places.items() if place.annotations.exists()}
 
 
 def _passed(settings: Settings, places: dict[str, SplitPlace]) -> Passed:
-    """Returns the splits, which pass, and writes nothing; UserError where one does not."""
+    """Returns the checked splits and writes nothing; UserError if one does not pass."""
     masks = "segm" in settings.architecture.iou_types
     return _pass(settings.dataset.name, masks, OutputPaths(Path(settings.output_dir)), tuple(places.items()))
 
@@ -165,7 +165,7 @@ def _keep(settings: Settings, passed: Passed) -> None:
 def _pass(name: str, masks: bool, outputs: OutputPaths, places: tuple[tuple[str, SplitPlace], ...]) -> Passed:
     found = {split: _checked(place.annotations, split, masks, outputs.checked) for split, place in places}
     for split, place in places:
-        if place.images.exists():  # else only a plan is asked for
+        if place.images.exists():  # else only a plan is made
             _require_images(name, found[split].contents.file_names, place)
     _require_same_classes(name, found)
     seen = image_sample.check(_stated(found, places), outputs.checked / "images")
@@ -175,7 +175,7 @@ def _pass(name: str, masks: bool, outputs: OutputPaths, places: tuple[tuple[str,
 def _stated(
     found: dict[str, Checked], places: tuple[tuple[str, SplitPlace], ...]
 ) -> list[tuple[Path, list[image_sample.Stated]]]:
-    """Returns what the annotation files say of the images that are there, by their folder."""
+    """Returns the annotation files' entries of the existing images, by their folder."""
     return [
         (place.images, [(name, *size) for name, size in zip(known.file_names, known.sizes, strict=True)])
         for split, place in places
@@ -198,8 +198,8 @@ def _require_same_classes(name: str, found: dict[str, Checked]) -> None:
         some = f"{', '.join(only[:SHOWN])}{f' and {len(only) - SHOWN} more' if len(only) > SHOWN else ''}"
         train, val = (one.file for one in found.values())
         raise UserError(
-            f"dataset={name} has other classes in {train} than in {val} ({some} in one of them only); "
-            "both need the same"
+            f"dataset={name} has different classes in {train} and {val} ({some} only in one of them); both need the "
+            "same classes"
         )
 
 
@@ -209,7 +209,7 @@ def _require(dataset: Coco, paths: list[Path]) -> None:
         str(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths if not path.exists()
     ]
     if missing:
-        kind = "" if root.is_dir() else ", which is no folder" if root.exists() else ", which is not there"
+        kind = "" if root.is_dir() else ", which is not a folder" if root.exists() else ", which does not exist"
         raise UserError(
             f"dataset={dataset.name} is incomplete: {', '.join(missing)} not found in dataset.root={root}{kind}; "
             "set dataset.root to a folder in COCO's format, or use profile=demo, which draws its own images"
@@ -217,7 +217,7 @@ def _require(dataset: Coco, paths: list[Path]) -> None:
 
 
 def _require_images(name: str, file_names: tuple[str, ...], place: SplitPlace) -> None:
-    """Raises UserError where image files are missing: folders are listed, which is quick, and no file is opened."""
+    """Raises UserError if image files are missing; it lists folders, which is quick, and opens no file."""
     by_folder: dict[str, set[str]] = {}
     for path in file_names:
         parent, _, last = path.rpartition("/")

@@ -1,4 +1,4 @@
-"""A sample of a data set's images is compared with the annotation files before anything is trained.
+"""Compares a sample of a data set's images with the annotation files before anything is trained.
 
 Most are compared by their headers, which is quick. Training and evaluation compare every image
 (`experiments.training.images`).
@@ -20,32 +20,32 @@ from experiments.data import images
 from experiments.data.images import Header, Size
 from experiments.errors import UserError
 
-VERSION = 1  # raise it when the rules change: images that passed the old ones are then looked at again
+VERSION = 1  # raise it when the rules change: images that passed the old rules are then checked again
 LARGEST = 200  # images of each split whose headers are read
 DECODED = 8  # images of each kind, such as grey PNG files of 16 bits, that are decoded too
-HALF_DARK = 72  # of 255: the brightest value that OpenCV makes of 14 bits in a 16-bit file is 64, a lossy file's 70
-THREADS = 16  # a file server answers many questions at once
+HALF_DARK = 72  # of 255: OpenCV loads 14 bits in a 16-bit file as at most 64, or 70 for a lossy file
+THREADS = 16  # threads, because a file server answers many requests at once
 
 Stated = tuple[str, float, float]  # file name in the folder, width and height in the annotation file
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a sample that passed."""
+    """The facts about a sample that passed."""
 
-    digest: str  # of the files' names, sizes and times, and of what is said about them
-    exif: tuple[str, ...]  # formats of which some image shows that boxes are as OpenCV turns, or does not turn, it
+    digest: str  # of the files' names, sizes and times, and of their entries in the annotation files
+    exif: tuple[str, ...]  # formats of which an image shows that the boxes follow OpenCV's handling of the EXIF tag
 
 
 def check(splits: Sequence[tuple[Path, Sequence[Stated]]], checked: Path) -> Seen:
-    """Returns what is known of a data set's images, from the record of an earlier check if the sample is the same.
+    """Returns the facts about a data set's images, from the record of an earlier check if the sample is the same.
 
     Args:
-        splits: for each, the folder of its images, and what its annotation file says of each of them.
+        splits: for each, the folder of its images, and their entries in the annotation file.
         checked: folder of the records; `remember` writes there.
 
     Raises:
-        UserError: an image is not what its annotation file says, or cannot be read.
+        UserError: an image differs from its entry in the annotation file, or cannot be read.
     """
     sample = [
         (folder / name, (width, height))
@@ -60,7 +60,7 @@ def check(splits: Sequence[tuple[Path, Sequence[Stated]]], checked: Path) -> See
         if record.exists():
             return Seen(digest, tuple(json.loads(record.read_text())["exif"]))
         Image.init()  # once, not in each thread
-        with warnings.catch_warnings(action="ignore"):  # of odd tags, which are no matter here
+        with warnings.catch_warnings(action="ignore"):  # warnings about odd tags do not matter here
             headers = list(pool.map(images.header, (path for path, _ in sample)))
     return Seen(digest, _judge([(*one, known) for one, known in zip(sample, headers, strict=True)]))
 
@@ -78,30 +78,34 @@ def _record(checked: Path, digest: str) -> Path:
 
 
 def _spread(items: Sequence[Any], most: int) -> list[Any]:
-    """Returns `most` of the items or all of them, from the whole length at equal distances."""
+    """Returns at most `most` of the items, at equal distances."""
     count = min(most, len(items))
     return [items[place * len(items) // count] for place in range(count)]
 
 
 def _state(path: Path) -> tuple[int, int]:
-    """Returns by what a changed file is known: its bytes and the time of its last change in nanoseconds."""
+    """Returns what shows whether a file has changed: its size in bytes and its time of change in nanoseconds."""
     try:
         status = path.stat()
-    except OSError:  # told when it is read
+    except OSError:  # reported when the file is read
         return (-1, -1)
     return (status.st_size, status.st_mtime_ns)
 
 
 def _judge(sample: list[tuple[Path, Size, Header | None]]) -> tuple[str, ...]:
-    """Returns the formats whose EXIF tags are clear; UserError for the first image that is not as stated."""
+    """Returns the formats whose EXIF tags are clear; UserError for the first image that differs from its entry."""
     suspects = [(path, stated) for path, stated, known in sample if known is None or known.expected != stated]
     clear = {
         known.format
         for _, stated, known in sample
         if known and known.stored != known.shown and known.expected == stated
     }
-    count = f" ({len(suspects)} of {len(sample)} images looked at are not as stated)" if len(suspects) > 1 else ""
-    for path, stated in suspects:  # what OpenCV delivers decides, not what a header lets expect
+    count = (
+        f" ({len(suspects)} of {len(sample)} checked images differ from the annotation file)"
+        if len(suspects) > 1
+        else ""
+    )
+    for path, stated in suspects:  # the loaded image decides, not the size that the header suggests
         _brightest(path, stated, clear, count)
     for path, _, known in sample:
         if known and known.unclear and known.format not in clear:
@@ -119,7 +123,7 @@ def _judge(sample: list[tuple[Path, Size, Header | None]]) -> tuple[str, ...]:
 
 
 def _brightest(path: Path, stated: Size, clear: set[str], count: str = "") -> int:
-    """Returns the largest value of an image that is as stated; UserError for another."""
+    """Returns the largest value of an image; UserError if the image differs from its entry."""
     loaded = images.load(path)
     if loaded is None:
         raise UserError(images.unreadable(path))

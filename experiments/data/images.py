@@ -1,7 +1,7 @@
-"""Whether an image is loaded as its annotation file says: with its size, turned as its boxes are, and not black.
+"""Checks whether an image is loaded as its annotation file says: its size, its orientation, and that it is not black.
 
-OpenCV loads the images, as is mmcv's default. It turns JPEG, PNG and TIFF files by their EXIF tag, and keeps the upper
-8 bits of a 16-bit file. Boxes do not follow: a model trained on the wrong pixels has a low AP and raises no error.
+OpenCV loads the images, which is mmcv's default. It turns JPEG, PNG and TIFF files by their EXIF tag, and keeps the
+upper 8 bits of a 16-bit file. Boxes do not follow: a model trained on wrong pixels has a low AP and raises no error.
 """
 
 from collections.abc import Collection
@@ -17,16 +17,16 @@ from PIL import ExifTags, Image, TiffImagePlugin
 Size = tuple[float, float]  # width and height in pixels
 
 TURNS = (2, 3, 4, 5, 6, 7, 8)  # EXIF orientations of an image that is not upright
-SIDEWAYS = (5, 6, 7, 8)  # those that exchange width and height
+SIDEWAYS = (5, 6, 7, 8)  # those that swap width and height
 TURNED = ("JPEG", "PNG", "TIFF")  # formats that OpenCV turns by their EXIF tag
-DARK = 20  # of 255: the brightest value that OpenCV makes of 12 bits in a 16-bit file is 16, a lossy file's a bit more
+DARK = 20  # of 255: OpenCV loads 12 bits in a 16-bit file as at most 16, or slightly more for a lossy file
 
-Image.MAX_IMAGE_PIXELS = None  # Pillow decodes nothing here, and OpenCV has a limit of its own
+Image.MAX_IMAGE_PIXELS = None  # Pillow decodes nothing here, and OpenCV has another limit
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image before anything is decoded."""
+    """The header of an image file, before any decoding."""
 
     kind: tuple[str, str, bool]  # format, Pillow's mode, whether values have 16 bits
     stored: Size  # before any turn
@@ -43,17 +43,17 @@ class Header:
 
     @property
     def expected(self) -> Size:
-        """The size that OpenCV will deliver."""
+        """The size of the image after OpenCV has loaded it."""
         return self.shown if self.format in TURNED else self.stored
 
     @property
     def unclear(self) -> bool:
-        """Whether the file asks for a turn after which its size is the same, so that no size tells if boxes follow."""
+        """Whether the EXIF tag asks for a turn that keeps the size, so that the size does not show if boxes follow."""
         return self.orientation != 1 and self.shown == self.stored
 
 
 def header(path: Path) -> Header | None:
-    """Returns what a file's first bytes say; None where Pillow does not know them."""
+    """Returns the header of a file; None if Pillow cannot read it."""
     try:
         with path.open("rb") as file:
             start = file.read(25)
@@ -68,10 +68,10 @@ def _header(image: Image.Image, start: bytes) -> Header:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         orientation = image.tag_v2.get(ExifTags.Base.Orientation)
         deep = max(image.tag_v2.get(ExifTags.Base.BitsPerSample, (1,))) > 8
-        if orientation in SIDEWAYS:  # of a TIFF, Pillow tells the size after the turn
+        if orientation in SIDEWAYS:  # for a TIFF, Pillow gives the size after the turn
             width, height = height, width
     else:
-        # Not `image.getexif()`, which decodes a PNG file, and believes XMP where OpenCV does not.
+        # Not `image.getexif()`, which decodes a PNG file, and uses XMP, which OpenCV ignores.
         exif = Image.Exif()
         exif.load(image.info.get("exif") or b"")
         orientation = exif.get(ExifTags.Base.Orientation)
@@ -81,7 +81,7 @@ def _header(image: Image.Image, start: bytes) -> Header:
 
 
 def load(path: Path, flag: int = cv2.IMREAD_COLOR) -> NDArray[Any] | None:
-    """Returns an image as MMDetection loads it, (height, width, 3) bytes in BGR; None where OpenCV cannot read it."""
+    """Returns an image as MMDetection loads it, (height, width, 3) bytes in BGR; None if OpenCV cannot read it."""
     try:
         return cv2.imdecode(np.fromfile(path, np.uint8), flag)
     except (OSError, cv2.error):  # OpenCV raises for an empty file
@@ -89,7 +89,7 @@ def load(path: Path, flag: int = cv2.IMREAD_COLOR) -> NDArray[Any] | None:
 
 
 def unreadable(path: Path) -> str:
-    """Returns the sentence that refuses a file which `load` cannot read."""
+    """Returns the error message for a file that `load` cannot read."""
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
@@ -99,22 +99,22 @@ def unreadable(path: Path) -> str:
     if empty:
         cause = "it is empty"
     elif known is None:
-        cause = "it is damaged, or no image"
+        cause = "it is damaged, or not an image"
     elif known.format in ("JPEG", "PNG", "BMP", "WEBP"):
         cause = f"it is a damaged or incomplete {known.format} file"
     else:
-        cause = f"it is damaged, or a {known.format} file (mode {known.kind[1]}) of a sort that OpenCV does not know"
-    return f"{path} cannot be read by OpenCV: {cause}; give a whole JPEG or PNG file"
+        cause = f"it is damaged, or a {known.format} file (mode {known.kind[1]}) of a kind that OpenCV does not support"
+    return f"{path} cannot be read by OpenCV: {cause}; give a complete JPEG or PNG file"
 
 
 def flaw(path: Path, stated: Size, loaded: NDArray[Any], clear: Collection[str]) -> str | None:
-    """Returns the sentence that says how a loaded image is not what its annotation file says; None where it is.
+    """Returns the error message for a loaded image that differs from its annotation file; None if it does not.
 
     Args:
         path: its file.
         stated: its width and height in the annotation file.
-        loaded: (height, width, 3) bytes, as `load` gives them.
-        clear: formats of which other images show that boxes follow, or do not follow, the EXIF tag as OpenCV does.
+        loaded: (height, width, 3) bytes, as `load` returns them.
+        clear: formats of which other images show that the boxes follow OpenCV's handling of the EXIF tag.
     """
     known = header(path)
     height, width = loaded.shape[:2]
@@ -126,20 +126,20 @@ def flaw(path: Path, stated: Size, loaded: NDArray[Any], clear: Collection[str])
 
 
 def unclear(path: Path, known: Header) -> str:
-    """Returns the sentence that refuses a file whose EXIF tag asks for a turn that no size tells of."""
+    """Returns the error message for a file whose EXIF tag asks for a turn that keeps the size."""
     return (
         f"{path} asks by its EXIF tag (orientation {known.orientation}) to be turned or mirrored, which keeps its size "
-        f"of {_size(known.stored)} pixels, and no image of the set shows whether the boxes follow; if they do, turn "
+        f"of {_size(known.stored)} pixels, and no image of the data set shows whether the boxes follow; if they do, turn "
         "the pixels of such images (mogrify -auto-orient), else remove their tag (exiftool -Orientation=)"
     )
 
 
 def dark(path: Path, brightest: int) -> str | None:
-    """Returns the sentence that refuses a dark image whose values are finer than bytes; None for another image.
+    """Returns the error message for a dark image with more than 8 bits per value; None for other images.
 
     Args:
         path: its file.
-        brightest: the largest value that is loaded, of 255.
+        brightest: the largest loaded value, of 255.
     """
     values = load(path, cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype == np.uint8:
@@ -165,12 +165,12 @@ def _other_size(path: Path, stated: Size, loaded: Size, known: Header | None) ->
         if asks and known and loaded == known.shown:
             cause = f"OpenCV turns it by its EXIF tag (orientation {known.orientation}){copy}"
             remedy = (
-                "if the boxes are of the stored pixels, remove the tag of all images (exiftool -Orientation=), else "
-                "give the size of the turned image in the annotation file"
+                "if the boxes fit the stored pixels, remove the tag of all images (exiftool -Orientation=), "
+                "else give the size of the turned image in the annotation file"
             )
         elif asks and known:
             cause = f"OpenCV does not turn it by its EXIF tag (orientation {known.orientation}){copy}"
-            remedy = "if the boxes are of the turned image, turn the pixels (mogrify -auto-orient)"
+            remedy = "if the boxes fit the turned image, turn the pixels (mogrify -auto-orient)"
         else:
             cause = f"probably width and height are swapped in the annotation file, or the image was turned later{copy}"
             remedy = "correct width and height, or give the image that was annotated"
@@ -181,13 +181,12 @@ def _other_size(path: Path, stated: Size, loaded: Size, known: Header | None) ->
         cause = "probably it is another image, or a cropped, padded or stretched copy"
         remedy = "give the image that was annotated, or annotations of this one"
     return (
-        f"{path} is loaded with {_size(loaded)} pixels, where its annotation file says {_size(stated)}: "
-        f"{cause}; {remedy}"
+        f"{path} is loaded with {_size(loaded)} pixels, but its annotation file says {_size(stated)}: {cause}; {remedy}"
     )
 
 
 def _scale(before: Size, after: Size) -> float | None:
-    """Returns by which factor a size was scaled, up to rounding; None where it was changed otherwise."""
+    """Returns the factor by which a size was scaled, up to rounding; None if it was changed in another way."""
     if before == after:
         return 1
     factor = max(after) / max(before)

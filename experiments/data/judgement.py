@@ -1,9 +1,9 @@
-"""What an annotation file says is held against what training and evaluation make of it, before either begins.
+"""Checks, before training and evaluation, whether both would read an annotation file as it was meant.
 
-MMDetection and pycocotools read most mistakes without a word: an object on an unknown image or of an unknown category
-is left out, and a box [x1, y1, x2, y2] is taken for [x, y, width, height]. So ids must be given once, and what an
-object names must exist. Odd objects are judged by their share, because COCO's own files hold a few (train2017 has two
-boxes without height among 860,001): each kind of `Oddity` says how many are accepted.
+MMDetection and pycocotools silently accept most mistakes: an object with an unknown image or category is left out, and
+a box [x1, y1, x2, y2] is read as [x, y, width, height]. So ids must be unique, and the image and category of an object
+must exist. A small share of odd objects is accepted, because COCO's own files hold a few (train2017 has two boxes
+without height among 860,001): each kind of `Oddity` has its share.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ Kind = TypeVar("Kind", Image, Category)
 
 
 class Oddity(NamedTuple):
-    """A kind of object that is wrong, if there are many of it."""
+    """A kind of object that is accepted up to a share of a file's objects."""
 
     words: str
     accepted: float  # share of a file's objects
@@ -37,53 +37,53 @@ MASKLESS = Oddity("without a mask that can be drawn", 0.01, trained=False)
 
 
 class UntrainableError(FlawError):
-    """A good file that leaves nothing to train on."""
+    """A correct file without anything to train on."""
 
     verdict = "has no image to train on"
 
 
 class MasklessError(FlawError):
-    """A good file for another detector."""
+    """A correct file that this detector cannot use."""
 
     verdict = "lacks masks"
 
 
 @dataclass
 class Judged:
-    """A file that passed: the records that training or evaluation reads, and counts of what is odd or left out."""
+    """A file that passed: the records for training or evaluation, and counts of odd or left-out objects."""
 
     images: list[Image]
     categories: list[Category]
     objects: list[Annotation] = field(default_factory=list)
     odd: Counter[Oddity] = field(default_factory=Counter)
-    first: dict[Oddity, str] = field(default_factory=dict)  # where, of each kind
+    first: dict[Oddity, str] = field(default_factory=dict)  # the place of the first of each kind
     crowds: int = 0
     ignored: int = 0  # objects that are not to be trained on
 
     @property
     def with_objects(self) -> set[int]:
-        """Ids of the images that MMDetection does not take for empty."""
+        """Ids of the images that MMDetection does not treat as empty."""
         return {one.image_id for one in self.objects}
 
     @property
     def trained(self) -> int:
-        """How many objects MMDetection trains on, if their images are large enough."""
+        """The number of objects that MMDetection trains on, if their images are large enough."""
         return len(self.objects) - self.crowds - self.odd[FLAT] - self.odd[THIN]
 
     @property
     def trainable(self) -> int:
-        """How many images MMDetection trains on."""
+        """The number of images that MMDetection trains on."""
         ids = self.with_objects
         return sum(image.id in ids and min(image.width, image.height) >= LEAST_SIDE for image in self.images)
 
 
 def judge(records: Records, split: str, annotations: Iterable[Annotation]) -> Judged:
-    """Returns what of a file is used in the train or the val split; FlawError with the place where it would be misread.
+    """Returns the parts of a file that the split uses; FlawError, with the place, if the file would be misread.
 
     Args:
-        records: the file; masks that it has are replaced by those that are used.
+        records: the file; its masks are replaced by the masks that are used.
         split: "train" or "val".
-        annotations: those of the file, or an iterator over them that shows how far it is.
+        annotations: those of the file, or an iterator over them that shows its progress.
     """
     for part in ("images", "annotations", "categories"):
         if not getattr(records, part):
@@ -98,7 +98,7 @@ def judge(records: Records, split: str, annotations: Iterable[Annotation]) -> Ju
     seen: set[int] = set()
     for place, one in enumerate(annotations):
         if one.id in seen:
-            raise FlawError(f"annotations[{place}] has the id {one.id}, which an earlier one has; ids are given once")
+            raise FlawError(f"annotations[{place}] has the id {one.id}, which an earlier one has; give each its own id")
         seen.add(one.id)
         if one.image_id not in images or one.category_id not in categories:
             raise _unknown(one, _where(place, one), images, categories)
@@ -124,7 +124,7 @@ def judge(records: Records, split: str, annotations: Iterable[Annotation]) -> Ju
 
 
 def note(found: Judged, split: str) -> str:
-    """Returns in words what is left out and what is odd; nothing where there is neither."""
+    """Returns a sentence on left-out and odd objects; "" if there are none."""
     odd = {
         kind: f"{_count(number, 'object')} {kind.words} (the first is {found.first[kind]})"
         for kind, number in found.odd.items()
@@ -153,7 +153,7 @@ def _where(place: int, one: Annotation) -> str:
 
 
 def _oddity(one: Annotation, image: Image) -> Oddity | None:
-    """Returns what is odd about an object, its mask replaced by the one that is used; FlawError without the place."""
+    """Returns an object's oddity and replaces its mask by the one that is used; FlawError without the place."""
     if isinstance(one, MaskedAnnotation):
         mask = coco_masks.normal(one.segmentation, image.width, image.height)
         if mask is None:
@@ -181,7 +181,7 @@ def _by_id(records: Sequence[Kind], part: str) -> dict[int, Kind]:
     found: dict[int, Kind] = {}
     for place, record in enumerate(records):
         if record.id in found:
-            raise FlawError(f"{part}[{place}] has the id {record.id}, which an earlier one has; ids are given once")
+            raise FlawError(f"{part}[{place}] has the id {record.id}, which an earlier one has; give each its own id")
         found[record.id] = record
     return found
 
@@ -199,7 +199,7 @@ def _require_names(categories: Sequence[Category]) -> None:
         raise FlawError(f"it has {len(categories)} categories; give {MOST_CLASSES} at most")
     for name, count in Counter(str(kind.name) for kind in categories).items():
         if count > 1:
-            raise FlawError(f"{count} categories are called {short(name)}; each needs another name")
+            raise FlawError(f"{count} categories are called {short(name)}; give each its own name")
 
 
 def _require_few(found: Judged, total: int) -> None:
@@ -220,7 +220,9 @@ def _require_trainable(found: Judged) -> None:
             f"MMDetection leaves out images without objects and those with a side below {LEAST_SIDE} pixels"
         )
     if not found.trained:
-        raise UntrainableError("all its objects are crowds, marked ignore, or so odd that MMDetection leaves them out")
+        raise UntrainableError(
+            "all its objects are crowds, are marked ignore, or are so odd that MMDetection leaves them out"
+        )
 
 
 def _count(number: int, word: str) -> str:

@@ -1,7 +1,7 @@
-"""The one form in which training and evaluation get annotations: the fields that they read, and nothing else.
+"""The form in which training and evaluation read annotations, with only the fields that they need.
 
 MMDetection, hotcoco and pycocotools each read a file in their own way: hotcoco refuses header fields of other types
-than COCO's own, and pycocotools reads text in the locale's encoding and takes an annotation's id 0 for "no match". So
+than COCO's own; pycocotools reads text in the locale's encoding and takes an annotation's id 0 for "no match". So
 class names are text, all text is ASCII with escapes, and annotations are numbered from 1 in the file's order.
 """
 

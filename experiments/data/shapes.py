@@ -1,7 +1,7 @@
-"""The embedded data: scenes of textured outlines, made so that the choice of FPN level matters (docs/shapes.md).
+"""The built-in data: scenes of textured outlines for which the choice of FPN level matters (docs/shapes.md).
 
-A scene is described in fractions of the image's side, then drawn or annotated at any image size. It depends on
-(seed, split, index) alone, never on how many images are asked for.
+A scene is described in fractions of the image's side, then drawn or annotated at any image size. It depends only on
+(seed, split, index), not on the number of images.
 """
 
 import colorsys
@@ -21,7 +21,7 @@ SPLITS = ("train", "val")
 # All lengths are fractions of the image's side.
 FINEST = 1 / 16  # FPN levels change at 2, 4 and 8 times this, and sizes lie on both sides of each change
 SMALLEST, LARGEST = 1 / 12, 0.9  # sqrt(w * h) of an object's box, log-uniform
-TILT = 20  # degrees that outlines and textures are turned at most
+TILT = 20  # largest turn of outlines and textures, in degrees
 WAVELENGTH = (
     1 / 24
 )  # of both textures, whatever the object's size: 2 periods across the smallest, 21 across the largest
@@ -36,7 +36,7 @@ Colours = tuple[NDArray[np.float32], NDArray[np.float32]]  # dark and light, eac
 
 @dataclass(frozen=True)
 class Mark:
-    """One painted thing: an outline filled with a texture."""
+    """An outline filled with a texture."""
 
     outline: Polygon
     texture: str  # "plain" (the dark colour alone) | "striped" | "checked"
@@ -51,7 +51,7 @@ class Scene:
     background: tuple[NDArray[np.float32], ...]  # (k, k, 3) colour grids, to be enlarged and summed
     clutter: tuple[Mark, ...]
     objects: tuple[Mark, ...]
-    visible: tuple[BaseGeometry, ...]  # of each object: the part that no later object covers
+    visible: tuple[BaseGeometry, ...]  # of each object: the part that later objects do not cover
     categories: tuple[int, ...]  # of each object: its place in CLASSES
 
 
@@ -84,7 +84,7 @@ def describe(seed: int, split: str, index: int) -> Scene:
                 objects.append(Mark(candidate, texture, _angle(rng), _two_colours(rng)))
                 visible = [*rest, candidate]
                 categories.append(category)
-                break  # where no place is found, the scene goes without this object
+                break  # if no place is found, the scene does not get this object
     return Scene(background, clutter, tuple(objects), tuple(visible), tuple(categories))
 
 
@@ -147,7 +147,7 @@ def _somewhere(rng: np.random.Generator, shape: Polygon) -> Polygon:
 
 
 def _fits(outline: Polygon, still_visible: BaseGeometry, candidate: Polygon) -> bool:
-    """Tells whether an earlier object stays visible enough and distinct enough under the candidate."""
+    """Returns whether earlier objects stay visible and distinct enough under the candidate."""
     if still_visible.area < LEAST_VISIBLE * outline.area:
         return False
     a, b = box(*outline.bounds), box(*candidate.bounds)
@@ -155,7 +155,7 @@ def _fits(outline: Polygon, still_visible: BaseGeometry, candidate: Polygon) -> 
 
 
 def _without_holes(region: BaseGeometry) -> list[Polygon]:
-    """Returns polygons without holes that tile the region: COCO's polygons know none, so cut through each hole."""
+    """Returns polygons without holes that tile the region, cut through each hole: COCO's polygons have no holes."""
     parts: list[Polygon] = []
     for part in getattr(region, "geoms", [region]):
         if part.geom_type == "Polygon" and part.interiors:
@@ -175,7 +175,7 @@ def _background(rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
 
 
 def _clutter(rng: np.random.Generator) -> list[Mark]:
-    """Returns plain blobs and lines and, in four of ten scenes, a texture in an outline that is no class."""
+    """Returns plain blobs and lines and, in four of ten scenes, a texture in an outline that is not a class."""
     marks = []
     for _ in range(rng.integers(1, 4)):
         blob = _somewhere(rng, _boxed(rng, _outline("disc"), rng.uniform(0.06, 0.35)))
@@ -230,7 +230,7 @@ def _texture(mark: Mark, x: NDArray[np.floating], y: NDArray[np.floating], size:
     first = turn * (x[None] * np.cos(mark.angle) + y[:, None] * np.sin(mark.angle))
     if mark.texture == "striped":
         wave = np.sin(first)
-    else:  # the sum of two waves of the stripes' wavelength: no texture gives itself away by its scale
+    else:  # the sum of two waves of the stripes' wavelength, so that the scale does not show which texture it is
         second = turn * (y[:, None] * np.cos(mark.angle) - x[None] * np.sin(mark.angle))
         wave = (np.sin(first) + np.sin(second)) / 2
     return np.clip(0.5 + 1.2 * wave, 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Keeps drawn shapes on disk in COCO format: whole or not at all, and drawn once however many processes ask."""
+"""Keeps drawn shapes on disk in COCO format: complete or absent, and drawn once even if several processes need them."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from experiments.data import shapes
 from experiments.errors import UserError
 from experiments.settings import Shapes
 
-VERSION = 1  # raise it whenever the same spec gives other pixels or annotations: old folders are then left alone
+VERSION = 1  # raise it whenever the same spec gives other pixels or annotations: old folders are then ignored
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,19 @@ class ShapesSpec:
 
     @classmethod
     def of(cls, dataset: Shapes) -> "ShapesSpec":
-        """Returns what the settings of a trial ask for."""
+        """Returns the spec of a trial's settings."""
         return cls(dataset.seed, dataset.train_images, dataset.val_images, dataset.image_size)
 
     @property
     def folder(self) -> str:
-        """The name of the data's folder: readable, and another for every spec and version."""
+        """The name of the data's folder: readable, and different for every spec and version."""
         digest = hashlib.sha256(json.dumps([VERSION, asdict(self)]).encode()).hexdigest()[:8]
         counts = f"{self.train_images}train-{self.val_images}val"
         return f"shapes-{self.image_size}px-{counts}-seed{self.seed}-{digest}"
 
 
 def ensure_shapes(spec: ShapesSpec, root: Path) -> Path:
-    """Returns the folder below `root` that holds images/ and annotations/{train,val}.json, drawing them if need be.
+    """Returns the folder below `root` with images/ and annotations/{train,val}.json; draws them if necessary.
 
     File names in the annotations are relative to images/. Raises UserError if `root` cannot be written.
     """
@@ -56,7 +56,7 @@ def ensure_shapes(spec: ShapesSpec, root: Path) -> Path:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            console.print(f"Another process draws {target.name}: waiting for it.")
+            console.print(f"another process draws {target.name}; waiting for it")
             lock.acquire()
         try:
             if not target.is_dir():
@@ -72,7 +72,7 @@ def ensure_shapes(spec: ShapesSpec, root: Path) -> Path:
 
 
 def _draw_all(spec: ShapesSpec, target: Path, console: Console) -> None:
-    """Draws into a folder beside `target` and renames it at the very end; what a killed process left there goes."""
+    """Draws into a folder next to `target` and renames it at the end; removes the leftovers of a killed process."""
     partial = target.with_name(target.name + ".partial")
     if partial.exists():
         shutil.rmtree(partial)
@@ -87,7 +87,7 @@ def _draw_all(spec: ShapesSpec, target: Path, console: Console) -> None:
                 scene = shapes.describe(spec.seed, split, index)
                 name = f"{split}/{index:06d}.png"
                 _, png = cv2.imencode(".png", shapes.draw(scene, spec.image_size))
-                # not cv2.imwrite, which keeps silent about a full disk
+                # not cv2.imwrite, which does not report a full disk
                 files.write(partial / "images" / name, png.tobytes())
                 size = {"width": spec.image_size, "height": spec.image_size}
                 images.append({"id": index + 1, "file_name": name, **size})

@@ -1,4 +1,4 @@
-"""Draws the contact sheet of the embedded data: `python -m experiments.data.shapes_sheet docs/shapes.png`."""
+"""Draws the contact sheet of the built-in data: `python -m experiments.data.shapes_sheet docs/shapes.png`."""
 
 import argparse
 import math

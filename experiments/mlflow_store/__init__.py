@@ -1,1 +1,1 @@
-"""Keeps MLflow's record of the trials: one run for each, a copy of what the trial's folder says."""
+"""Keeps MLflow's record of the trials: one run for each trial, a copy of the trial's folder."""

@@ -1,4 +1,4 @@
-"""What MLflow should have of a trial, from its folder: params, tags, metrics, files; and whether a run has it."""
+"""The content of a trial's run, from its folder: params, tags, metrics, files; and whether a run has all of it."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def tags(description: dict[str, Any]) -> dict[str, str]:
 
 
 def text_tags(description: dict[str, Any], outputs: Path, there: dict[str, str]) -> dict[str, str]:
-    """Returns the run's name and description unless a person has changed them, with digests to tell that next time.
+    """Returns the run's name and description unless a person has changed them, with digests to detect such changes.
 
     Args:
         description: of the trial.
@@ -58,7 +58,7 @@ def points(records: Iterable[Record]) -> list[Metric]:
 
 
 def spent(tried: list[Attempt]) -> list[Metric]:
-    """Returns the time of all attempts together, at the end of the last."""
+    """Returns the sum of the times of all attempts, with the end of the last attempt as its time."""
     wall = sum(one.heard - one.started for one in tried)
     when, step = milliseconds(tried[-1].heard), tried[-1].number
     found = {names.ATTEMPTS: len(tried), names.WALL_SECONDS: wall, names.DEVICE_SECONDS: attempts.device_seconds(tried)}

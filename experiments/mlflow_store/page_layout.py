@@ -1,4 +1,4 @@
-"""The first view of MLflow's pages on our runs: columns with AP and the factors, the best run at the top.
+"""The first view of our runs on MLflow's pages: columns with AP and the factors, the best run at the top.
 
 A tag of the experiment stores the view, as MLflow's button "Share" does, and the view's address names the tag. Without
 it MLflow shows only names and times, and treats the experiment as one of language models.
@@ -10,7 +10,7 @@ from experiments import names
 
 KEY = "ap"
 TAG = f"mlflow.sharedViewState.{KEY}"
-# As much as a window shows.
+# As many columns as a window shows.
 METRICS = ("AP", "AP50", "AP75")
 FACTORS = ("aggregation", "pre", "post", "architecture", "profile", names.SEED)
 

@@ -1,6 +1,6 @@
-"""The only writer of MLflow: makes a trial's run a copy of the trial's folder. Repeating it changes nothing.
+"""The only writer to MLflow: makes a trial's run a copy of the trial's folder. Repeating it changes nothing.
 
-Nothing is kept in memory only, so neither a dead process nor a lost store loses anything.
+All records are on disk, so neither a dead process nor a lost store loses any.
 """
 
 import threading
@@ -31,13 +31,13 @@ class Store:
     """An MLflow store and the experiment in it that holds our runs."""
 
     def __init__(self, place: Place, folder_too: bool = True) -> None:
-        """Opens a store, creating the sqlite file and the experiment where missing.
+        """Opens a store; creates the sqlite file and the experiment if they are missing.
 
         Args:
             place: of the trials and their store.
-            folder_too: whether the file's folder is made too.
+            folder_too: whether the file's folder is also created.
 
-        Raises UserError where the store cannot be used.
+        Raises UserError if the store cannot be used.
         """
         self.uri, self.place = str(place.uri), place
         accepted.accept(self.uri)
@@ -69,15 +69,15 @@ class Run:
         self.paths, self.outputs = paths, paths.root.parents[1]
         self.reader = Reader(paths.journal)
         self.read: set[Path] = set()  # of the files that hold one record each
-        self.pending: list[Metric] = []  # read, but not yet in the store
-        self.run_id = ""  # not yet known
+        self.pending: list[Metric] = []  # records that are not in the store yet
+        self.run_id = ""  # unknown until it is found or created
         self.tags: dict[str, str] = {}  # as the store has them
 
     def update(self, compare: bool = False) -> None:
         """Brings the run up to date; a second time in a row changes nothing.
 
         Args:
-            compare: whether to ask the store what it has, instead of trusting the tag that says so.
+            compare: whether to compare the store's content, instead of trusting the run's tag `settled`.
         """
         description = described.read(self.paths)
         tried = attempts.every(self.paths.root)
@@ -107,7 +107,7 @@ class Run:
             self.client.set_terminated(self.run_id, status, end_time=end)
         elif changed:
             self.client.update_run(self.run_id, status=names.RUNNING)
-        self._tag({names.SETTLED: settled})  # last: if the store fails before, all is done again
+        self._tag({names.SETTLED: settled})  # last, so that all steps are repeated if the store fails earlier
 
     def _settled(self, attempt: attempts.Attempt, unmatched: str) -> str:
         """Returns a summary that changes when the folder of a trial that has ended gets new content."""
@@ -121,7 +121,7 @@ class Run:
             self.client.log_artifact(self.run_id, str(path), str(Path(name).parent) if "/" in name else None)
 
     def _texts(self, description: dict[str, Any]) -> dict[str, str]:
-        """Returns the run's name and description, if the store, asked again, says that no person has changed them."""
+        """Returns the run's name and description, if the store's present tags show that no person has changed them."""
         if all(self.tags.get(tag) == text for tag, text in contents.text_tags(description, self.outputs, {}).items()):
             return {}
         self.tags = {**self.tags, **self.client.get_run(self.run_id).data.tags}
@@ -131,10 +131,10 @@ class Run:
         return origin.tags(self.paths, attempt.number) if attempt else {}
 
     def _find_or_create(self, description: dict[str, Any], tried: list[attempts.Attempt]) -> None:
-        """Finds the trial's run; restores a deleted one, and creates it where there is none."""
+        """Finds the trial's run; restores a deleted run, and creates one if there is none."""
         which = f"tags.{names.RECORD} = '{description[names.RECORD]}'"
         found = self.client.search_runs([self.experiment_id], which, run_view_type=ViewType.ALL)
-        if found:  # earlier versions could make two: always take the same
+        if found:  # earlier versions could create two: always take the same one
             run = min(found, key=lambda one: (one.info.lifecycle_stage == LifecycleStage.DELETED, one.info.run_id))
         else:
             began = contents.milliseconds(tried[0].started if tried else time.time())
@@ -170,18 +170,20 @@ class Run:
 
 
 def deliver(store: Store, paths: TrialPaths, compare: bool = False) -> None:
-    """Brings a trial's run up to date (`Run.update`); UserError where the store refuses it.
+    """Brings a trial's run up to date (`Run.update`); UserError if the store refuses it.
 
-    DamagedError where the trial's own content is the reason.
+    DamagedError if the trial's own content is the reason.
     """
     try:
         Run(store, paths).update(compare)
     except MlflowException as error:
         if error.error_code == ErrorCode.Name(INVALID_PARAMETER_VALUE):  # a retry would fail again
-            raise DamagedError(paths.root, f"holds what MLflow does not take ({texts.trouble(error)})") from error
+            raise DamagedError(
+                paths.root, f"holds values that MLflow does not accept ({texts.trouble(error)})"
+            ) from error
         raise UserError(
-            f"the MLflow store {store.uri} does not take the record of {paths.root.name} ({texts.trouble(error)}); "
-            "put that right, then give the same command"
+            f"the MLflow store {store.uri} does not accept the record of {paths.root.name} ({texts.trouble(error)}); "
+            "correct that, then give the same command"
         ) from error
 
 
@@ -190,11 +192,11 @@ def _size(path: Path) -> int:
 
 
 class Courier:
-    """Keeps a trial's run up to date in a separate thread, so that a store that hangs or is away delays nothing."""
+    """Keeps a trial's run up to date in a separate thread, so that an unreachable store does not delay training."""
 
     def __init__(self, place: Place, paths: TrialPaths) -> None:
         self.place, self.paths = place, paths
-        self.trouble: str | None = None  # why the store did not take everything, at the last try
+        self.trouble: str | None = None  # why the last update was incomplete
         self.closing = threading.Event()
         self.thread = threading.Thread(target=self._work, daemon=True)
         self.thread.start()
@@ -203,7 +205,10 @@ class Courier:
         run: Run | None = None
         delay = SECONDS
         while True:
-            closing, known = self.closing.is_set(), run is not None  # before the update, which delivers all until now
+            closing, known = (
+                self.closing.is_set(),
+                run is not None,
+            )  # set before the update, which sends all records until now
             try:
                 run = run or Run(Store(self.place, folder_too=False), self.paths)
                 run.update()
@@ -219,7 +224,7 @@ class Courier:
             self.closing.wait(delay)
 
     def close(self) -> str | None:
-        """Delivers what is left, within `CLOSING_SECONDS`; returns why not everything was, if so."""
+        """Sends the remaining records within `CLOSING_SECONDS`; returns why some are missing, else None."""
         self.closing.set()
         self.thread.join(CLOSING_SECONDS)
         if self.thread.is_alive():

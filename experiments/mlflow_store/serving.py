@@ -2,8 +2,8 @@
 
     MLFLOW_BACKEND_STORE_URI=... MLFLOW_HOST=... MLFLOW_PORT=... python -m experiments.mlflow_store.serving
 
-A Makefile can do neither: MLflow itself ends with exit code 0 where the port is taken, tries for minutes to reach a
-database that is away, and does not print the view of the runs.
+MLflow itself ends with exit code 0 if the port is taken, tries for minutes to reach an unreachable database, and does
+not print the address of the view of the runs.
 """
 
 import os
@@ -20,7 +20,7 @@ EXAMPLE = "MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://USER:PASSWORD@HOST/DATA
 
 
 def main() -> int:
-    """Prints where the runs will be seen; returns the exit code, 2 with one sentence where MLflow cannot serve."""
+    """Prints the address of the runs; returns the exit code, 2 with one sentence if MLflow cannot serve."""
     uri, host, port = (os.environ.get(f"MLFLOW_{name}", "") for name in ("BACKEND_STORE_URI", "HOST", "PORT"))
     try:
         _check_port(host, port)
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def _check_port(host: str, port: str) -> None:
-    """Raises UserError where the port cannot be used."""
+    """Raises UserError if the port cannot be used."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -44,7 +44,7 @@ def _check_port(host: str, port: str) -> None:
 
 
 def _experiments(uri: str) -> list[str]:
-    """Returns the ids of the experiments with our runs; UserError where there is no store or it does not answer."""
+    """Returns the ids of the experiments with our runs; UserError if there is no store or it does not answer."""
     from experiments.mlflow_store.client import MlflowClient
 
     file, public = sqlite_uri.file(uri), passwords.hidden(uri)
@@ -54,20 +54,20 @@ def _experiments(uri: str) -> list[str]:
         )
     accepted.accept(uri)
     if uri.startswith("http"):
-        raise UserError(f"{public} is a server that runs already; open that address in a browser")
+        raise UserError(f"{public} is a running server; open that address in a browser")
     if file and not file.exists():
-        raise UserError(f"{file} does not exist; run.py makes it with the first trial, and sync fills another one")
+        raise UserError(f"{file} does not exist; run.py creates it with the first trial, and sync fills a new one")
     try:
         if file:
             with store_file.prepared(uri, Place(file.parent, uri)):
                 pass
         elif accepted.schema(uri) != store_file.newest_schema():
-            return []  # MLflow makes the tables, or says how to upgrade them
+            return []  # MLflow creates the tables, or prints how to upgrade them
         return [one.experiment_id for one in MlflowClient(uri).search_experiments() if page_layout.TAG in one.tags]
     except UserError:
         raise
     except ImportError as error:
-        driver = f"that of postgresql+psycopg comes with {installs('server')}"
+        driver = f"the driver of postgresql+psycopg comes with {installs('server')}"
         raise UserError(f"the driver of {public} is not installed ({error}); {driver}") from error
     except Exception as error:  # of MLflow, SQLAlchemy, Alembic or a driver
         raise UserError(f"the database {public} cannot be used ({texts.trouble(error)}); {EXAMPLE}") from error

@@ -1,8 +1,8 @@
-"""MLflow's file: made, or brought to the schema of this MLflow, in memory, and written in one transaction.
+"""MLflow's file: created or upgraded in memory, and written in one transaction.
 
-MLflow makes its tables in some sixty steps, and commits each. A kill in between, or a full disk, leaves a file that
-MLflow cannot open again. SQLite copies a whole database into a file in one transaction, and other readers see the old
-or the new content.
+MLflow creates its tables in some sixty steps, and commits each. After a kill or a full disk between two steps, MLflow
+cannot open the file again. SQLite copies a whole database into a file in one transaction, and other readers see the
+old or the new content.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ from experiments.errors import UserError
 from experiments.trial import moved
 
 LOCK = "store.lock"
-PARTS = ("", "-journal", "-wal", "-shm")  # the files of an SQLite database: its own, and what its writers need
-WAIT_SECONDS = 20.0  # for another writer; MLflow waits as long
+PARTS = ("", "-journal", "-wal", "-shm")  # endings of the files of an SQLite database and its writers
+WAIT_SECONDS = 20.0  # to wait for another writer, as MLflow does
 BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -38,22 +38,22 @@ class StoreFile:
 
     tables: tuple[str, ...] = ()
     schema: str | None = None  # its version of MLflow's tables, if they are complete
-    runs: bool = False  # whether it holds any
+    runs: bool = False  # whether it holds runs
     flaw: str | None = None  # why it cannot be read completely
 
 
 @contextmanager
 def prepared(uri: str, place: Place, folder_too: bool = True) -> Iterator[None]:
-    """Makes a store's file where it is missing, or upgrades an older one, and holds a lock inside the block.
+    """Creates a store's file if it is missing, or upgrades an older one, and holds a lock inside the block.
 
-    An incomplete file without runs is put aside, and paths of moved artifacts are corrected. For a server or database
+    An incomplete file without runs is renamed, and paths of moved artifacts are corrected. For a server or database
     only the lock is taken.
 
     Args:
         uri: of the store.
         place: of the trials, for commands that are printed.
-        folder_too: whether a missing folder of the file is made. For a store in use, a missing folder means that its
-            disk is away.
+        folder_too: whether a missing folder of the file is created. For a store in use, a missing folder means that its
+            disk is not mounted.
 
     Raises UserError for a file that is damaged, was not made by MLflow, or cannot be upgraded.
     """
@@ -62,7 +62,7 @@ def prepared(uri: str, place: Place, folder_too: bool = True) -> Iterator[None]:
     if folder_too or folder == place.outputs:
         folder.mkdir(parents=True, exist_ok=True)
     elif not folder.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "its folder is not there", str(folder))
+        raise FileNotFoundError(errno.ENOENT, "its folder does not exist", str(folder))
     with FileLock(folder / LOCK):
         if file:
             _prepare(file, place)
@@ -71,12 +71,12 @@ def prepared(uri: str, place: Place, folder_too: bool = True) -> Iterator[None]:
 
 
 def judge(file: Path, place: Place) -> StoreFile:
-    """Returns the content of a file, empty where there is none; UserError where the file cannot become a store."""
+    """Returns the content of a file, empty if there is no file; UserError if the file cannot become a store."""
     content = _read(file) if file.exists() else StoreFile()
     if content.flaw and content.runs:
         raise _damaged(file, content.flaw, place)
     if not {"experiments", "alembic_version"}.intersection(content.tables) and content.tables:
-        raise UserError(f"{file} is a database of something else than MLflow; give another tracking.uri")
+        raise UserError(f"{file} is a database of another program than MLflow; give another tracking.uri")
     return content
 
 
@@ -100,7 +100,7 @@ def _prepare(file: Path, place: Place) -> None:
 
 
 def _read(file: Path) -> StoreFile:
-    """Returns the content of a file; SQLite rolls back what a killed writer did not complete."""
+    """Returns the content of a file; SQLite rolls back the unfinished transaction of a killed writer."""
     tables: tuple[str, ...] = ()
     schema, runs = None, True  # until the opposite is known
     try:
@@ -154,7 +154,9 @@ def _put_aside(file: Path) -> None:
     for end in PARTS:
         with contextlib.suppress(FileNotFoundError):
             files.move(file.with_name(file.name + end), kept.with_name(kept.name + end))
-    console.print(f"{file} was broken and held no runs: it is now {kept.name}, a new one is made", markup=False)
+    console.print(
+        f"{file} was broken and held no runs: it was renamed to {kept.name}, and a new file is created", markup=False
+    )
 
 
 def _damaged(file: Path, reason: str, place: Place) -> UserError:
@@ -166,9 +168,10 @@ def _foreign(file: Path, error: Exception, place: Place) -> UserError:
 
     reason = texts.trouble(error)
     return UserError(
-        f"the MLflow store {file} does not fit this MLflow ({reason}); use the one that wrote it, or {_remedy(place)}"
+        f"the MLflow store {file} does not fit this version of MLflow ({reason}); use the version that wrote it, or "
+        f"{_remedy(place)}"
     )
 
 
 def _remedy(place: Place) -> str:
-    return f"move it away, then {place.sync()} fills a new one with all that the trials' folders have"
+    return f"move it away, then {place.sync()} fills a new one from the trials' folders"

@@ -1,4 +1,4 @@
-"""Brings MLflow up to date with the trials' folders: what a store missed, and runs whose process died."""
+"""Brings MLflow up to date with the trials' folders: missing records, and runs whose process died."""
 
 from dataclasses import replace
 
@@ -16,13 +16,13 @@ from experiments.trial.status import Progress
 
 
 def all_trials(trials: list[Progress], uri: str | None) -> None:
-    """Brings the run of every trial up to date. Trials that are running are left to their own process.
+    """Brings the run of every trial up to date. Running trials are skipped: their own processes update them.
 
     Args:
         trials: of one output folder.
-        uri: another store than the trials' own.
+        uri: a store to use in place of the trials' own.
 
-    Raises UserError where a file of a trial cannot be used, after all other trials are delivered.
+    Raises UserError if a file of a trial cannot be used, after all other trials are sent.
     """
     stores: dict[Place, Store] = {}
     count = 0
@@ -40,18 +40,22 @@ def all_trials(trials: list[Progress], uri: str | None) -> None:
             left_out.append(str(error))
     where = ", ".join(dict.fromkeys(str(place.uri) for place in stores))
     if still and (stores or not left_out):
-        console.print(f"{count} trials are in MLflow as their folders have them: {where}", markup=False)
+        console.print(f"{count} trials in MLflow match their folders: {where}", markup=False)
     if running := sum(one.state == names.RUNNING for one in trials):
-        left = "runs and is left to the command that runs it" if running == 1 else "run and are left to their commands"
+        left = (
+            "is running and was skipped: its command updates it"
+            if running == 1
+            else "are running and were skipped: their commands update them"
+        )
         console.print(f"{running} {left}", markup=False)
     if left_out:
-        raise UserError(f"{len(left_out)} were not delivered: {'; '.join(left_out)}")
+        raise UserError(f"{len(left_out)} trials were not delivered: {'; '.join(left_out)}")
 
 
 def what_was_missed(trials: list[TrialPaths], place: Place) -> bool:
-    """Delivers trials that ended while MLflow was away; where it still is, prints what to do.
+    """Sends trials that ended while MLflow was unreachable; if it still is, prints what to do.
 
-    Returns whether the store has taken everything except damaged trials.
+    Returns whether the store has everything except damaged trials.
     """
     try:
         store = Store(place, folder_too=False)

@@ -1,4 +1,4 @@
-"""Texts for people: a run's description in MLflow (Markdown), and what is wrong with a store."""
+"""Texts for people: a run's description in MLflow (Markdown), and a store's trouble."""
 
 import json
 import re
@@ -16,7 +16,7 @@ LOST = re.compile("Connection refused|timed out|Name or service not known|No rou
 
 
 def trouble(error: Exception) -> str:
-    """Returns in a line what is wrong with a store: MLflow's words, without SQL and details of a lost connection."""
+    """Returns a store's error as one line: MLflow's message without SQL and details of a lost connection."""
     text = " ".join(str(error).split()) or type(error).__name__
     if " failed with exception " in text:
         found = LOST.search(re.sub("too many ([0-9]+) error responses", r"HTTP error \1", text))

@@ -135,9 +135,9 @@ def _flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     found, rest = argparse.ArgumentParser.parse_known_args(parser, list(arguments))
     for word in rest:
         if word.startswith("-"):
-            parser.error(f"{shown(word)} is unknown here")
+            parser.error(f"{shown(word)} is unknown")
     if (found.resolve or found.package) and not found.cfg:
-        parser.error("--resolve and --package go with --cfg job")
+        parser.error("--resolve and --package need --cfg job")
     flags: list[str] = []
     for name, value in vars(found).items():
         if value:

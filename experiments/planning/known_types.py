@@ -3,6 +3,8 @@
 MMEngine calls any object that a dotted `type` names, even `os.system`; mmcv evaluates the type of its NMS as Python.
 """
 
+import contextlib
+import io
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +19,7 @@ from experiments.sentences import choose_from, shown
 
 LIBRARIES = ("torch.nn.", "mmdet.", "mmcv.", "mmengine.", "groie.")  # their classes need not be modules
 MENUS = ("aggregation.type", "pre.type", "post.type")  # keys for which errors suggest classes of this project
+MODULE, OPTIMIZER, TRANSFORM = "torch.nn.Module", "torch.optim.Optimizer", "mmcv.transforms.BaseTransform"
 NMS = ("nms", "soft_nms", "nms_match", "nms_quadri", "nms_rotated")  # functions of mmcv, which it finds by name
 
 
@@ -25,24 +28,23 @@ def require(configs: Iterable[dict[str, Any]]) -> None:
     for config in configs:
         trees = {group: config[group] for group in ("aggregation", "pre", "post")}
         trees |= {f"profile.{key}": config["profile"][key] for key in ("model", "by_architecture")}
+        trees |= {"schedule.optimizer": config["schedule"]["optimizer"]}
+        edited = {group: one["edits"] for group, one in config.items() if isinstance(one, dict) and one.get("edits")}
+        trees |= {f"{group}.edits.{part}": tree for group, edits in edited.items() for part, tree in edits.items()}
         for where, tree in trees.items():
             for path, name in _types(tree, where):
-                _require(path, name, optimizer=False)
-        for path, name in _types(config["schedule"]["optimizer"], "schedule.optimizer"):
-            _require(path, name, optimizer=path == "schedule.optimizer.type")
+                _require(path, name, _kind(path))
         _require_base(config["architecture"]["base"])
 
 
 @cache  # a sweep has few types and many trials
-def _require(where: str, name: str, optimizer: bool) -> None:
-    from mmengine.optim import OPTIMIZERS
-    from torch.nn import Module
-    from torch.optim import Optimizer
-
-    kind: type = Module
-    base, known = "torch.nn.Module", _registered()
+def _require(where: str, name: str, base: str) -> None:
+    kind, known = getattr(import_module(base.rpartition(".")[0]), base.rpartition(".")[2]), _registered()
+    optimizer = base == OPTIMIZER
     if optimizer:
-        kind, base, known = Optimizer, "torch.optim.Optimizer", frozenset(OPTIMIZERS.module_dict)
+        from mmengine.optim import OPTIMIZERS
+
+        known = frozenset(OPTIMIZERS.module_dict)
     last = name.removeprefix("mmdet.").removeprefix("mmengine.")
     if last in known or (last in NMS and not optimizer):
         return
@@ -59,6 +61,13 @@ def _require(where: str, name: str, optimizer: bool) -> None:
     )
 
 
+def _kind(path: str) -> str:
+    """Returns the class whose subclasses a `type` at this path may name in full."""
+    if path.endswith("optimizer.type"):
+        return OPTIMIZER
+    return TRANSFORM if re.match(r"\w+\.edits\.\w+_dataloader\.", path) else MODULE
+
+
 @cache
 def _require_base(base: str) -> None:
     """Raises UserError if an architecture's base is not one of MMDetection's configs: configs are executed."""
@@ -72,7 +81,7 @@ def _require_base(base: str) -> None:
 
 
 def _types(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Yields the path and the value of every `type` in a tree; UserError for one that is not a text."""
+    """Yields the path and the value of every type that a tree names; UserError for one that is not a text."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key == "type" and (value is not None or path.endswith("optimizer")):
@@ -80,6 +89,8 @@ def _types(node: Any, path: str) -> Iterator[tuple[str, str]]:
                     raise UserError(f"{path}.type={shown(value)} is refused; give the name of a class")
                 yield f"{path}.type", value
             else:
+                if path.endswith(".pipeline") and isinstance(value, Mapping):  # a key names the type of a step
+                    yield f"{path}.{key}", str(key)
                 yield from _types(value, f"{path}.{key}")
     elif isinstance(node, list):
         for number, item in enumerate(node):
@@ -110,6 +121,8 @@ def _registered() -> frozenset[str]:
     import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
 
     # isort: split
+    with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints which data sets it leaves out
+        import mmdet.datasets.transforms
     import mmdet.models
     import mmdet.registry
     import mmengine.registry

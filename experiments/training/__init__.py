@@ -1,1 +1,1 @@
-"""What runs in the ranks of a trial: builds the detector, trains, evaluates, saves."""
+"""Runs in the ranks of a trial: builds the detector, trains, evaluates, saves."""

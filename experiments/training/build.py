@@ -1,4 +1,4 @@
-"""From our resolved configuration to MMEngine's `Config`: data, schedule and record here, the model in `detector`."""
+"""Turns our resolved configuration into MMEngine's `Config`; the model is in `detector`."""
 
 from importlib import resources
 from pathlib import Path
@@ -16,7 +16,7 @@ def detector_config(settings: Settings, splits: dict[str, Split], paths: TrialPa
 
     Args:
         settings: of the trial.
-        splits: train and val, as `datasets.locate` gives them.
+        splits: train and val, as `datasets.locate` returns them.
         paths: where checkpoints, logs and the journal go.
         processes: ranks that share the batch; divides `schedule.batch_size`.
 
@@ -52,7 +52,7 @@ def detector_config(settings: Settings, splits: dict[str, Split], paths: TrialPa
 
 def base_config(settings: Settings) -> Config:
     """Returns MMDetection's own config of the trial's architecture."""
-    # as mmengine.hub.get_config does, which first reads a hundred files on weights: a second
+    # like mmengine.hub.get_config, which takes a second because it first reads a hundred files on weights
     return Config.fromfile(Path(str(resources.files("mmdet"))) / ".mim" / "configs" / settings.architecture.base)
 
 
@@ -74,7 +74,7 @@ def _set_data(cfg: Config, settings: Settings, splits: dict[str, Split], process
     cfg.train_dataloader.dataset.type = "ReproducibleCocoDataset"
     cfg.train_dataloader.dataset.augmentation_seed = settings.seed
     cfg.train_dataloader.batch_size = settings.schedule.batch_size // processes
-    cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None  # validation is the test: COCO's val2017
+    cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None  # the test set is the validation set: COCO's val2017
 
 
 def _set_schedule(cfg: Config, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What a variant costs: parameters and multiply-adds, counted without training; time and memory, measured in it."""
+"""The cost of a variant: parameters and multiply-adds, counted; time and memory, measured in training."""
 
 import copy
 import math
@@ -28,15 +28,15 @@ from experiments import names
 from groie.cost import MultiplyAdds, squares
 
 WARM_UP = 5  # steps and images that are not timed
-TIMED = 50  # steps of an epoch that are
-PASSES = 3  # of training, by multiply-adds: forward, gradients by inputs, gradients by weights
+TIMED = 50  # steps of an epoch that are timed
+PASSES = 3  # factor from a forward pass to training: forward, gradients by inputs, gradients by weights
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a detector. gmacs are 10^9 multiply-adds for one image in test, None where they could not be counted.
+    """The cost of a detector. gmacs are 10^9 multiply-adds for one image in test, None if they could not be counted.
 
-    One multiply-add counts one, as in MMDetection's GFLOPs; groie/cost.py says what counts.
+    One multiply-add counts as one, as in MMDetection's GFLOPs; groie/cost.py lists the operations that count.
     """
 
     parameters: int
@@ -47,9 +47,9 @@ class Cost:
 
 
 def count(model: Mapping[str, Any], width: int, height: int) -> Cost:
-    """Returns the cost of a two-stage detector; nothing is computed, nothing loaded.
+    """Returns the cost of a two-stage detector, without computing values or loading weights.
 
-    Where an operator cannot run without values (`predict`), a warning says why gmacs are None.
+    If an operator cannot run on the meta device (`predict`), gmacs are None and a warning gives the reason.
 
     Args:
         model: the `model` of the trial's MMDetection config.
@@ -62,7 +62,7 @@ def count(model: Mapping[str, Any], width: int, height: int) -> Cost:
     share: float | None
     try:
         macs, share = (total / 1e9 for total in predict(detector, width, height))
-    except Exception as error:  # of any operator or head: what cannot be counted can still be trained
+    except Exception as error:  # of any operator or head; the detector can still be trained
         warnings.warn(f"multiply-adds were not counted: {type(error).__name__}: {error}", stacklevel=2)
         macs = share = None
     trainable = sum(parameter.numel() for parameter in detector.parameters() if parameter.requires_grad)
@@ -70,11 +70,11 @@ def count(model: Mapping[str, Any], width: int, height: int) -> Cost:
 
 
 def training_gmacs(model: Mapping[str, Any], width: int, height: int) -> float | None:
-    """Returns 10^9 multiply-adds of one image in training; None where they could not be counted.
+    """Returns 10^9 multiply-adds of one image in training; None if they could not be counted.
 
-    Three times the forward pass: a layer's gradients by its input and by its weights cost as much as itself. Of
-    proposals there are as many as the sampler draws, not as many as the RPN leaves in test, and of boxes for
-    masks or grids as many as it takes for objects. Frozen layers are counted like the others, so it is a little much.
+    This is three times the forward pass: each of a layer's gradients, by its input and by its weights, costs as much as
+    the layer. The number of proposals is that of the sampler, not of the RPN in test; masks or grids get as many boxes
+    as the sampler's positives. Frozen layers are counted like the others, so the number is slightly too high.
     """
     model = copy.deepcopy(dict(model))
     stages = model["train_cfg"]["rcnn"]
@@ -90,12 +90,12 @@ def _size(module: nn.Module) -> int:
 
 
 def predict(detector: Any, width: int, height: int) -> tuple[int, int]:
-    """Has a detector without memory look at an image; returns its multiply-adds, and its extractors' part in them.
+    """Has a detector on the meta device predict an image; returns its multiply-adds, and the part of its extractors.
 
-    Its own code for test runs on tensors without values: backbone, neck, RPN, every stage of a cascade for as many
-    proposals, and masks or grids for as many detections as `test_cfg` allows, of all sizes (`groie.cost.squares`).
-    The image is padded as MMDetection pads it. Raises what the detector raises: torch's error where one part does not
-    fit the next, or where an operator, as mmcv's deformable convolution, cannot run so; that names the meta device.
+    Its own test code runs on tensors without values: backbone, neck, RPN, every stage of a cascade with the same number
+    of proposals, and masks or grids for as many detections as `test_cfg` allows, of all sizes (`groie.cost.squares`).
+    The image is padded as in MMDetection. Raises the detector's errors: torch's error if parts do not fit, or if an
+    operator such as mmcv's deformable convolution cannot run on the meta device, which the message then names.
     """
     divisor = getattr(detector.data_preprocessor, "pad_size_divisor", 1)
     size = tuple(math.ceil(side / divisor) * divisor for side in (height, width))
@@ -111,12 +111,12 @@ def predict(detector: Any, width: int, height: int) -> tuple[int, int]:
 
 
 def _fix_numbers(detector: Any, height: int, width: int) -> None:
-    """Replaces what depends on the image: heads find as many boxes as they may, whatever they compute."""
+    """Replaces the steps that depend on values: heads find as many boxes as they may."""
 
     def found(most: int) -> Any:
         boxes = squares(most, height, width)[:, 1:]
         result = InstanceData(bboxes=boxes, scores=torch.ones(most), labels=torch.zeros(most, dtype=torch.long))
-        # Heads for masks and grids are given the boxes that theirs are of.
+        # Heads for masks and grids get the boxes of their features.
         return lambda *_, results_list=None, **__: results_list or [result]
 
     limits = detector.test_cfg
@@ -128,7 +128,7 @@ def _fix_numbers(detector: Any, height: int, width: int) -> None:
 
 
 def as_metrics(cost: Cost) -> dict[str, float]:
-    """Returns what is known under the metrics' names."""
+    """Returns the known values by the metrics' names."""
     return {names.COST + name: float(value) for name, value in asdict(cost).items() if value is not None}
 
 
@@ -136,13 +136,14 @@ def as_metrics(cost: Cost) -> dict[str, float]:
 class CostHook(Hook):
     """Measures each epoch and adds to its metrics, before hooks of lower priority read them.
 
-    cost/seconds_per_image: median over the validation images, one a batch, of the detector's forward: from pixels on
-        the device to boxes and masks of the original size. Neither loading nor normalising the image is in it.
-    cost/seconds_per_iteration: median over some steps of forward, backward and optimizer; the batch is loaded by then.
-    cost/gpu_memory_gib: highest memory of tensors in training. Only of a GPU: a process on the CPU holds hundreds of
-        MiB of Python and libraries, beside which variants differ by less than its allocator's whims.
+    cost/seconds_per_image: median over the validation images, one per batch, of the detector's forward pass: from
+        pixels on the device to boxes and masks of the original size, without loading and normalising the image.
+    cost/seconds_per_iteration: median over some steps of forward, backward and optimizer; without loading the batch.
+    cost/gpu_memory_gib: highest memory of tensors in training, only on a GPU. A process on the CPU holds hundreds of
+        MiB of Python and libraries, so the differences between variants are lost in the allocator's noise.
 
-    All are the first rank's. Times wait for the GPU before and after; the first of an epoch are left out.
+    All values are from the first rank. The GPU is synchronised before and after each time; the first times of an epoch
+    are left out.
     """
 
     priority = "NORMAL"  # before MMEngine's LoggerHook, which resets the GPU's highest memory whenever it logs
@@ -190,5 +191,5 @@ def _now() -> float:
 
 
 def _typical(seconds: list[float]) -> float:
-    """Returns the median without the first, which are slower; of all where there are only these."""
+    """Returns the median without the first times, which are slower; the median of all if there are no others."""
     return statistics.median(seconds[WARM_UP:] or seconds)

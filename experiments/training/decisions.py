@@ -1,8 +1,8 @@
-"""What the last evaluation of a trial is kept for: COCO's decision on every detection, and its errors by kind.
+"""Computes COCO's decision on every detection of a trial's last epoch, and its errors by kind.
 
-By pycocotools, whose evaluation can be looked into; it takes about a minute on COCO, so it is done once a trial, after
-its last epoch is recorded: `python -m experiments.training.decisions FOLDER ATTEMPT`. It needs the trial's folder and
-the annotations, no GPU and no checkpoint.
+pycocotools evaluates, because its decisions can be read. This takes about a minute on COCO, so it is done once for each
+trial, after its last epoch is recorded: `python -m experiments.training.decisions FOLDER ATTEMPT`. It needs the trial's
+folder and the annotations, but no GPU and no checkpoint.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ from experiments.training import error_kinds
 from experiments.trial import attempts, described, detections, journal, matches
 from experiments.trial.detections import Records
 
-TOLERANCE = 1e-9  # of AP: hotcoco's and pycocotools' are equal to the last bit, those of other detections are not
-SIGN_SECONDS = 10.0  # between two signs of life
+TOLERANCE = 1e-9  # of AP: hotcoco's and pycocotools' AP are equal to the last bit for the same detections
+SIGN_SECONDS = 10.0  # seconds between two signs of life
 
 
 def make(paths: TrialPaths) -> None:
@@ -33,21 +33,21 @@ def make(paths: TrialPaths) -> None:
     complete = journal.complete_epochs(paths.journal)
     last = max(complete)
     errors = keep(paths, str(annotations), complete[last]["metrics"])
-    # Once, with the time of the first: MLflow takes points of another time for others.
+    # A second call keeps the time of the first: MLflow treats points with another time as new points.
     files.create(paths.errors, json.dumps(journal.stamped(step=last, metrics=errors), indent=1))
 
 
 def keep(paths: TrialPaths, annotations: str, recorded: dict[str, float]) -> dict[str, float]:
-    """Writes `matches.npz` of the detections that the trial keeps; returns `bbox_errors/Cls` ... for each IoU type.
+    """Writes `matches.npz` of the trial's kept detections; returns `bbox_errors/Cls` ... for each IoU type.
 
     Args:
         paths: of the trial.
         annotations: path of the validation set's annotation file, in the normal form.
         recorded: the metrics of the trial's last epoch, among them `bbox/AP`.
 
-    Raises ValueError where the detections have another AP: they are not of that epoch, or not of these annotations.
+    Raises ValueError if the detections have another AP: they are of another epoch or of other annotations.
     """
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells its progress
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         truth = COCO(annotations)
     metrics: dict[str, float] = {}
     decided: dict[str, matches.Matches] = {}
@@ -56,8 +56,8 @@ def keep(paths: TrialPaths, annotations: str, recorded: dict[str, float]) -> dic
         found, expected = average_precision(evaluation), recorded[names.coco_metric(iou_type, "AP")]
         if not abs(found - expected) <= TOLERANCE:
             raise ValueError(
-                f"the detections in {paths.detections} have {iou_type}/AP {found} on {annotations}, and the journal "
-                f"has {expected}; bring back the files of the last epoch, or train the trial again with rerun=true"
+                f"the detections in {paths.detections} have {iou_type}/AP {found} on {annotations}, but the journal "
+                f"has {expected}; restore the files of the last epoch, or train the trial again with rerun=true"
             )
         decided[iou_type] = matches.decided(evaluation)
         metrics |= {names.error_metric(iou_type, kind): cost for kind, cost in error_kinds.costs(evaluation).items()}
@@ -66,7 +66,7 @@ def keep(paths: TrialPaths, annotations: str, recorded: dict[str, float]) -> dic
 
 
 class Heard(COCOeval):
-    """pycocotools' evaluation, which says now and then how far it is: a sign of life."""
+    """pycocotools' evaluation, which regularly prints its progress as a sign of life."""
 
     heard = 0.0
 
@@ -85,7 +85,7 @@ class Heard(COCOeval):
 
 
 def evaluate(truth: COCO, found: Records, iou_type: str) -> COCOeval:
-    """Returns pycocotools' evaluation of detections, every image decided."""
+    """Returns pycocotools' evaluation of detections, with its decisions on every image."""
     with contextlib.redirect_stdout(io.StringIO()):
         results = truth.loadRes(found) if found else _nothing(truth)  # loadRes refuses an empty list
         evaluation = Heard(truth, results, iou_type)
@@ -94,7 +94,7 @@ def evaluate(truth: COCO, found: Records, iou_type: str) -> COCOeval:
 
 
 def average_precision(evaluation: COCOeval) -> float:
-    """Returns AP of an evaluation after its `evaluate()`, a fraction; -1 where there is no object."""
+    """Returns AP of an evaluation after its `evaluate()`, a fraction; -1 if there is no object."""
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.accumulate()
         evaluation.summarize()

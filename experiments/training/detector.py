@@ -18,7 +18,7 @@ from experiments.settings import Recipe, Settings
 from experiments.training.extractor import arguments, extractor
 
 HEADS = ("bbox_head", "mask_head", "grid_head")
-COUNTS_OTHERWISE = ("semantic_head",)  # heads whose classes are not the data's: those of a map of the whole image
+COUNTS_OTHERWISE = ("semantic_head",)  # heads with other classes than the data's: those of a map of the whole image
 
 
 def width(model: ConfigDict) -> int:
@@ -58,7 +58,7 @@ def fit(model: ConfigDict, settings: Settings, classes: int, shipped: int) -> No
 
 
 def follow_recipe(model: ConfigDict, recipe: Recipe) -> None:
-    """Sets what a recipe says of anchors, boxes, losses, proposals and matching; null leaves MMDetection's own."""
+    """Sets a recipe's anchors, boxes, losses, proposals and matching; null leaves MMDetection's own."""
     box_heads = list(_each(model.roi_head.bbox_head))
     if recipe.boxes == "legacy":
         model.rpn_head.anchor_generator.update(type="LegacyAnchorGenerator", center_offset=0.5)
@@ -76,9 +76,9 @@ def follow_recipe(model: ConfigDict, recipe: Recipe) -> None:
 
 
 def merge(node: Any, changes: Mapping[str, Any]) -> None:
-    """Merges `changes` into a config in place, or into each item of a list; heads that it lacks are passed over.
+    """Merges `changes` into a config in place, or into each item of a list; heads that it lacks are skipped.
 
-    As in MMEngine's configs, `_delete_: true` among them takes what was there before away.
+    As in MMEngine's configs, `_delete_: true` removes the earlier content.
     """
     for item in _each(node):
         for key, value in changes.items():
@@ -96,7 +96,7 @@ def _set_proposals(model: ConfigDict, share: float) -> None:
 
 
 def _set_widths(model: ConfigDict, shipped: int, channels: int) -> None:
-    """Makes the FPN `channels` wide, and what MMDetection ships as wide as the FPN: it reads the FPN's features."""
+    """Makes the FPN `channels` wide, and also all parts that are as wide as MMDetection's FPN, because they read it."""
     neck, *others = _each(model.neck)
     neck.out_channels = model.rpn_head.in_channels = model.rpn_head.feat_channels = channels
     readers = [(neck, key) for neck in others for key in ("in_channels", "out_channels")]
@@ -109,7 +109,7 @@ def _set_widths(model: ConfigDict, shipped: int, channels: int) -> None:
 
 
 def _set_classes(node: Any, classes: int) -> None:
-    """Tells every module of a config, and the modules in it, how many classes the data have, where it asks for that."""
+    """Sets the data's number of classes in every module of a config, at any depth, that takes it."""
     if isinstance(node, list):
         for item in node:
             _set_classes(item, classes)
@@ -121,11 +121,11 @@ def _set_classes(node: Any, classes: int) -> None:
 
 
 def _setting(module: Mapping[str, Any], key: str) -> Any:
-    """Returns what a module's config says of an argument, else the class's default; None where it takes none such."""
+    """Returns an argument of a module's config, else the class's default; None if the class does not take it."""
     made = MODELS.get(module["type"]) if isinstance(module.get("type"), str) else None
     return module.get(key, arguments(made).get(key) if inspect.isclass(made) else None)
 
 
 def _each(node: Any) -> Iterator[Any]:
-    """Yields the items of a list, or the one thing that is no list: cascades have a list where others have one."""
+    """Yields the items of a list, or a single value: cascades have a list where other detectors have one head."""
     yield from node if isinstance(node, list) else [node]

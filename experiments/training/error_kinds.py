@@ -1,17 +1,17 @@
-"""How much AP50 each kind of error costs, as TIDE has it (Bolya et al., ECCV 2020), from pycocotools' evaluation.
+"""The cost in AP50 of each kind of error, as in TIDE (Bolya et al., ECCV 2020), from pycocotools' evaluation.
 
-A detection that has no object at IoU .5 is of the first kind that holds, with an object of its own class or another:
+A detection without an object at IoU .5 has the first of these kinds that holds:
   Loc   its best IoU with an object of its class is .1 to .5
   Cls   it has IoU .5 or more with an object of another class
   Dupe  it has IoU .5 or more with an object of its class, which another detection has
   Bkg   it has IoU .1 or less with every object
   Both  all others: another class, and badly placed
-An object that no detection has is Miss, unless a Loc or Cls is about it.
+An object without a detection is Miss, unless a Loc or Cls is about it.
 
-Each kind is put right by itself and AP50 computed anew. A Loc or Cls becomes a true one of its object's class where it
-has the highest score of all that are about its object and no detection has that, and goes otherwise; Dupe, Bkg and Both
-go; a Miss counts no more as an object. The differences of AP50 do not add up. FalsePos gives all false detections lower
-scores than the true ones; FalseNeg counts no object that is not found.
+Each kind is corrected alone, and AP50 is computed again. A Loc or Cls becomes a true detection of its object's class if
+it has the highest score of all errors about that object and the object has no detection; otherwise it is removed. Dupe,
+Bkg and Both are removed; a Miss no longer counts as an object. The differences of AP50 do not add up. FalsePos gives
+all false detections lower scores than the true ones; FalseNeg leaves out all objects that are not found.
 """
 
 from collections.abc import Iterator
@@ -36,9 +36,9 @@ class Judged:
     category: np.ndarray  # (D,) place of the class in the evaluation
     score: np.ndarray  # (D,)
     true: np.ndarray  # (D,) bool
-    counted: np.ndarray  # (D,) bool: False where a crowd has it, which tidecv too sorts by kind and puts right
-    kind: np.ndarray  # (D,) CLS to BKG; NONE where true
-    becomes_true: np.ndarray  # (D,) bool: what putting it right makes of it; if not, it goes
+    counted: np.ndarray  # (D,) bool: False for a detection on a crowd, which tidecv also sorts by kind and corrects
+    kind: np.ndarray  # (D,) CLS to BKG; NONE for a true detection
+    becomes_true: np.ndarray  # (D,) bool: whether it becomes true when corrected; otherwise it is removed
     becomes_category: np.ndarray  # (D,)
     objects: np.ndarray  # (K,)
     not_found: np.ndarray  # (K,) of them
@@ -48,9 +48,9 @@ class Judged:
     def average_precision(self, classes: np.ndarray) -> float:
         """Returns the mean AP50 of the classes (K,) bool.
 
-        A class without objects is 0 where it has detections, else left out, as tidecv does; 1 where nothing is left.
+        A class without objects has 0 if it has detections, else it is left out, as in tidecv; 1 if no class is left.
         """
-        order = np.lexsort((-self.score, self.category))  # stable, so that equal scores stay as COCO has them
+        order = np.lexsort((-self.score, self.category))  # stable, so that equal scores stay in COCO's order
         order = order[self.counted[order]]
         starts = np.searchsorted(self.category[order], np.arange(len(self.objects) + 1))
         values = []
@@ -63,7 +63,7 @@ class Judged:
         return float(np.mean(values)) if values else 1.0
 
     def put_right(self, kind: int) -> "Judged":
-        """Returns what is left of it without one kind of error."""
+        """Returns the detections and objects after one kind of error is corrected."""
         if kind == MISS:
             return replace(self, objects=self.objects - self.missed)
         wrong = self.kind == kind
@@ -82,7 +82,7 @@ def costs(evaluation: COCOeval) -> dict[str, float]:
         evaluation: of boxes or masks, after its `evaluate()`.
 
     Returns:
-        Fractions in 0..1; -1 where there is no object at all. Classes without objects are left out, as in COCO's AP.
+        Fractions in 0..1; -1 if there is no object. Classes without objects are left out, as in COCO's AP.
     """
     found = judged(evaluation)
     classes = found.objects > 0
@@ -109,7 +109,7 @@ def judged(evaluation: COCOeval) -> Judged:
     )
 
 
-Entries = list[tuple[int, dict[str, Any]]]  # the place of a class and what COCO decided on it in an image
+Entries = list[tuple[int, dict[str, Any]]]  # the place of a class, and COCO's decisions on it in an image
 
 
 def _by_image(evaluation: COCOeval) -> Iterator[Entries]:
@@ -143,7 +143,9 @@ def _in_image(evaluation: COCOeval, entries: Entries, counts: np.ndarray) -> tup
     usable = np.zeros(len(objects), bool)
     if len(objects) and len(wrong):
         numbers = [number for _, entry in entries for number in entry["dtIds"]]
-        what = "bbox" if evaluation.params.iouType == "bbox" else "segmentation"  # made an RLE by the evaluation
+        what = (
+            "bbox" if evaluation.params.iouType == "bbox" else "segmentation"
+        )  # converted to an RLE by the evaluation
         shapes = [evaluation.cocoDt.anns[numbers[place]][what] for place in wrong]
         of_objects = [evaluation.cocoGt.anns[number][what] for _, number, _ in every]
         iou = np.asarray(mask.iou(shapes, of_objects, [0] * len(objects)))

@@ -23,26 +23,26 @@ from experiments.trial.detections import Records
 
 
 def evaluate(truth: COCO, found: Records, iou_type: str) -> COCOeval:
-    """Returns the evaluation of detections on the images of `truth`, to the last bit what pycocotools finds.
+    """Returns the evaluation of detections on the images of `truth`, equal to pycocotools' to the last bit.
 
     Args:
         truth: COCO annotations.
-        found: records in COCO's result format; for masks without boxes, which would give an object's area else.
+        found: records in COCO's result format; for masks without boxes, because boxes would set an object's area.
         iou_type: "bbox" or "segm".
     """
     evaluation = COCOeval(truth, truth.load_res(found), iou_type)
-    with contextlib.redirect_stdout(io.StringIO()):  # which would tell a rounded table
+    with contextlib.redirect_stdout(io.StringIO()):  # which would print a rounded table
         evaluation.run()
     return evaluation
 
 
 def average_precisions(evaluation: COCOeval) -> dict[str, float]:
-    """Returns the six of COCO's numbers that the paper's tables have, as fractions; -1 where no object is so large."""
+    """Returns the six COCO numbers of the paper's tables, as fractions; -1 if there is no object of that size."""
     return {metric: float(value) for metric, value in zip(names.COCO_METRICS, evaluation.stats[:6], strict=True)}
 
 
 def by_class(evaluation: COCOeval) -> list[dict[str, Any]]:
-    """Returns the same six for each class, a dict a class, None where there is no such object."""
+    """Returns the same six for each class, one dict per class; None if there is no object of that size."""
     settings, curves = evaluation.params, evaluation.eval
     assert curves is not None
     most = len(settings.max_dets) - 1
@@ -55,7 +55,7 @@ def by_class(evaluation: COCOeval) -> list[dict[str, Any]]:
     for number, category in enumerate(settings.cat_ids):
         row: dict[str, Any] = {"class": classes[category]["name"]}
         for metric, (thresholds, area) in chosen.items():
-            # IoU thresholds .50 to .95 x recall x class x area x number of detections; -1 where there is no object
+            # IoU thresholds .50 to .95 x recall x class x area x number of detections; -1 if there is no object
             precision = curves["precision"][thresholds, ..., number, areas[area], most]
             row[metric] = float(precision.mean()) if (precision > -1).all() else None
         rows.append(row)
@@ -68,7 +68,7 @@ class ExactCocoMetric(CocoMetric):
 
     Args:
         ann_file: of the validation set, in the normal form (`experiments.data.normal_form`).
-        folder: of the trial; gets the detections and the figures by class, `TrialPaths.fresh` until they are recorded.
+        folder: of the trial; gets the detections and the numbers by class, in `TrialPaths.fresh` until recorded.
     """
 
     default_prefix = "coco"
@@ -77,7 +77,7 @@ class ExactCocoMetric(CocoMetric):
         super().__init__(*args, ann_file=ann_file, **kwargs)
         self.truth = COCO(ann_file)
         self.paths = TrialPaths(Path(folder))
-        self.collect_dir = str(self.paths.collected)  # MMEngine's own choice lies where the command was typed
+        self.collect_dir = str(self.paths.collected)  # by default MMEngine writes to the folder of the command
 
     def compute_metrics(self, results: list[tuple[dict, dict]]) -> dict[str, float]:
         """Returns `bbox/AP` ... `segm/APl` over all images of the validation set."""
@@ -95,7 +95,7 @@ class ExactCocoMetric(CocoMetric):
         return metrics
 
     def _records(self, predictions: Iterable[dict]) -> dict[str, Records]:
-        # By name: this file may number and order its categories otherwise than the training data, the labels' source.
+        # By name: ids and order of the categories may differ from the training data, which defines the labels.
         ids = {category["name"]: number for number, category in self.truth.cats.items()}
         classes = np.array([ids[name] for name in self.dataset_meta["classes"]])
         found: dict[str, Records] = {iou_type: [] for iou_type in self.metrics}
@@ -106,7 +106,7 @@ class ExactCocoMetric(CocoMetric):
             shapes: dict[str, tuple[str, list, list[float]]] = {"bbox": ("bbox", boxes, prediction["scores"].tolist())}
             if "masks" in prediction:
                 masks = [{**mask, "counts": _text(mask["counts"])} for mask in prediction["masks"]]
-                # some detectors score the mask by itself
+                # some detectors give the mask another score
                 shapes["segm"] = ("segmentation", masks, prediction.get("mask_scores", prediction["scores"]).tolist())
             for iou_type, records in found.items():
                 key, of_image, of_score = shapes[iou_type]

@@ -1,4 +1,4 @@
-"""A variant's RoI extractor: the aggregation's class with the recipe's arguments, and the modules around it."""
+"""A variant's RoI extractor: the aggregation's class with the recipe's arguments, and the modules before and after."""
 
 import inspect
 from collections.abc import Collection
@@ -28,15 +28,15 @@ ROI_ALIGN: dict[str, Config] = {  # by recipe.roi_align
 def extractor(settings: Settings, pooling: RoIPooling) -> Config:
     """Returns the config of a RoI extractor.
 
-    What the aggregation's YAML does not set and its class takes is the recipe's (level_activation, pre_shared), the
-    profile's (finest_scale) or the trial's (seed). RoIAlign's samples are the recipe's (sampling_ratio), likewise.
+    If the aggregation's YAML does not set an argument that its class takes, the recipe sets it (level_activation,
+    pre_shared), or the profile (finest_scale), or the trial (seed). In the same way the recipe sets sampling_ratio.
 
     Args:
         settings: of the trial.
-        pooling: of this extractor; its attention_heads, where given, replace the modules' own number of heads.
+        pooling: of this extractor; its attention_heads, if given, replace the modules' own number of heads.
 
     Raises:
-        UserError: the aggregation's class does not exist, or does not take what is chosen.
+        UserError: the aggregation's class does not exist, or does not take a chosen argument.
     """
     recipe, aggregation = settings.recipe, settings.aggregation.arguments
     choice = f"aggregation={settings.aggregation.name}"
@@ -76,13 +76,13 @@ def extractor(settings: Settings, pooling: RoIPooling) -> Config:
 
 
 def class_of(key: str, name: Any) -> Any:
-    """Returns the class of a name in MMDetection's registry or of a full path; UserError, with the key, for none."""
+    """Returns the class of a name in MMDetection's registry or of a full path; UserError, with the key, if absent."""
     module, _, last = str(name).rpartition(".")
     try:
         found = MODELS.get(str(name))
         if found is None and module:
-            import_module(module)  # MMEngine says nothing of why it cannot be imported
-    except Exception as error:  # of the module that is imported, whatever it is
+            import_module(module)  # MMEngine does not say why it cannot be imported
+    except Exception as error:  # any error of the imported module
         raise UserError(f"{key}={name} cannot be imported: {type(error).__name__}: {error}") from error
     if inspect.isclass(found):
         return found
@@ -94,9 +94,9 @@ def class_of(key: str, name: Any) -> Any:
 
 
 def arguments(made: Any) -> dict[str, Any]:
-    """Returns what a class's constructor takes, and what the bases take to which it may hand **kwargs on, by name.
+    """Returns the arguments of a class's constructor, and of its bases if it passes **kwargs to them, by name.
 
-    The values are defaults, `inspect.Parameter.empty` where there is none.
+    The values are defaults, `inspect.Parameter.empty` for none.
     """
     found: dict[str, Any] = {}
     for base in inspect.getmro(made):
@@ -121,13 +121,13 @@ def _require_pooling(choice: str, made: Any, rule: str) -> None:
     by_name = getattr(made, "build_roi_layers", None) is BaseRoIExtractor.build_roi_layers
     if by_name and not hasattr(ops, ROI_ALIGN[rule]["type"]):
         raise UserError(
-            f"{choice} does not fit recipe.roi_align={rule}: {made.__name__} builds only poolings that mmcv has; set "
+            f"{choice} does not fit recipe.roi_align={rule}: {made.__name__} builds only mmcv's pooling layers; set "
             "recipe.roi_align=legacy or aligned, or extend AllLevels or OneLevel of groie"
         )
 
 
 def _module(option: Module, pooling: RoIPooling) -> Config | None:
-    """Returns a module's config as the extractor takes it; None for no module."""
+    """Returns a module's config for the extractor; None for no module."""
     if option.type is None:
         return None
     arguments = {"type": option.type, **option.arguments}

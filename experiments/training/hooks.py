@@ -1,4 +1,4 @@
-"""What a trial does beside MMEngine's loop: sets each epoch's draws, tells the journal, keeps checkpoints, stops."""
+"""The hook of a trial in MMEngine's loop: seeds each epoch, writes the journal, keeps checkpoints, stops."""
 
 import time
 from pathlib import Path
@@ -19,15 +19,15 @@ from experiments.trial import checkpoints, journal, safe_loading, stop_requests
 patches.load_checkpoints_by(safe_loading.load, safe_loading.fetch)  # also in MMDetection's tools, which import this
 
 PROGRESS_SECONDS = 1.0  # at most one progress record in this time
-KEPT = 2  # checkpoints while training: the newest, and one to fall back to should it be torn
+KEPT = 2  # checkpoints during training: the newest, and one more in case it is incomplete
 
 
 @HOOKS.register_module()
 class TrialHook(Hook):
-    """One complete epoch after the other: trained, evaluated, saved, recorded, in this order.
+    """Completes each epoch in this order: trained, evaluated, saved, recorded.
 
-    A stop between any two steps leaves the epoch to be done again, or done and recorded; never recorded and not saved.
-    What the evaluation keeps in files becomes the trial's with the record, so that both are always of one epoch.
+    After a stop between two steps, the epoch is trained again or is complete; it is never recorded but not saved.
+    The evaluation's files move into the trial's folder with the record, so that both are always of the same epoch.
 
     Args:
         folder: of the trial.
@@ -40,23 +40,27 @@ class TrialHook(Hook):
         self.records: list[journal.Record] = []  # one for each complete epoch
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        if "records" in checkpoint["meta"]:  # not so a backbone's, which is loaded too
+        if "records" in checkpoint["meta"]:  # a backbone's checkpoint, which is also loaded, has none
             self.records = checkpoint["meta"]["records"]
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Leaves MMEngine's log out: the journal is ours, and all else is tensors and plain values."""
+        """Removes MMEngine's log, which the journal replaces; the rest is tensors and plain values."""
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
 
     def before_train(self, runner: Runner) -> None:
         if is_main_process():
-            for record in self.records:  # the last is missing where it was stopped between saving and recording
+            for (
+                record
+            ) in self.records:  # the last record is missing if the trial was stopped between saving and recording
                 self._record(record)
             self._mark_best()
 
     def _record(self, record: journal.Record) -> None:
         if record["step"] not in journal.complete_epochs(self.paths.journal):
             for path in self.paths.evaluated:
-                if self.paths.fresh(path).exists():  # else it is there: a stop came between this and the record
+                if self.paths.fresh(
+                    path
+                ).exists():  # else it was moved already, before a stop that prevented the record
                     files.move(self.paths.fresh(path), path)
             journal.append(self.paths.journal, record)
 
@@ -67,14 +71,14 @@ class TrialHook(Hook):
         self.samples = Samples(len(runner.train_dataloader))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        if batch_idx == 0:  # by now the loaders have started, which draws too
+        if batch_idx == 0:  # by now the loaders have started, which also draws random numbers
             randomness.start_epoch(self.seed, runner.epoch, get_rank())
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
         assert outputs is not None
-        self.losses.append(outputs["loss"].detach())  # read at the end: reading now would wait for the GPU
+        self.losses.append(outputs["loss"].detach())  # read at the end, because reading now would wait for the GPU
         self.samples.take(runner, batch_idx, outputs)
         if self._time_to_tell():
             self._tell(runner.epoch, batch_idx, len(runner.train_dataloader), loss=float(self.losses[-1]))
@@ -85,14 +89,14 @@ class TrialHook(Hook):
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: list | None = None
     ) -> None:
-        if self._time_to_tell():  # MMEngine has counted the epoch by now
+        if self._time_to_tell():  # MMEngine has already counted the epoch
             self._tell(runner.epoch - 1, batch_idx, len(runner.val_dataloader), evaluating=True)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         if is_main_process():
             found = {name.removeprefix("coco/"): value for name, value in (metrics or {}).items()}
             self._complete(runner, found)
-        # Every rank does as the first says: one that went on alone would wait for the others forever.
+        # Every rank follows the first: a rank that continued alone would wait for the others forever.
         asked = [stop_requests.asked(self.paths.root) is not None]
         broadcast_object_list(asked)
         if asked[0] and runner.epoch < runner.max_epochs:
@@ -107,7 +111,7 @@ class TrialHook(Hook):
             **metrics,
         }
         record = journal.stamped(step=epoch, metrics=metrics, samples=self.samples.read())
-        # An epoch that is repeated, because its checkpoint was torn, stays as it was recorded first.
+        # If an epoch is repeated because its checkpoint was incomplete, its first record stays.
         self.records.append(journal.complete_epochs(self.paths.journal).get(epoch, record))
         checkpoints.save(runner, self.paths.work, epoch, self.records)
         self._mark_best()

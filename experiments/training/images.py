@@ -1,4 +1,4 @@
-"""The loading step of both pipelines: every image is compared with its annotation file, in training and evaluation."""
+"""The loading step of training and evaluation, which compares every image with its annotation file."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -18,10 +18,10 @@ from experiments.errors import UserError
 
 @TRANSFORMS.register_module()
 class LoadImageAsStated(LoadImageFromFile):
-    """MMDetection's own loading step, which refuses an image that is not what its annotation file says.
+    """MMDetection's loading step, but it refuses an image that differs from its annotation file.
 
     Args:
-        exif: formats whose EXIF tags the boxes are known to agree with (`experiments.data.images.flaw`).
+        exif: formats whose EXIF tags are known to match the boxes (`experiments.data.images.flaw`).
     """
 
     def __init__(self, *args: Any, exif: Collection[str] = (), **kwargs: Any) -> None:
@@ -29,7 +29,7 @@ class LoadImageAsStated(LoadImageFromFile):
         self.exif = exif
 
     def transform(self, results: dict) -> dict:
-        """Returns `results` with the image; UserError where it cannot be read or is another than stated."""
+        """Returns `results` with the image; UserError if it cannot be read or differs from its annotation file."""
         path, stated = Path(results["img_path"]), (results["width"], results["height"])
         try:
             loaded = super().transform(results)

@@ -1,7 +1,7 @@
-"""Every random draw of a training follows from the seed, the epoch and who draws: the rank, or the image.
+"""Seeds every random draw of a training from the seed, the epoch, and the rank or the image.
 
-So a trial that was stopped after any epoch goes on with the draws it would have had, without a saved state of any
-generator, and neither how many processes load images nor what was evaluated in between changes what is trained.
+So a trial that resumes after any epoch has the same draws as an uninterrupted one, without a saved state of any
+generator. Neither the number of loading processes nor evaluations in between change the training.
 """
 
 import random
@@ -20,13 +20,13 @@ from mmdet.registry import DATASETS
 
 
 def start_epoch(seed: int, epoch: int, rank: int) -> None:
-    """Sets Python's, NumPy's and torch's generators, those of all GPUs too, for one epoch of one rank."""
+    """Seeds Python's, NumPy's and torch's generators, including all GPUs', for one epoch of one rank."""
     torch.cuda.manual_seed_all(_seed_cpu(seed, epoch, rank))
 
 
 @DATASETS.register_module()
 class ReproducibleCocoDataset(CocoDataset):
-    """MMDetection's COCO data, each image augmented by draws of its own: a function of seed, epoch and image.
+    """MMDetection's COCO data; each image's augmentation depends only on seed, epoch and image.
 
     Args:
         augmentation_seed: the trial's seed.
@@ -34,9 +34,11 @@ class ReproducibleCocoDataset(CocoDataset):
 
     def __init__(self, *args: Any, augmentation_seed: int, **kwargs: Any) -> None:
         self.augmentation_seed = augmentation_seed
-        # In memory that loading processes share: they outlive an epoch, and must know which one it is.
+        # In memory shared with the loading processes, which live for several epochs and need the current one.
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        super().__init__(*args, max_refetch=0, **kwargs)  # else another image would stand in for one that gives None
+        super().__init__(
+            *args, max_refetch=0, **kwargs
+        )  # else MMDetection would replace an image that gives None by another image
 
     def __getitem__(self, index: int) -> dict:
         with _own_draws(self.augmentation_seed, int(self.epoch), index):
@@ -45,7 +47,7 @@ class ReproducibleCocoDataset(CocoDataset):
 
 @contextmanager
 def _own_draws(*source: int) -> Iterator[None]:
-    """Has all draws inside follow from `source` alone, and those outside go on as if there had been none."""
+    """Makes all draws inside depend only on `source`, and restores the generators afterwards."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     _seed_cpu(*source)
     try:
@@ -57,7 +59,7 @@ def _own_draws(*source: int) -> Iterator[None]:
 
 
 def _seed_cpu(*source: int) -> int:
-    """Seeds the CPU's three generators from whole numbers; returns what torch's got."""
+    """Seeds the CPU's three generators from whole numbers; returns torch's seed."""
     words = np.random.SeedSequence(source).generate_state(4)
     random.seed(int(words[0]))
     np.random.seed(int(words[1]))

@@ -1,6 +1,6 @@
-"""What single training steps were like: losses, learning rate, speed and memory, of some steps of each epoch.
+"""Losses, learning rate, speed and memory of some training steps of each epoch.
 
-They are told with their epoch, once it is complete: an epoch that is interrupted and trained again is not told twice.
+They are recorded with their epoch when it is complete, so a repeated epoch is not recorded twice.
 """
 
 import time
@@ -25,7 +25,7 @@ class Samples:
         self.before = time.monotonic()
 
     def take(self, runner: Runner, batch_idx: int, outputs: dict[str, Any]) -> None:
-        """Notes a step if it is an n-th; values stay on the GPU, where reading them would wait for it."""
+        """Keeps every n-th step; values stay on the GPU, because reading them would wait for it."""
         if (batch_idx + 1) % self.every:
             return
         now = time.monotonic()

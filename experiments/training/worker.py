@@ -1,6 +1,6 @@
 """One rank of a trial: `torchrun -m experiments.training.worker FOLDER ATTEMPT`. The only file with a Runner in it.
 
-Not a Hydra program: it knows the frozen configuration in its folder and nothing of the sweep.
+It is not a Hydra program: it reads only the frozen configuration in its folder.
 """
 
 import gc
@@ -22,15 +22,15 @@ from experiments.trial import attempts, checkpoints, described, journal, sources
 
 
 def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
-    """Trains and evaluates the trial in `paths` from its last complete epoch on; returns how that ended."""
+    """Trains and evaluates the trial in `paths` after its last complete epoch; returns how the training ended."""
     patches.format_configs_once()
     settings = described.settings(paths)
     ranks = int(os.environ["WORLD_SIZE"])
     cfg = build.detector_config(settings, datasets.locate(settings), paths, ranks)
     if ranks > 1 and not torch.cuda.is_available():
-        # Before the Runner does: MMEngine's own start of a process group asks for a GPU even with gloo.
+        # Before the Runner does it: MMEngine's start of a process group needs a GPU even with gloo.
         torch.distributed.init_process_group("gloo")
-        # Its own choice but for the device, which would be a GPU.
+        # MMEngine's own choice except for the device, which would be a GPU.
         cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", broadcast_buffers=False, device_ids=None)
     if int(os.environ["RANK"]) == 0:
         cfg.dump(paths.detector_config)
@@ -41,7 +41,7 @@ def train(paths: TrialPaths, attempt: int) -> dict[str, Any]:
     if checkpoint is not None:
         cfg.load_from, cfg.resume = str(checkpoint), True
     import_modules_from_strings(**cfg.custom_imports)  # MMEngine does so only for configs read from a file
-    gc.freeze()  # MMEngine looks for garbage with every data set: nothing that was imported is any
+    gc.freeze()  # MMEngine collects garbage with every data set; imported modules need not be searched
     runner = Runner.from_cfg(cfg)
     if int(os.environ["RANK"]) == 0:
         sources.note(
@@ -60,7 +60,9 @@ def main() -> None:
     try:
         ending = train(paths, attempt)
     except BaseException as error:
-        files.create(paths.ending, json.dumps(failures.failure(error, paths)))  # the first rank to fail knows why
+        files.create(
+            paths.ending, json.dumps(failures.failure(error, paths))
+        )  # the first rank that fails has the reason
         raise
     if int(os.environ["RANK"]) == 0:
         files.create(paths.ending, json.dumps(ending))

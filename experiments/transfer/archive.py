@@ -1,7 +1,7 @@
-"""The file that a study travels in: a zip of the trials' files, and a manifest with the size and SHA-256 of each.
+"""The file of an exported study: a zip of the trials' files, and a manifest with the size and SHA-256 of each.
 
-An archive may come from anybody. Unpacking writes plain files below one folder, under names that exports use, and no
-more bytes than the manifest says.
+An archive may come from anybody. Unpacking writes only plain files below one folder, under names that exports use, and
+at most as many bytes as the manifest says.
 """
 
 import errno
@@ -25,18 +25,18 @@ from experiments.errors import UserError
 from experiments.reading import first, shown
 from experiments.transfer import members
 
-FORMAT = 2  # raise it when the content of an archive gets another meaning
-OLDEST = 1  # that is read: without `errors.json`, the errors among the metrics of the last epoch
+FORMAT = 2  # raise it when the meaning of an archive's content changes
+OLDEST = 1  # oldest readable format: without `errors.json`; the errors are among the metrics of the last epoch
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 16 * 2**20
 BLOCK = 2**20  # bytes read at a time
 GIB = 2**30
-# What Python's zipfile raises for a file that is no zip, or a damaged or forged one.
+# Errors of Python's zipfile for a file that is not a zip, or is damaged or forged.
 BROKEN = (BadZipFile, EOFError, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError, OverflowError)
 
 
 class ArchiveError(Exception):
-    """What is wrong with an archive: the rest of a sentence that starts with its name."""
+    """An archive is wrong; the message completes a sentence that starts with its name."""
 
 
 class Content(BaseModel):
@@ -57,7 +57,7 @@ class Manifest(BaseModel):
 
 
 def write(path: Path, study: str, commit: str | None, contents: Iterable[tuple[str, bytes]]) -> Manifest:
-    """Writes a whole archive or none; UserError where it cannot be written.
+    """Writes a complete archive or none; UserError if it cannot be written.
 
     Args:
         path: a new file.
@@ -87,7 +87,7 @@ def write(path: Path, study: str, commit: str | None, contents: Iterable[tuple[s
 
 
 def _member(name: str) -> ZipInfo:
-    """Returns a member whose bytes do not depend on the time."""
+    """Returns a zip member whose bytes do not depend on the time."""
     member = ZipInfo(name)
     member.compress_type = ZIP_DEFLATED
     member.external_attr = (stat.S_IFREG | 0o644) << 16
@@ -95,9 +95,9 @@ def _member(name: str) -> ZipInfo:
 
 
 def unpack(file: Path, folder: Path, limit: float) -> Manifest:
-    """Unpacks an archive into an empty folder, at most `limit` GiB; ArchiveError where it is damaged or forged."""
+    """Unpacks an archive into an empty folder, at most `limit` GiB; ArchiveError if it is damaged or forged."""
     if not file.is_file():
-        raise ArchiveError("is no file; give a file that export wrote")
+        raise ArchiveError("is not a file; give a file that export wrote")
     try:
         with ZipFile(file) as zipped:
             found = _members(zipped)
@@ -111,24 +111,24 @@ def unpack(file: Path, folder: Path, limit: float) -> Manifest:
     except (OSError, *BROKEN) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: an offset before the file's start
             raise ArchiveError(f"cannot be unpacked into {folder.parent} ({error.strerror})") from error
-        raise ArchiveError("is no export, or was cut off or changed on its way; have it sent again") from error
+        raise ArchiveError("is not an export, or was cut off or changed in transit; get it again") from error
     return manifest
 
 
 def _members(zipped: ZipFile) -> dict[str, ZipInfo]:
-    """Returns an archive's members by name; ArchiveError for any that an export does not write."""
+    """Returns an archive's members by name; ArchiveError for a member that exports do not write."""
     found: dict[str, ZipInfo] = {}
     for member in zipped.infolist():
         name = member.orig_filename
         allowed = MANIFEST_BYTES if name == MANIFEST else members.largest(name)
         if allowed is None:
-            raise ArchiveError(f"holds {shown(name)}, which no export holds")
+            raise ArchiveError(f"holds {shown(name)}, which exports do not write")
         if name in found:
             raise ArchiveError(f"holds {name} twice")
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
             raise ArchiveError(f"holds {name}, which is not a plain file")
         if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED) or member.flag_bits & 0x1:
-            raise ArchiveError(f"holds {name} encrypted, or compressed in a way that no export uses")
+            raise ArchiveError(f"holds {name} encrypted, or compressed in a way that exports do not use")
         if member.file_size > allowed:
             raise ArchiveError(f"holds {name} with {member.file_size} bytes; at most {allowed} are allowed")
         found[name] = member
@@ -136,9 +136,9 @@ def _members(zipped: ZipFile) -> dict[str, ZipInfo]:
 
 
 def _manifest(zipped: ZipFile, found: dict[str, ZipInfo]) -> Manifest:
-    """Returns the manifest; ArchiveError where it does not list exactly the members, with the zip's sizes."""
+    """Returns the manifest; ArchiveError if it does not list exactly the members, with the zip's sizes."""
     if MANIFEST not in found:
-        raise ArchiveError(f"holds no {MANIFEST}, so it is no export")
+        raise ArchiveError(f"holds no {MANIFEST}, so it is not an export")
     try:
         manifest = Manifest.model_validate_json(zipped.read(found[MANIFEST]), strict=True)
     except ValidationError as error:
@@ -150,7 +150,7 @@ def _manifest(zipped: ZipFile, found: dict[str, ZipInfo]) -> Manifest:
     sizes = {name: member.file_size for name, member in found.items() if name != MANIFEST}
     for name in sorted(sizes.keys() | manifest.files.keys()):
         if name not in sizes or name not in manifest.files or sizes[name] != manifest.files[name].size:
-            raise ArchiveError(f"holds {shown(name)} otherwise than its {MANIFEST} says")
+            raise ArchiveError(f"holds {shown(name)}, but its {MANIFEST} says otherwise")
     return manifest
 
 
@@ -164,7 +164,7 @@ def _check_size(manifest: Manifest, limit: float) -> None:
 
 
 def _checked(source: IO[bytes], name: str, expected: Content) -> Iterator[bytes]:
-    """Yields the blocks of a member; ArchiveError where the manifest describes other content."""
+    """Yields the blocks of a member; ArchiveError if the manifest describes other content."""
     digest, size = hashlib.sha256(), 0
     while block := source.read(BLOCK):
         size += len(block)
@@ -173,4 +173,4 @@ def _checked(source: IO[bytes], name: str, expected: Content) -> Iterator[bytes]
         digest.update(block)
         yield block
     if size != expected.size or digest.hexdigest() != expected.sha256:
-        raise ArchiveError(f"holds {name} otherwise than its {MANIFEST} says")
+        raise ArchiveError(f"holds {name}, but its {MANIFEST} says otherwise")

@@ -1,6 +1,6 @@
-"""Whether a trial that has ended can be used elsewhere: the readers of its folder decide.
+"""Checks, with the readers of a trial's folder, whether a trial that has ended can be used elsewhere.
 
-`export` leaves out what `import` would refuse, because both ask here.
+`export` leaves out the trials that `import` would refuse, because both use these checks.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ ARRAYS = 4 * 2**30  # bytes that a file of arrays may unpack to
 
 
 def flaw(one: Progress) -> str | None:
-    """Returns what is wrong with a trial, in a sentence that starts with the path of a file; None where nothing is."""
+    """Returns what is wrong with a trial, in a sentence that starts with a file's path; None if nothing is wrong."""
     if one.damage:
         return one.damage
     if one.state == names.FINISHED and one.lacks.records:
@@ -35,7 +35,7 @@ def flaw(one: Progress) -> str | None:
 
 
 def _check_texts(one: Progress) -> None:
-    """Raises DamagedError where a text that commands print would move the cursor of a terminal."""
+    """Raises DamagedError if a text that commands print has control characters."""
     described = one.description
     texts = [described[names.VARIANT], *described[names.OVERRIDES], *described["sweeps"], *described["sweeps"].values()]
     if not all(map(is_printable, texts)):
@@ -43,7 +43,7 @@ def _check_texts(one: Progress) -> None:
 
 
 def _check_arrays(path: Path) -> None:
-    """Raises DamagedError where numpy does not read a file as plain arrays. Pickles are not loaded."""
+    """Raises DamagedError if numpy cannot read a file as plain arrays. Pickles are not loaded."""
     try:
         with ZipFile(path) as zipped:
             if sum(member.file_size for member in zipped.infolist()) > ARRAYS:
@@ -51,5 +51,5 @@ def _check_arrays(path: Path) -> None:
         with np.load(path, allow_pickle=False) as arrays:
             for name in arrays.files:
                 _ = arrays[name]
-    except Exception as error:  # numpy and zipfile raise a dozen kinds
+    except Exception as error:  # numpy and zipfile raise a dozen types of error
         raise DamagedError(path, f"is damaged ({reason_of(error) or type(error).__name__})") from error

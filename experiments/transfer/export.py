@@ -1,4 +1,4 @@
-"""Packs a study into one file: what its trials recorded, without checkpoints and files that concern this machine."""
+"""Packs a study into one file: its trials' records, without checkpoints and files about this machine."""
 
 import json
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ LAST, ALL = "last", "all"  # in place of a sweep's name: the sweep that was plan
 
 
 def pack(outputs: OutputPaths, study: str, file: Path) -> None:
-    """Writes the trials of a study that have ended, and its plans, into a new file; prints which were left out.
+    """Writes the ended trials of a study, and its plans, into a new file; prints which trials were left out.
 
     Args:
         outputs: the folder with the trials.
         study: a sweep's name, `last` or `all`.
-        file: the new file; it is written as a whole or not at all.
+        file: the new file; it is written completely or not at all.
 
     Raises UserError for an unknown study, one without a trial that has ended, and a file that cannot be written; and,
     after the file is written, where damaged trials were left out.
@@ -40,12 +40,12 @@ def pack(outputs: OutputPaths, study: str, file: Path) -> None:
     ended = [one for one in trials if one not in running and one.paths.root not in damaged]
     if not ended:
         told = "; ".join(damaged.values()) or "wait, or cancel what runs"
-        raise UserError(f"no trial of {name} in {outputs.root} has ended and is whole; {told}")
+        raise UserError(f"no trial of {name} in {outputs.root} has ended and is complete; {told}")
     manifest = archive.write(file, name, git.commit()[0], _contents(outputs, name, ended))
     size = sum(content.size for content in manifest.files.values()) / 2**20
     console.print(f"{len(ended)} trials of {name} are in {file} ({size:.1f} MiB unpacked)", markup=False)
     for one in running:
-        console.print(f"left out, as it is {one.state.lower()}: {one.paths.root.name}", markup=False)
+        console.print(f"left out, because it is {one.state.lower()}: {one.paths.root.name}", markup=False)
     if damaged:
         raise UserError(f"{len(damaged)} were left out: {'; '.join(damaged.values())}")
 
@@ -66,7 +66,7 @@ def _planned_last(outputs: OutputPaths) -> str:
     planned = [(datetime.fromisoformat(value), tag) for tag, value in tags if tag.startswith(names.PLANNED)]
     if not planned:
         raise UserError(
-            f"no trial in {outputs.root} says which sweep was planned last; give the name of a sweep, or all"
+            f"no trial in {outputs.root} records which sweep was planned last; give the name of a sweep, or all"
         )
     return dict(tags)[names.SWEEP + max(planned)[1].removeprefix(names.PLANNED)]
 
@@ -80,10 +80,12 @@ def _contents(outputs: OutputPaths, study: str, trials: list[Progress]) -> Itera
             if path.is_file() and members.travels(name):
                 yield f"trials/{root.name}/{name}", _as_sent(one.paths, path)
         if attempts.last(root) != one.attempt:
-            raise UserError(f"{root.name} was started again meanwhile; export once it has ended")
+            raise UserError(f"{root.name} was started again during the export; export after it has ended")
     for path in sorted(outputs.plan("").parent.glob("*.json")):
         name = f"plans/{path.name}"
-        with suppress(OSError, ValueError, LookupError, TypeError):  # a damaged plan, which no command needs
+        with suppress(
+            OSError, ValueError, LookupError, TypeError
+        ):  # a damaged plan is skipped, because no command needs it
             if members.largest(name) and (study == ALL or study in json.loads(path.read_bytes())["sweeps"]):
                 yield name, passwords.removed(path.read_bytes())
 
@@ -91,7 +93,7 @@ def _contents(outputs: OutputPaths, study: str, trials: list[Progress]) -> Itera
 def _as_sent(paths: TrialPaths, path: Path) -> bytes:
     """Returns the content of a trial's file without passwords, and without the store's address.
 
-    An attempt that has not recorded its end gets one, at its last sign of life: elsewhere the file's time is lost.
+    An attempt without a recorded end gets the time of its last sign of life, because the file's own time is lost.
     """
     content = path.read_bytes()
     if path == paths.config:
@@ -102,7 +104,7 @@ def _as_sent(paths: TrialPaths, path: Path) -> bytes:
 
 
 def configuration(config: dict[str, Any], uri: str | None, **changes: Any) -> bytes:
-    """Returns a configuration as the plan writes it, with another MLflow store and other values at its top level."""
+    """Returns a configuration in the plan's form, with another MLflow store and other top-level values."""
     changed = config | {"tracking": config["tracking"] | {"uri": uri}} | changes
     text: str = yaml.dump(changed, Dumper=yaml.CSafeDumper, sort_keys=False)
     return text.encode()

@@ -1,6 +1,6 @@
-"""Adds the trials of an export to an output folder and to MLflow. Each trial comes whole; nothing in it is executed.
+"""Adds the trials of an export to an output folder and to MLflow, each completely; nothing in it is executed.
 
-A trial that had not finished starts again here, from the configuration that its command composes.
+An unfinished trial starts again here, from the configuration that its command composes.
 """
 
 import json
@@ -27,28 +27,32 @@ from experiments.transfer import archive, checks, export
 from experiments.transfer.archive import ArchiveError
 from experiments.trial import attempts, described, status
 
-NEW, FURTHER, THERE = "new", "further than before", "there already"  # an incoming trial, compared with the folder's
+NEW, FURTHER, THERE = (
+    "new",
+    "further than before",
+    "there already",
+)  # states of an incoming trial, compared with the folder's
 
 
 class Tracking(BaseModel):
-    """Where the run of an exported trial is: the store's address is left out."""
+    """The tracking settings of an exported trial; the store's address is left out."""
 
     experiment: str
 
 
 class Exported(BaseModel):
-    """What an import changes in `config.yaml`."""
+    """The values that an import changes in `config.yaml`."""
 
     tracking: Tracking
 
 
 EXPORTED = TypeAdapter(Exported)
-EARLIEST = (names.ASKED, names.RULES)  # tags of a sweep of which the earliest counts
+EARLIEST = (names.ASKED, names.RULES)  # tags of a sweep whose earliest value counts
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """An unpacked trial, its place, and whether it is NEW, FURTHER or THERE; "" where it must not be taken."""
+    """An unpacked trial, its place, and whether it is NEW, FURTHER or THERE; "" if it must be refused."""
 
     paths: TrialPaths
     target: TrialPaths
@@ -57,18 +61,18 @@ class Incoming:
 
 
 def bring(file: Path, outputs: OutputPaths, uri: str | None, limit: float) -> None:
-    """Adds the trials of an export to an output folder and brings MLflow up to date with them.
+    """Adds the trials of an export to an output folder and to MLflow.
 
-    A trial that is there with the same record stays as it is, unless the archive has more attempts or results of it.
+    An existing trial with the same record does not change, unless the archive has more of its attempts or results.
 
     Args:
-        file: what `export.pack` wrote. It is not trusted.
-        outputs: the folder; made where it is missing.
-        uri: the MLflow store; None for the one that run.py uses in this folder.
-        limit: GiB that the file may unpack to.
+        file: a file of `export.pack`, which is not trusted.
+        outputs: the folder; it is created if it is missing.
+        uri: the MLflow store; None for the store that run.py uses in this folder.
+        limit: largest unpacked size in GiB.
 
-    Raises UserError, and has added nothing, for a file that is damaged or forged, for trials that are there with
-    another record, and for a store that does not answer.
+    Raises UserError, without having added anything, for a damaged or forged file, for existing trials with another
+    record, and for a store that does not answer.
     """
     output_folder.accept(outputs.root)
     uri = names.tracking_uri(uri, sqlite_uri.of(outputs.root / "mlflow.db"))
@@ -79,7 +83,7 @@ def bring(file: Path, outputs: OutputPaths, uri: str | None, limit: float) -> No
         except ArchiveError as error:
             raise UserError(f"{file} {error}; nothing was imported") from error
         experiments = {described.configuration(one.paths)["tracking"]["experiment"] for one in coming}
-        for experiment in sorted(experiments):  # before anything is moved: the store may not answer
+        for experiment in sorted(experiments):  # before any file is moved, because the store may not answer
             Store(Place(outputs.root, uri, experiment))
         try:
             for one in coming:
@@ -87,7 +91,7 @@ def bring(file: Path, outputs: OutputPaths, uri: str | None, limit: float) -> No
             _take_plans(staging, outputs)
         except OSError as error:
             raise UserError(
-                f"{outputs.root} cannot be written ({error.strerror}); make that possible, then give the command again"
+                f"{outputs.root} cannot be written ({error.strerror}); make it writable, then give the same command"
             ) from error
     counts = {novelty: sum(one.novelty == novelty for one in coming) for novelty in (NEW, FURTHER, THERE)}
     told = ", ".join(f"{count} {novelty}" for novelty, count in counts.items() if count)
@@ -97,12 +101,12 @@ def bring(file: Path, outputs: OutputPaths, uri: str | None, limit: float) -> No
 
 @contextmanager
 def _staging(outputs: OutputPaths) -> Iterator[OutputPaths]:
-    """Yields an empty folder of the same layout, to unpack in; it is removed, and a new output folder if unused."""
+    """Yields an empty folder of the same layout to unpack in; afterwards removes it, and a new unused output folder."""
     fresh = not outputs.root.exists()
     output_folder.mark(outputs.root)
     try:
         with FileLock(outputs.import_lock, timeout=0):
-            shutil.rmtree(outputs.importing, ignore_errors=True)  # of an import that was killed
+            shutil.rmtree(outputs.importing, ignore_errors=True)  # leftovers of a killed import
             outputs.importing.mkdir()
             try:
                 yield OutputPaths(outputs.importing)
@@ -117,7 +121,7 @@ def _staging(outputs: OutputPaths) -> Iterator[OutputPaths]:
 
 
 def _checked(staging: OutputPaths, outputs: OutputPaths, uri: str) -> list[Incoming]:
-    """Returns the unpacked trials, adapted to the output folder; ArchiveError, UserError where one must not come."""
+    """Returns the unpacked trials, adapted to the output folder; ArchiveError or UserError if one must be refused."""
     folders = described.folders(staging)
     if not folders:
         raise ArchiveError("holds no trial")
@@ -134,7 +138,7 @@ def _checked(staging: OutputPaths, outputs: OutputPaths, uri: str) -> list[Incom
             raise ArchiveError(_told(flaw, staging))
         if one.attempt is None or one.attempt.status is None:
             raise ArchiveError(f"is refused: no attempt at {paths.root.name} has ended")
-        # MLflow's run is found by the record: with another trial's, this one would write into that run.
+        # The record finds MLflow's run: with another trial's record, this trial would write into that trial's run.
         if owners.setdefault(one.description[names.RECORD], paths.root.name) != paths.root.name:
             raise ArchiveError(f"is refused: {paths.root.name} has the record of another trial")
         target = outputs.trial(paths.root.name)
@@ -150,15 +154,15 @@ def _checked(staging: OutputPaths, outputs: OutputPaths, uri: str) -> list[Incom
 
 
 def _told(flaw: str, staging: OutputPaths) -> str:
-    """Returns what is wrong with an unpacked file, without the folder that is gone then, and what to do there."""
+    """Returns the error of an unpacked file, without the temporary folder and without the remedy for that folder."""
     return f"is refused: {flaw.replace(f'{staging.trials}/', '').partition('; ')[0]}"
 
 
 def _novelty(one: status.Progress, target: TrialPaths) -> str:
-    """Returns what an unpacked trial is compared with that of the folder; "" where each has what the other lacks."""
+    """Returns an unpacked trial's state, compared with the folder's; "" if each has records that the other lacks."""
     if not target.root.exists():
         return NEW
-    tried = attempts.every(target.root), attempts.every(one.paths.root)  # DamagedError where that cannot be known
+    tried = attempts.every(target.root), attempts.every(one.paths.root)  # DamagedError if it is unknown
     if not tried[0]:
         return FURTHER
     ours, theirs = [[(each.host, each.process, each.started) for each in all_of] for all_of in tried]
@@ -174,16 +178,16 @@ def _novelty(one: status.Progress, target: TrialPaths) -> str:
 
 
 def _description(one: status.Progress, target: TrialPaths, novelty: str) -> str:
-    """Returns the `trial.json` of a trial that comes: it also belongs to the sweeps of the one that is there."""
+    """Returns the `trial.json` of an incoming trial, with the sweeps of the existing one added."""
     there = one.description if novelty == NEW else described.without_record(target)
     kept = there if novelty == THERE else one.description
     return json.dumps({**kept, "sweeps": joined(there["sweeps"], one.description["sweeps"])}, indent=2)
 
 
 def joined(there: dict[str, str], coming: dict[str, str]) -> dict[str, str]:
-    """Returns the tags of all sweeps that a trial belongs to; where both name one, those of its last planning count.
+    """Returns the tags of all sweeps that a trial belongs to; if both have a sweep, the tags of its last plan count.
 
-    Of the rules for seeds, and of when a trial was first asked for, the earliest count.
+    For the rules of seeds, and for the time when a trial was first planned, the earliest count.
     """
     merged = dict(there)
     for key in [tag.removeprefix(names.SWEEP) for tag in coming if tag.startswith(names.SWEEP)]:
@@ -198,7 +202,7 @@ def joined(there: dict[str, str], coming: dict[str, str]) -> dict[str, str]:
 
 
 def _take(one: Incoming, outputs: OutputPaths, origin: dict[str, Any]) -> None:
-    """Moves an unpacked trial to its place; one that is there already only becomes a member of more sweeps."""
+    """Moves an unpacked trial to its place; an existing trial only becomes a member of more sweeps."""
     if one.novelty == THERE:
         files.write(one.target.description, one.description)
         return
@@ -211,7 +215,7 @@ def _take(one: Incoming, outputs: OutputPaths, origin: dict[str, Any]) -> None:
 
 
 def _take_plans(staging: OutputPaths, outputs: OutputPaths) -> None:
-    """Adds the plans of sweeps that have none here; no command reads them."""
+    """Adds plans of sweeps that have no plan here; no command reads them."""
     for path in sorted(staging.plan("").parent.glob("*.json")):
         target = outputs.plan(path.stem)
         if not target.exists():

@@ -1,4 +1,4 @@
-"""Which files of a study an archive may hold, and the most bytes that each may have."""
+"""The files that an archive may hold, and the largest size of each."""
 
 import re
 from pathlib import Path
@@ -10,17 +10,17 @@ TRIAL_ID = r"\w[\w.]*(?:-\w[\w.]*)*-s[0-9]+-[0-9a-f]{10}"
 
 
 def travels(file: str) -> bool:
-    """Returns whether an export takes the file with this path in its trial's folder."""
+    """Returns whether an export includes the file with this path in its trial's folder."""
     return any(re.fullmatch(pattern, file) for pattern in _FILES)
 
 
 def largest(name: str) -> int | None:
-    """Returns the most bytes of a file with this name in an archive, None for a name that no export writes."""
+    """Returns the largest size in bytes of a file with this name in an archive, None for an unknown name."""
     return next((size for pattern, size in _NAMES.items() if re.fullmatch(pattern, name)), None)
 
 
 def _files() -> dict[str, int]:
-    """Returns the most bytes of each file of a trial that may travel, by a pattern of its path."""
+    """Returns the largest size of each file of a trial in an archive, by a pattern of its path."""
     paths = TrialPaths(Path())
     known = dict.fromkeys(paths.kept, 2048 * MIB)
     small = (paths.config, paths.description, paths.record, paths.cost, paths.errors, paths.unmatched)

@@ -1,7 +1,7 @@
 """Attempts at a trial: which process owns it, whether that process lives, and how each attempt ended.
 
 A trial's folder has `attempts/0001.json`, `0002.json`, ... The file of an attempt is the claim to the trial: one step
-creates it with its content, and fails where it exists. The next number may be created only when this attempt is over.
+creates it with its content, and fails if it exists. The next number may be created only when this attempt is over.
 The owner touches the file every few seconds, so the file's age says whether the owner lives. Two sweeps on one folder
 therefore never run one trial together, on one machine or on several that share the folder, without a server or a lock.
 """
@@ -42,19 +42,19 @@ class Attempt:
     number: Annotated[int, Field(ge=1)]
     host: str
     process: Annotated[int, Field(ge=0, lt=2**31)]
-    born: float  # when that process started, seconds since 1970: process numbers come again
+    born: float  # when that process started, seconds since 1970, because process numbers are reused
     started: Seconds
-    device: Annotated[str, Field(pattern=r"^[0-9]{1,5} x .")]  # what it runs on: "1 x cpu", "2 x NVIDIA H100"
+    device: Annotated[str, Field(pattern=r"^[0-9]{1,5} x .")]  # its devices: "1 x cpu", "2 x NVIDIA H100"
     rendezvous: str | None = None  # HOST:PORT where the ranks of several nodes meet
     job: str | None = None  # of the cluster that started it
     status: Annotated[str, Field(pattern=f"^({names.FINISHED}|{names.FAILED}|{names.KILLED})$")] | None = (
-        None  # how it ended, one of MLflow's words; None while it has not
+        None  # how it ended, one of MLflow's statuses; None while it runs
     )
     reason: Annotated[str, Field(pattern="^[^\\x00]*$")] | None = None  # no database takes a NUL
-    transient: bool = False  # a failure that may not come again
-    journal: str | None = None  # SHA-256 of the records of all epochs, where it finished them
+    transient: bool = False  # a transient failure
+    journal: str | None = None  # SHA-256 of the records of all epochs, if it finished them
     memory_at: int | None = None  # the step of training at which memory ran out, if it did
-    ended: Seconds | None = None  # None where its owner could not say
+    ended: Seconds | None = None  # None if the attempt did not record its end
     touched: float = 0.0  # the last sign of life, seconds since 1970; kept by the file system alone
 
     @property
@@ -73,7 +73,7 @@ class Attempt:
 
     @property
     def age(self) -> float:
-        """Returns the seconds between the last sign of life and now, never negative: clocks may be set back."""
+        """Returns the seconds since the last sign of life, never negative, because clocks may be set back."""
         return abs(time.time() - self.touched)
 
     @property
@@ -107,7 +107,7 @@ class Claim:
         self.beaten = time.monotonic()
 
     def beat(self) -> None:
-        """Touches the file if it is time to; cheap enough for every turn of a loop."""
+        """Touches the file if `BEAT_SECONDS` have passed; cheap enough to call often."""
         if time.monotonic() - self.beaten >= BEAT_SECONDS:
             os.utime(self.path)
             self.beaten = time.monotonic()
@@ -118,15 +118,15 @@ class Claim:
         return _file(self.folder, self.attempt.number + 1).exists()
 
     def update(self, **facts: Any) -> None:
-        """Writes new facts of the attempt, in one step."""
+        """Writes new fields of the attempt, in one step."""
         self.attempt = Attempt(**{**asdict(self.attempt), **facts})
         files.write(self.path, _facts(self.attempt))
 
 
 def claim(folder: Path, device: str, job: str | None = None) -> Claim:
-    """Begins a new attempt at the trial in `folder`; TakenError where it is finished or runs.
+    """Begins a new attempt at the trial in `folder`; TakenError if it is finished or runs.
 
-    Raises DamagedError where the last attempt cannot be read.
+    Raises DamagedError if the last attempt cannot be read.
     """
     earlier = last(folder)
     if earlier is not None and earlier.state in (names.RUNNING, names.FINISHED):
@@ -150,7 +150,7 @@ def claim(folder: Path, device: str, job: str | None = None) -> Claim:
 
 
 def last(folder: Path) -> Attempt | None:
-    """Returns the newest attempt at the trial in `folder`, None where there was none; DamagedError."""
+    """Returns the newest attempt at the trial in `folder`, None if there is none; DamagedError if it cannot be read."""
     found = numbers(folder)
     return _read(folder, found[-1]) if found else None
 
@@ -198,7 +198,7 @@ def end_with(folder: Path, number: int) -> None:
         touched, heard = 0.0, time.monotonic()  # not compared with each other: one clock may be set back
         while os.getppid() == launcher and not _file(folder, number + 1).exists():
             time.sleep(BEAT_SECONDS)
-            with contextlib.suppress(OSError):  # a shared folder that is away for a moment
+            with contextlib.suppress(OSError):  # a shared folder that is unreachable for a moment
                 if touched != (touched := path.stat().st_mtime):
                     heard = time.monotonic()
             lapsed_before, lapsed = lapsed, time.monotonic() - heard > LAPSE_SECONDS

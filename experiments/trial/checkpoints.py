@@ -1,4 +1,4 @@
-"""A trial's checkpoints: each is whole or absent, and a damaged one costs an epoch, not the trial."""
+"""A trial's checkpoints. Each is complete or absent, and a damaged one costs an epoch, not the trial."""
 
 import os
 from pathlib import Path
@@ -61,7 +61,7 @@ def _digest_file(path: Path) -> Path:
 
 def records(path: Path) -> list[dict[str, Any]]:
     """Returns the journal's records that a checkpoint holds; none where it is absent or damaged."""
-    if not path.exists() or (path.name != BEST and not is_whole(path)):  # the best has no digest
+    if not path.exists() or (path.name != BEST and not is_whole(path)):  # best.pth has no digest
         return []
     from experiments.trial import safe_loading  # only here: it imports torch and MMEngine
 
@@ -78,7 +78,7 @@ def mark_best(folder: Path, epoch: int) -> None:
     part.unlink(missing_ok=True)
     os.link(folder / f"epoch_{epoch}.pth", part)
     files.move(part, folder / BEST)
-    part.unlink(missing_ok=True)  # a rename between two names of one file does nothing
+    part.unlink(missing_ok=True)  # renaming a file to another name of the same file does nothing
 
 
 def prune(folder: Path, last: int, keep: int) -> None:

@@ -1,4 +1,4 @@
-"""What is missing in a trial's folder: records of epochs, which may be restored from a checkpoint, or the matches.
+"""Finds what is missing in a trial's folder, records of epochs or matches, and restores records from a checkpoint.
 
 A trial is FINISHED when its last epoch is recorded. Code that shows, plans, exports or delivers a trial asks here
 whether its records are complete, and whether the step after the last epoch (`experiments.training.decisions`) was done.
@@ -23,10 +23,10 @@ LONGEST = 1000  # characters of a reason that are shown
 
 @dataclass(frozen=True)
 class Lacks:
-    """What is missing in a trial's folder; None for what is there, or not due yet."""
+    """What is missing in a trial's folder; None for a part that exists or is not due yet."""
 
     records: str | None  # what is wrong with the journal: "lacks epochs 2 to 12 of 12"
-    matches: str | None  # why a finished trial has no matches, though it kept its detections
+    matches: str | None  # why a finished trial has no matches, although it has its detections
 
 
 def of(paths: TrialPaths) -> Lacks:
@@ -35,7 +35,7 @@ def of(paths: TrialPaths) -> Lacks:
 
 
 def lacks(paths: TrialPaths, epochs: int, attempt: Attempt | None, found: Journal) -> Lacks:
-    """Returns what is missing in a trial's folder, from what was read of it already.
+    """Returns what is missing in a trial's folder, from files that were already read.
 
     Args:
         paths: of the trial.
@@ -71,7 +71,7 @@ def _listed(epochs: list[int]) -> str:
 
 
 def _unmatched(paths: TrialPaths, found: Journal) -> str | None:
-    if not paths.detections.exists():  # nothing to decide on
+    if not paths.detections.exists():  # no detections, so no matches can be made
         return None
     last = found.complete[max(found.complete)]["metrics"] if found.complete else {}
     # Trials of earlier versions have their errors among the metrics of the last epoch.
@@ -131,7 +131,7 @@ def _mend(paths: TrialPaths, epochs: int, digest: str | None, dry: bool = False)
         records = checkpoints.records(path)
         steps = [record["step"] for record in records]
         if steps == list(range(1, epochs + 1)) and digest in (None, journal.digest(records)):
-            mended = f"{paths.journal.name} {flaw}: mended from {path.name}"
+            mended = f"{paths.journal.name} {flaw}: repaired from {path.name}"
             if not dry:
                 journal.write(paths.journal, records)
                 console.print(f"{paths.root.name}: {mended}", style="yellow", markup=False)
@@ -139,8 +139,8 @@ def _mend(paths: TrialPaths, epochs: int, digest: str | None, dry: bool = False)
     overrides = shlex.join(described.without_record(paths)[names.OVERRIDES])
     raise DamagedError(
         paths.journal,
-        f"{flaw}, and {paths.work} has no checkpoint with the records of all epochs to mend it from",
-        f"bring the file back from a copy, or train the trial again: python run.py {overrides} rerun=true",
+        f"{flaw}, and {paths.work} has no checkpoint with the records of all epochs to repair it from",
+        f"restore the file from a copy, or train the trial again: python run.py {overrides} rerun=true",
     )
 
 

@@ -21,9 +21,9 @@ LONGEST = 80  # characters of a variant in a title
 RECORD = re.compile("[0-9a-f]{32}")
 # How tags of a sweep start.
 OF_SWEEPS = (names.SWEEP, names.PLANNED, names.ASKED, names.PLACE, names.ROWS, names.RULES)
-ABSENT = "bring it back from a copy, or give the trial's command again; move away a folder that is no trial"
-REWRITTEN = "give the trial's command again, which writes it"
-RECORDLESS = "the trial's command makes another"
+ABSENT = "restore it from a copy, or give the trial's command again; if the folder is not a trial, move it away"
+REWRITTEN = "give the trial's command again, which writes the file"
+RECORDLESS = "the trial's command writes a new one"
 
 
 class Description(BaseModel):
@@ -70,34 +70,34 @@ DESCRIPTION, CONFIGURATION, ROWS = TypeAdapter(Description), TypeAdapter(Configu
 
 
 def folders(outputs: OutputPaths) -> list[TrialPaths]:
-    """Returns every folder among the trials, also one that is no trial; OSError where they cannot be listed.
+    """Returns every folder among the trials, also those that are not trials; OSError if they cannot be listed.
 
-    Hidden ones belong to other programs and are left out.
+    Hidden folders belong to other programs and are left out.
     """
     found = sorted(outputs.trials.iterdir()) if outputs.trials.exists() else []
     return [TrialPaths(path) for path in found if path.name[0] != "." and (path.is_dir() or path.is_symlink())]
 
 
 def read(paths: TrialPaths) -> dict[str, Any]:
-    """Returns what `trial.json` says, with the trial's record; DamagedError where that cannot be used."""
+    """Returns the content of `trial.json` and the trial's record; DamagedError if it cannot be used."""
     found = without_record(paths)
     own = _valid(found.get(names.RECORD)) or noted(paths)
     if own is None:
-        raise DamagedError(paths.record, "is empty or damaged, and trial.json does not have it", RECORDLESS)
+        raise DamagedError(paths.record, "is empty or damaged, and trial.json has no copy of it", RECORDLESS)
     return found | {names.RECORD: own}
 
 
 def without_record(paths: TrialPaths) -> dict[str, Any]:
-    """Returns the same, also where the record is lost."""
+    """Returns the same without the record, which may be lost."""
     path = paths.description
     try:
         if not path.exists():
             raise DamagedError(paths.root, f"has no {path.name}", ABSENT)
-    except OSError:  # the folder cannot be read: the next line says so
+    except OSError:  # the folder cannot be read; the next line reports it
         content(path)
     known, found = of_json(path, DESCRIPTION)
     if found.trial_id != paths.root.name:
-        raise DamagedError(path, f"is of another trial, {found.trial_id}")
+        raise DamagedError(path, f"belongs to another trial, {found.trial_id}")
     try:
         _check(found.sweeps)
     except ValidationError as error:
@@ -111,9 +111,9 @@ def _check(sweeps: dict[str, str]) -> None:
     """Raises ValueError for a tag that is not one of a sweep's, or whose value cannot be read."""
     for tag, value in sweeps.items():
         if not tag.startswith(OF_SWEEPS):  # it would replace another tag of the run
-            raise ValueError(f"{shown(tag)} is no tag of a sweep")
+            raise ValueError(f"{shown(tag)} is not a tag of a sweep")
         if tag.startswith((names.PLANNED, names.ASKED)) and datetime.fromisoformat(value).tzinfo is None:
-            raise ValueError("a sweep is planned at no time of the world")
+            raise ValueError("the time of a sweep's plan is not a time")
         if tag.startswith(names.ROWS):
             ROWS.validate_json(value, strict=True)
         if tag.startswith(names.RULES):
@@ -126,22 +126,22 @@ def configuration(paths: TrialPaths) -> dict[str, Any]:
 
 
 def settings(paths: TrialPaths) -> Settings:
-    """Returns the settings of a trial whose configuration this version has written; DamagedError for another one."""
+    """Returns the settings of a trial whose configuration this version wrote; DamagedError for another version."""
     config = configuration(paths)
     try:
         return Settings.model_validate(config)
     except ValidationError as error:
-        raise DamagedError(paths.config, f"is not of this version ({first(error)})", REWRITTEN) from error
+        raise DamagedError(paths.config, f"was written by another version ({first(error)})", REWRITTEN) from error
 
 
 def record(paths: TrialPaths, lock: Path) -> str:
-    """Returns the trial's record, by which its MLflow run is found; the first command that plans the trial makes it.
+    """Returns the trial's record, which finds its MLflow run; the first command that plans the trial creates it.
 
     A damaged or lost file is restored from `trial.json`, or else gets a new record.
 
     Args:
         paths: of the trial.
-        lock: of the output folder, held meanwhile.
+        lock: of the output folder, held during the call.
     """
     with FileLock(lock):
         found = own_record(paths) or uuid.uuid4().hex
@@ -151,12 +151,12 @@ def record(paths: TrialPaths, lock: Path) -> str:
 
 
 def own_record(paths: TrialPaths) -> str | None:
-    """Returns the record of a trial's folder, whatever else in it is damaged; None where there is none."""
+    """Returns the record of a trial's folder, even if other files are damaged; None if there is none."""
     return _described(paths) or noted(paths)
 
 
 def noted(paths: TrialPaths) -> str | None:
-    """Returns the record from its own file; None where that is damaged or missing."""
+    """Returns the record from its own file; None if that is damaged or missing."""
     try:
         return _valid(paths.record.read_text())
     except (OSError, ValueError):
@@ -164,7 +164,7 @@ def noted(paths: TrialPaths) -> str | None:
 
 
 def _described(paths: TrialPaths) -> str | None:
-    """Returns the record from `trial.json`, whatever else there is damaged."""
+    """Returns the record from `trial.json`, even if other fields are damaged."""
     try:
         known = json.loads(paths.description.read_bytes())
         return _valid(known[names.RECORD])

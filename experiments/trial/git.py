@@ -1,7 +1,7 @@
-"""What git knows of this project's source: the commit, and what differs from it. All questions to git are here.
+"""Asks git for the commit of this project's source and for the uncommitted changes; no other file calls git.
 
-No setting of the user, the repository or the parent process changes git's answers. Where git does not answer, a
-sentence says so; that is never an error.
+No setting of the user, the repository or the parent process changes git's answers. If git does not answer, the
+result says so in a sentence; that is never an error.
 """
 
 import os
@@ -14,20 +14,20 @@ from experiments.commands import ROOT
 from experiments.trial import programs
 from experiments.trial.programs import Answer, ProgramError
 
-SECONDS = 20.0  # that an answer may take
-NAMED = 1000  # files unknown to git that are named
+SECONDS = 20.0  # before git's answer is given up
+NAMED = 1000  # number of untracked files that are listed
 
-# GIT_DIR, GIT_INDEX_FILE and their like, which hooks get, lead to another repository; others change what is printed.
-# These only say where the settings are, and so which folders git trusts.
+# GIT_DIR, GIT_INDEX_FILE and similar variables, which hooks get, name another repository; others change the output.
+# The following only say where the settings are, and so which folders git trusts.
 KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
 SET = {
-    "LC_ALL": "C",  # git's words are read below
-    "GIT_OPTIONAL_LOCKS": "0",  # only look: the repository may be read-only, or in use
+    "LC_ALL": "C",  # git's messages are compared below
+    "GIT_OPTIONAL_LOCKS": "0",  # only read: the repository may be read-only, or in use
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_NO_LAZY_FETCH": "1",  # from a network
 }
 GIT = ("git", "-c", "core.quotePath=true", "-c", "core.fsmonitor=false", "-c", "diff.suppressBlankEmpty=false")
-# Each stands against a setting by which the difference would not be a patch that `git apply` takes.
+# Each overrides a setting with which the difference would not be a patch that `git apply` takes.
 PATCH = (
     *("--no-color", "--no-ext-diff", "--no-textconv", "--binary", "--no-renames", "--no-relative", "-O/dev/null"),
     *("--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--inter-hunk-context=0"),
@@ -37,17 +37,17 @@ PATCH = (
 
 @dataclass(frozen=True)
 class Source:
-    """What is known of the source; a commit of None, or trouble, says that not all is."""
+    """The source, as far as it is known; a commit of None, or a sentence in `trouble`, means that a part is unknown."""
 
     commit: str | None = None
-    dirty: bool = False  # files differ from the commit, or are unknown to git
+    dirty: bool = False  # whether files differ from the commit, or are untracked
     difference: bytes = b""  # a patch that `git apply` takes; empty where it is longer than `programs.MOST`
-    sha256: str | None = None  # of the difference, kept or not; None where there is none
+    sha256: str | None = None  # of the difference, even if it is not kept; None if there is none
     untracked: tuple[str, ...] = ()  # no more than `NAMED`
-    troubles: tuple[str, ...] = ()  # why not all is known, a sentence each
+    troubles: tuple[str, ...] = ()  # a sentence for each unknown part
 
     def facts(self) -> dict[str, Any]:
-        """Returns it as JSON can hold it."""
+        """Returns the fields as JSON values."""
         return {
             "commit": self.commit,
             "dirty": self.dirty,
@@ -58,7 +58,7 @@ class Source:
 
 
 def source(root: Path = ROOT) -> Source:
-    """Returns the commit of the project at `root` and what differs from it."""
+    """Returns the commit of the project at `root` and the uncommitted changes."""
     try:
         commit = _commit(root)
     except ProgramError as error:
@@ -67,7 +67,7 @@ def source(root: Path = ROOT) -> Source:
         difference = _git(root, "diff", *PATCH, "HEAD", "--")
         unknown = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
     except ProgramError as error:
-        return Source(commit, dirty=True, troubles=(f"what differs from the commit is not recorded: {error}",))
+        return Source(commit, dirty=True, troubles=(f"the difference from the commit is not recorded: {error}",))
     names = (unknown.content or b"").split(b"\0")[:-1]
     return Source(
         commit,
@@ -80,7 +80,7 @@ def source(root: Path = ROOT) -> Source:
 
 
 def commit(root: Path = ROOT) -> tuple[str | None, str | None]:
-    """Returns the commit of the project at `root`, or else why it is not known, in a sentence."""
+    """Returns the commit of the project at `root`, or a sentence on why it is unknown."""
     try:
         return _commit(root), None
     except ProgramError as error:
@@ -88,7 +88,7 @@ def commit(root: Path = ROOT) -> tuple[str | None, str | None]:
 
 
 def _commit(root: Path) -> str:
-    """Returns the commit; ProgramError where it is not known, or is another project's that this one lies in."""
+    """Returns the commit; ProgramError if it is unknown, or is the commit of a surrounding project."""
     try:
         top = Path(os.fsdecode(_line(_git(root, "rev-parse", "--show-toplevel"))))
     except ProgramError as error:
@@ -96,10 +96,10 @@ def _commit(root: Path) -> str:
             trust = f"git config --global --add safe.directory {shlex.quote(str(root))}"
             raise ProgramError(f"git does not trust {root}, which another user owns; to trust it: {trust}") from error
         if "not a git repository" in error.complaint:
-            raise ProgramError(f"{root} is in no git repository") from error
+            raise ProgramError(f"{root} is not in a git repository") from error
         raise
     if os.path.realpath(top) != os.path.realpath(root):
-        raise ProgramError(f"{root} lies in the git repository {top} and is none itself")
+        raise ProgramError(f"{root} is inside the git repository {top}, but is not a repository itself")
     try:
         return _line(_git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")).decode()
     except ProgramError as error:
@@ -118,15 +118,15 @@ def _line(answer: Answer) -> bytes:
 
 
 def _too_much(difference: Answer, unknown: Answer, named: int) -> list[str]:
-    """Returns a sentence for each thing of which only a part, or the hash, is kept."""
+    """Returns a sentence for each part that is too large and is kept as a hash or as a shorter list."""
     found = []
     if difference.content is None:
         found.append(
-            f"the difference to the commit has {difference.size / 2**20:.1f} MiB, more than the "
-            f"{programs.MOST / 2**20:g} that are kept; its SHA-256 is {difference.sha256}"
+            f"the difference from the commit has {difference.size / 2**20:.1f} MiB, more than the limit of "
+            f"{programs.MOST / 2**20:g}; only its SHA-256 is kept: {difference.sha256}"
         )
     if unknown.content is None:
-        found.append("git does not know so many files in the tree that none of them is named")
+        found.append("too many files in the tree are untracked, so none is listed")
     elif named > NAMED:
-        found.append(f"of {named} files in the tree that git does not know the first {NAMED} are named")
+        found.append(f"{named} files in the tree are untracked; the first {NAMED} are listed")
     return found

@@ -1,4 +1,4 @@
-"""The trial's own record: one JSON object a line, appended by the worker, read while it grows.
+"""A trial's journal: one JSON object per line, which the worker appends and other processes read while it grows.
 
 Two kinds of record, with different keys:
   {"time": ms since 1970, "step": epoch, "metrics": {name: value},       a complete epoch: MLflow gets its metrics, and
@@ -40,7 +40,7 @@ class Journal:
 
 
 def stamped(**fields: Any) -> Record:
-    """Returns a record with the time of now. Within a process times never fall, even if the clock is set back."""
+    """Returns a record with the present time. Within a process times never fall, even if the clock is set back."""
     return {"time": (_BEGAN + _elapsed()) // 1_000_000, **fields}
 
 
@@ -53,7 +53,7 @@ _BEGAN = time.time_ns() - _elapsed()  # nanoseconds since 1970
 
 
 def append(path: Path, record: Record) -> None:
-    """Appends one record in a single write. That of a complete epoch is on the disk when this returns."""
+    """Appends one record in a single write. A complete epoch's record is on the disk when this returns."""
     with path.open("a") as file:
         file.write(json.dumps(record) + "\n")
         file.flush()
@@ -87,7 +87,7 @@ def complete_epochs(path: Path) -> dict[int, Record]:
 
 
 def so_far(path: Path) -> Journal:
-    """Returns the content of a journal; no epochs where there is none yet.
+    """Returns the content of a journal; no epochs if there is no journal yet.
 
     Most lines of a long journal are old records of progress: these are not parsed.
     """
@@ -102,7 +102,7 @@ def so_far(path: Path) -> Journal:
             elif record["step"] not in complete:
                 complete[record["step"]] = record
             elif digest([complete[record["step"]]]) != digest([record]):
-                damage = damage or f"line {number} is another record of epoch {record['step']}"
+                damage = damage or f"line {number} is a second record of epoch {record['step']}"
     progress = (_parsed(line) for line in reversed(lines) if b'"loss"' in line and b'"step"' not in line)
     return Journal(complete, next(filter(None, progress), None), damage)
 
@@ -119,7 +119,7 @@ def seconds(epoch: Record) -> float:
 
 
 def point(path: Path) -> Record:
-    """Returns the only record of a file (the cost, the errors); DamagedError where it is none."""
+    """Returns the only record of a file (the cost, the errors); DamagedError if it has none."""
     found, _ = of_json(path, OBJECT)
     if not _is_point(found):
         raise DamagedError(path, "is damaged (it holds no metrics)")

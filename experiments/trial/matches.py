@@ -1,6 +1,6 @@
-"""What COCO's evaluation decided about each detection, in a small file: AP on any choice of images follows from it.
+"""COCO's decision about each detection, in a small file, from which AP on any set of images can be computed.
 
-Needs neither ground truth nor images, so analysis reads it with numpy alone. Plain arrays, nothing pickled.
+This needs neither ground truth nor images, so analysis reads it with numpy alone. It has plain arrays without pickles.
 """
 
 import io
@@ -44,11 +44,11 @@ class Matches:
 def decided(evaluation: "COCOeval") -> Matches:
     """Returns the decisions of an evaluation of boxes or masks after its `evaluate()`.
 
-    Raises ValueError where its settings are not COCO's own: AP computed from the matches would be another's.
+    Raises ValueError if its settings are not COCO's own, because AP computed from the matches would not be COCO's.
     """
     settings = evaluation.params
     if not isinstance(evaluation.evalImgs, list):
-        raise ValueError("the evaluation has decided nothing yet; call its evaluate() first")
+        raise ValueError("the evaluation has no decisions yet; call its evaluate() first")
     thresholds = np.linspace(0.5, 0.95, THRESHOLDS)
     if tuple(settings.areaRngLbl) != AREAS or not (
         len(settings.iouThrs) == THRESHOLDS and np.allclose(settings.iouThrs, thresholds)
@@ -103,12 +103,12 @@ def load(path: Path) -> dict[str, Matches]:
     except OSError:
         raise
     except Exception as error:  # a damaged npz file raises BadZipFile, zlib.error, EOFError, ValueError, ...
-        raise ValueError(f"{path} is not a whole npz file of plain arrays: {error}") from error
+        raise ValueError(f"{path} is not a complete npz file of plain arrays: {error}") from error
     matches = {}
     for iou_type in sorted({name.partition("/")[0] for name in arrays}):
         lacks = [field.name for field in fields(Matches) if f"{iou_type}/{field.name}" not in arrays]
         if lacks:
-            raise ValueError(f"{path} lacks {iou_type}/{lacks[0]}; it is no file of matches")
+            raise ValueError(f"{path} lacks {iou_type}/{lacks[0]}; it is not a file of matches")
         try:
             own = {field.name: arrays[f"{iou_type}/{field.name}"] for field in fields(Matches)}
             matches[iou_type] = _checked(Matches(**own))
@@ -145,11 +145,11 @@ def _checked(matches: Matches) -> Matches:
             raise ValueError(f"{name} is {array.dtype} {array.shape} and not {wanted}")
     for name in ("image_ids", "class_ids"):
         if not (np.diff(getattr(matches, name)) > 0).all():
-            raise ValueError(f"{name} do not rise")
+            raise ValueError(f"{name} are not in ascending order")
     for name, end in (("image", images), ("category", classes), ("object_image", images), ("object_category", classes)):
         places = getattr(matches, name)
         if len(places) and not (places.min() >= 0 and places.max() < end):
-            raise ValueError(f"{name} has a place outside 0..{end - 1}")
+            raise ValueError(f"{name} has an index outside 0..{end - 1}")
     if not np.isfinite(matches.score).all():
         raise ValueError("a score is not a finite number")
     groups = matches.category.astype(np.int64) * images + matches.image

@@ -1,4 +1,4 @@
-"""An output folder that was moved or copied: paths of the old place in its files are read as paths of the new one."""
+"""Handles an output folder that was moved or copied: old paths in its files are read as paths in the new place."""
 
 import sqlite3
 from contextlib import closing, suppress
@@ -11,7 +11,7 @@ from experiments.paths import OutputPaths
 
 
 def here(config: dict[str, Any], outputs: Path) -> dict[str, Any]:
-    """Returns a trial's frozen configuration with the paths of the output folder that it is in now.
+    """Returns a trial's frozen configuration with the paths of its present output folder.
 
     Args:
         config: resolved.
@@ -34,7 +34,7 @@ def settle(uri: str) -> None:
     if file is None or not file.is_file():
         return
     artifacts = OutputPaths(file.absolute().parent).artifacts
-    # A file that is no store yet, or a broken one, is the business of the code that opens it next.
+    # If the file is not a store yet, or is broken, the code that opens it next reports it.
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(file)) as store, store:
         for number, then in store.execute("SELECT experiment_id, artifact_location FROM experiments").fetchall():
             if _has_moved(then, artifacts):

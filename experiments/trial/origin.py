@@ -1,4 +1,4 @@
-"""Which source trained which epochs of a trial: the commits, and the files that the training had loaded.
+"""Finds which source trained which epochs of a trial: the commits, and the files that the training loaded.
 
 Attempts may run on different sources. Tables and commands that show such a result say so.
 """
@@ -25,13 +25,13 @@ NUMBER = re.compile("[0-9]{4,9}")
 
 @dataclass(frozen=True)
 class Part:
-    """Epochs that one source trained; none where last < first: the attempt has completed no epoch yet."""
+    """Epochs that one source trained; if last < first, the attempt has completed no epoch yet."""
 
     attempt: int  # the last attempt that trained them
-    first: int | None  # counted from 1; None where it is unknown
+    first: int | None  # counted from 1; None if unknown
     last: int
-    source: dict[str, Any]  # as `git.Source.facts` has it
-    files: dict[str, str] | None  # as `sources.loaded` has them; None where they are unknown
+    source: dict[str, Any]  # as `git.Source.facts` returns it
+    files: dict[str, str] | None  # as `sources.loaded` returns them; None if unknown
 
     @property
     def trained(self) -> bool:
@@ -39,7 +39,7 @@ class Part:
 
     @property
     def epochs(self) -> str:
-        """Returns which epochs they are: "epochs 1-2", "" where it is unknown."""
+        """Returns the epochs as text: "epochs 1-2", "" if unknown."""
         if self.first is None:
             return ""
         if not self.trained:
@@ -57,12 +57,12 @@ class Part:
 
 
 def trained(paths: TrialPaths) -> list[Part]:
-    """Returns the sources that trained a trial's epochs, in their order."""
+    """Returns the sources that trained a trial's epochs, in order."""
     return [one for one in parts(paths) if one.trained]
 
 
 def parts(paths: TrialPaths) -> list[Part]:
-    """Returns the same, and the source of the newest attempt even if it has completed no epoch yet."""
+    """Returns the same, and also the source of the newest attempt if it has completed no epoch yet."""
     epochs = journal.complete_epochs(paths.journal)
     begun = [(number, _source(paths, number), _noted(paths, number, epochs)) for number in _numbers(paths)]
     complete = max(epochs, default=0)
@@ -93,7 +93,7 @@ def _numbers(paths: TrialPaths) -> list[int]:
 
 
 def _source(paths: TrialPaths, number: int) -> dict[str, Any]:
-    """Returns the source of an attempt, which is unknown where its provenance is damaged."""
+    """Returns the source of an attempt; an unknown source if its provenance is damaged."""
     try:
         source: dict[str, Any] = provenance.read(paths, number)["source"]
     except DamagedError:
@@ -102,9 +102,9 @@ def _source(paths: TrialPaths, number: int) -> dict[str, Any]:
 
 
 def _noted(paths: TrialPaths, number: int, epochs: dict[int, journal.Record]) -> dict[str, Any] | None:
-    """Returns the files that an attempt's training recorded, None where it recorded nothing.
+    """Returns the files that an attempt's training recorded, None if it recorded nothing.
 
-    Where that record is damaged, the first epoch of the attempt follows from the times of attempts and epochs.
+    If that record is damaged, the attempt's first epoch is found from the times of attempts and epochs.
     """
     if not paths.sources(number).exists():
         return None
@@ -134,7 +134,7 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def differs(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Returns whether two trees differ in other ways from their commits; of a long difference only the hash is kept."""
+    """Returns whether two trees have different uncommitted changes; of long changes only the hash is known."""
     kind = "difference_sha256" if "difference_sha256" in one and "difference_sha256" in other else "difference"
     return bool(one[kind] != other[kind])
 
@@ -198,16 +198,16 @@ def _digest(text: str) -> str:
 
 
 def changed(found: Sequence[Part]) -> str:
-    """Returns in words which files have changed in meaning since the training; "" where none."""
+    """Returns a text on the files whose meaning has changed since the training; "" if there are none."""
     return sources.changed(_files(found))
 
 
 def crossing(found: Sequence[Part], now: dict[str, Any]) -> str:
-    """Returns how today's source differs from that of a trial's epochs so far, in words; "" where it does not.
+    """Returns a text on how today's source differs from that of a trial's epochs so far; "" if it does not.
 
     Args:
         found: the parts that trained epochs.
-        now: as `git.Source.facts` has it.
+        now: as `git.Source.facts` returns it.
     """
     if not found:
         return ""

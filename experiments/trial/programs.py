@@ -12,11 +12,11 @@ from typing import IO
 
 MOST = 4 * 2**20  # bytes of an answer that are kept
 COMPLAINT = 200  # characters of a program's stderr that are shown
-LAST_SECONDS = 2.0  # for what was killed to be gone
+LAST_SECONDS = 2.0  # to wait for a killed program to end
 
 
 class ProgramError(Exception):
-    """Why there is no output, in a sentence that starts with the program's name."""
+    """A program gave no output; the message starts with the program's name."""
 
     def __init__(self, sentence: str, complaint: str = "") -> None:
         super().__init__(sentence)
@@ -33,9 +33,9 @@ class Answer:
 
 
 def ask(*command: str, seconds: float, environment: Mapping[str, str] | None = None) -> Answer:
-    """Returns a program's answer; ProgramError where it is not there, fails, or does not end within `seconds`.
+    """Returns a program's answer; ProgramError if it is not installed, fails, or does not end within `seconds`.
 
-    A program that was not done in time is killed with all that it started.
+    A program that takes too long is killed with all processes that it started.
     """
     try:
         process = subprocess.Popen(
@@ -52,7 +52,7 @@ def ask(*command: str, seconds: float, environment: Mapping[str, str] | None = N
         raise ProgramError(f"{command[0]} cannot be started ({error.strerror})") from error
     assert process.stdout is not None
     assert process.stderr is not None
-    # In threads of their own: one that hangs in the kernel cannot even be killed, and keeps its end of the pipe open.
+    # In separate threads: a program that hangs in the kernel cannot be killed, and keeps its end of the pipe open.
     out, complaint = _Listener(process.stdout), _Listener(process.stderr)
     out.join(seconds)
     complaint.join(LAST_SECONDS)
@@ -63,7 +63,7 @@ def ask(*command: str, seconds: float, environment: Mapping[str, str] | None = N
     if code:
         said = (complaint.answer.content or b"").decode(errors="replace")
         first = textwrap.shorten(said, COMPLAINT, placeholder=" ...") or f"exit code {code}"
-        raise ProgramError(f"{command[0]} fails ({first})", said)
+        raise ProgramError(f"{command[0]} failed ({first})", said)
     return out.answer
 
 

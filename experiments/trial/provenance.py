@@ -1,6 +1,6 @@
 """Records where an attempt's result comes from: its source code, packages, machine and command.
 
-A failure here never ends a trial: a sentence in the file, and in a tag of the run, says what is not recorded.
+An error here never ends a trial: a sentence in the file and in a tag of the run says which part is not recorded.
 """
 
 import importlib.metadata
@@ -27,28 +27,28 @@ SHOWN = ("torch", "onedl-mmdetection", "onedl-mmcv", "onedl-mmengine")  # versio
 # Variables that can change a result or say where it ran; any other may hold secrets.
 VARIABLES = ("SLURM_", "RAY_", "CUDA_", "NCCL_", "OMP_", "MKL_", "TORCH", "PYTHONHASHSEED", "CUBLAS_")
 SECRET = ("TOKEN", "KEY", "PASSWORD", "SECRET", "JWT")
-LONGEST = 300  # characters of a sentence about what is lacking
+LONGEST = 300  # characters of a sentence about a missing part
 UNKNOWN = "unknown"
 
 
 class NotedSource(BaseModel):
     """`git.Source.facts`, as every version has them."""
 
-    commit: Annotated[str, Field(pattern="^[0-9a-f]{40,64}$")] | None  # a shell gets it
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40,64}$")] | None  # it becomes part of a shell command
     dirty: bool
     difference: str
     untracked: list[str]
 
 
 class NotedMachine(BaseModel):
-    """The keys of the machine that are read again."""
+    """The keys of the machine that other commands read."""
 
     host: str
     gpus: list[str]
 
 
 class Gathered(BaseModel):
-    """The keys of `provenance/0001.json` that are read again."""
+    """The keys of `provenance/0001.json` that other commands read."""
 
     source: NotedSource
     machine: NotedMachine
@@ -71,7 +71,7 @@ class Notes:
         self.lacking += [textwrap.shorten(one, LONGEST, placeholder=" ...") for one in printable]
 
     def part(self, what: str, find: Callable[[], Any], otherwise: Any) -> Any:
-        """Returns the result of `find`; where that raises anything, adds a sentence and returns `otherwise`."""
+        """Returns the result of `find`; if it raises an error, adds a sentence and returns `otherwise`."""
         try:
             return find()
         except Exception as error:
@@ -94,7 +94,7 @@ def note(paths: TrialPaths, settings: Settings, attempt: int) -> dict[str, Any]:
         if source.difference:
             files.write(paths.difference(attempt), source.difference)
         files.write(path, json.dumps(gathered, indent=2))
-    except Exception as error:  # a full disk, above all: the trial says so itself when it comes to that
+    except Exception as error:  # most often a full disk, which the trial itself reports later
         console.print(f"{paths.root.name}: its provenance is not recorded: {error}", style="yellow", markup=False)
     return source.facts()
 
@@ -106,7 +106,7 @@ def read(paths: TrialPaths, attempt: int) -> dict[str, Any]:
 
 
 def warn() -> None:
-    """Prints, before trials start, what git keeps from being recorded."""
+    """Prints, before trials start, why git cannot give the commit."""
     notes = Notes()
     _, trouble = notes.part("the commit is", git.commit, (None, None))
     for sentence in filter(None, (trouble, *notes.lacking)):
@@ -143,7 +143,7 @@ def packages(notes: Notes) -> dict[str, str]:
     for one in importlib.metadata.distributions():
         try:
             name, version = one.metadata["Name"], one.metadata["Version"]
-        except Exception:  # no file, or what is no text in UTF-8
+        except Exception:  # a missing file, or text that is not UTF-8
             broken += 1
             continue
         if name and version:
@@ -189,12 +189,12 @@ def _driver() -> str | None:
 
 
 def _text(inherited: str) -> str:
-    """Returns inherited text as valid UTF-8; other bytes become question marks."""
+    """Returns text from the environment as valid UTF-8; invalid bytes become question marks."""
     return inherited.encode(errors="replace").decode()
 
 
 def tags(gathered: dict[str, Any]) -> dict[str, str]:
-    """Returns the tags of a run that come from it."""
+    """Returns the tags of a run from its provenance."""
     shown = {name: gathered["packages"].get(name, "") for name in SHOWN}
     return {
         names.COMMIT: short(gathered["source"]),

@@ -1,4 +1,4 @@
-"""The commands that give a trial's result again, and what has changed since."""
+"""Returns the commands that reproduce a trial's result, and what has changed since."""
 
 import shlex
 from typing import Any
@@ -17,7 +17,7 @@ from experiments.trial.status import Progress
 
 
 class Imported(BaseModel):
-    """The keys of `imported.json` that are read again."""
+    """The keys of `imported.json` that other commands read."""
 
     file: str
 
@@ -26,7 +26,7 @@ IMPORTED = TypeAdapter(Imported)
 
 
 def commands(trial: Progress) -> list[str]:
-    """Returns the commands, in order; UserError where the trial has no provenance."""
+    """Returns the commands, in order; UserError if the trial has no provenance."""
     _provenance(trial)
     trained = origin.trained(trial.paths) or origin.parts(trial.paths)
     overrides = [shlex.quote(item) for item in _overrides(trial)]
@@ -41,13 +41,13 @@ def commands(trial: Progress) -> list[str]:
         lines += [f"git apply {patch}"] if patch else []
         lines += ["make setup", run]
         if following is not None:
-            lines[-1] += f"  # press Ctrl-C once in epoch {part.last}, which then is the last"
+            lines[-1] += f"  # press Ctrl-C once during epoch {part.last}, to stop after it"
             lines += [f"git apply --reverse {patch}"] if patch else []
     return lines
 
 
 def _overrides(trial: Progress) -> list[str]:
-    """Returns the overrides, with the absolute path of the data: a relative one depends on the folder at the time."""
+    """Returns the overrides, with the absolute path of the data, because a relative path depends on the folder."""
     root = described.configuration(trial.paths)["dataset"].get("root")
     typed = trial.description[names.OVERRIDES]
     return [override("dataset.root", root) if key_of(item) == "dataset.root" else item for item in typed]
@@ -62,13 +62,13 @@ def warnings(trial: Progress) -> list[str]:
     found += [changed] if (changed := origin.changed(trained)) else []
     if trial.paths.imported.exists():
         file = of_json(trial.paths.imported, IMPORTED)[1].file
-        found.append(f"it was imported from {file}: read its overrides and difference before you use them")
+        found.append(f"it was imported from {file}: read its overrides and its patch before you use them")
     if then["source"]["commit"] != now["source"]["commit"]:
         found.append(f"the commit was {then['source']['commit']}, now it is {now['source']['commit']}")
     if then["source"]["untracked"]:
-        found.append(f"files that git did not know lay in the tree: {', '.join(then['source']['untracked'])}")
+        found.append(f"the tree had untracked files: {', '.join(then['source']['untracked'])}")
     if origin.differs(then["source"], now["source"]):
-        found.append("files in the tree differ from those then")
+        found.append("files in the tree have changed since")
     for name in sorted({*then["packages"], *now["packages"]}):
         versions = then["packages"].get(name), now["packages"].get(name)
         if versions[0] != versions[1]:
@@ -91,5 +91,5 @@ def _provenance(trial: Progress) -> dict[str, Any]:
     if trial.damage:
         raise UserError(trial.damage)
     if trial.attempt is None or not trial.paths.provenance(trial.attempt.number).exists():
-        raise UserError(f"{trial.paths.root.name} was never started; nothing is known of how it would have run")
+        raise UserError(f"{trial.paths.root.name} has never started, so there is nothing to reproduce; start it first")
     return provenance.read(trial.paths, trial.attempt.number)

@@ -1,8 +1,8 @@
-"""Reads checkpoints as data and never as programs.
+"""Reads checkpoints as data and never executes them.
 
-MMEngine by itself unpickles files that torch refuses to read as data, and pickles run code. Files that torch accepts
-are not safe either: MMEngine allows them to call `getattr`, which is enough to run any code, and it executes the config
-text of a checkpoint when a training is resumed.
+By default MMEngine unpickles files that torch refuses to read as data, and pickles can run code. Files that torch
+accepts are not safe either: MMEngine allows them to call `getattr`, which is enough to run any code, and it executes
+the config text of a checkpoint when a training is resumed.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def _as_data(source: Any, read: Callable[..., Any], **options: Any) -> Any:
     try:
         with without_logs():
             content = read(source, weights_only=True, **options)
-    except (OSError, MemoryError, torch.OutOfMemoryError):  # not the file's fault
+    except (OSError, MemoryError, torch.OutOfMemoryError):  # not an error of the file
         raise
     except Exception as error:  # what torch raises depends on what it is given
         raise CheckpointError(

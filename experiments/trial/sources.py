@@ -1,7 +1,7 @@
-"""Which source files a trial's process has loaded that can change its result, with a hash of the meaning of each.
+"""Lists the loaded source files that can change a trial's result, with a hash of each file's meaning.
 
-The hashes tell whether other code trained a result. Values in conf/ and the version of drawn images
-(`data.shapes_cache`) need none: they are part of a trial's id, and another value makes another trial.
+The hashes show whether code has changed since a result was trained. Values in conf/ and the version of drawn images
+(`data.shapes_cache`) need no hash: they are part of a trial's id, and another value makes another trial.
 """
 
 import ast
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COUNTED = ("groie", "experiments/training", "experiments/data")  # of this repository; modules of users count too
 NOT_COUNTED = ("analysis", "benchmarks", "experiments", "hydra_plugins", "tests", "run.py")
 INSTALLED = ("site-packages", "dist-packages")
-SITE = ("sitecustomize", "usercustomize")  # they set up the interpreter, for a coverage tool for example
+SITE = ("sitecustomize", "usercustomize")  # they set up the interpreter, for example for a coverage tool
 
 
 class Loaded(BaseModel):
@@ -68,7 +68,7 @@ def _types(config: Any) -> Iterator[str]:
 
 
 def loaded(named: Set[str] = frozenset()) -> dict[str, str]:
-    """Returns the files that can change a result, by the name that `_find` knows them by, with their `meaning`.
+    """Returns the files that can change a result, by the name that `_find` takes, with their `meaning`.
 
     These are files of this repository in `COUNTED`, the modules that are `named`, and files outside the repository that
     belong neither to Python nor to an installed package.
@@ -112,7 +112,7 @@ def _python() -> Path:
 
 
 def changed(recorded: Mapping[str, str]) -> str:
-    """Returns in words which of these files have changed in meaning since, or are gone; "" where none."""
+    """Returns a text on which of these files have changed in meaning since, or are gone; "" if there are none."""
     now = {name: meaning(path) if (path := _find(name)) else None for name in recorded}
     others = [name for name, found in now.items() if found not in (None, recorded[name])]
     gone = [name for name, found in now.items() if found is None]
@@ -127,13 +127,13 @@ def _listed(names: list[str], most: int = 3) -> str:
 
 
 def _find(name: str) -> Path | None:
-    """Returns the path of a file of `loaded` today: in this repository, else where Python would import it from."""
+    """Returns the present path of a file of `loaded`: in this repository, else where Python would import it from."""
     if (ROOT / name).is_file():
         return ROOT / name
     top, _, rest = name.partition("/")
     module = top.removesuffix(".py")
     try:
-        spec = find_spec(module) if module.isidentifier() else None  # of a.b, a would be imported to look for b
+        spec = find_spec(module) if module.isidentifier() else None  # to find a.b, Python would import a
     except (ImportError, ValueError):
         return None
     places = [Path(folder, rest) for folder in spec.submodule_search_locations or ()] if spec and rest else []

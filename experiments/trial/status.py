@@ -1,4 +1,4 @@
-"""The progress of every trial of an output folder, read from its files only; no process is asked."""
+"""The progress of every trial of an output folder, read from files only, without contacting any process."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +31,13 @@ class Progress:
     """The progress of a trial."""
 
     paths: TrialPaths
-    description: dict[str, Any]  # empty where it cannot be read
+    description: dict[str, Any]  # empty if it cannot be read
     attempt: Attempt | None
-    epoch: float  # complete epochs, and the share of the one that runs
-    average_precision: float | None  # box AP of the last complete epoch, a fraction; None where records are lacking
+    epoch: float  # complete epochs, and the fraction of the current one
+    average_precision: float | None  # box AP of the last complete epoch, a fraction; None if records are missing
     epoch_seconds: float | None  # median of the complete epochs
     lacks: completeness.Lacks
-    damage: str | None = None  # which file cannot be used, and the remedy; all else is then unknown
+    damage: str | None = None  # the file that cannot be used, and the remedy; then all other fields are unknown
 
     @property
     def state(self) -> str:
@@ -54,14 +54,14 @@ class Progress:
 
 
 def read(outputs: OutputPaths, sweep: str | None = None) -> list[Progress]:
-    """Returns every trial of the folder, or of one sweep; UserError, which lists the sweeps, where there is none.
+    """Returns every trial of the folder, or of one sweep; UserError, which lists the sweeps, if there is none.
 
     A damaged trial may belong to any sweep, and is returned with each.
     """
     found = [of(paths) for paths in described.folders(outputs)]
     if not found:
         raise UserError(
-            f"no trials in {outputs.root}; name the folder with --output-dir, or start some: `python run.py`"
+            f"no trials in {outputs.root}; name the folder with --output-dir, or start a trial: `python run.py`"
         )
     if sweep is None:
         return found
@@ -77,7 +77,7 @@ def _sweeps(progress: Progress) -> list[str]:
 
 
 def of(paths: TrialPaths) -> Progress:
-    """Returns the progress of a trial; of a damaged one only the damage."""
+    """Returns the progress of a trial; for a damaged trial, only the damage."""
     description: dict[str, Any] = {}
     try:
         description = described.read(paths)
@@ -111,7 +111,7 @@ def _whole_progress(paths: TrialPaths, description: dict[str, Any]) -> Progress:
 
 
 def find(outputs: OutputPaths, wanted: str) -> Progress:
-    """Returns the trial whose id is, or is the only one to contain, `wanted`; otherwise UserError names candidates."""
+    """Returns the trial with the id `wanted`, or the only one whose id contains it; else UserError lists candidates."""
     trials = read(outputs)
     matching = [one for one in trials if wanted in one.paths.root.name]
     exact = [one for one in matching if one.paths.root.name == wanted]
@@ -153,15 +153,15 @@ def _cells(one: Progress) -> tuple[str, ...]:
 def _told(attempt: Attempt | None, running: bool) -> str | None:
     if attempt is None or not running:
         return shown(attempt.reason, WHOLE) if attempt and attempt.reason else None
-    return f"{attempt.device} on {attempt.host}, attempt {attempt.number}, heard of {attempt.age:.0f} s ago"
+    return f"{attempt.device} on {attempt.host}, attempt {attempt.number}, last sign of life {attempt.age:.0f} s ago"
 
 
 def _lacking(one: Progress) -> list[str]:
-    """Returns a sentence for each thing that is missing in a trial's folder."""
+    """Returns a sentence for each missing part of a trial's folder."""
     found = []
     if one.lacks.records:
-        finished = "its command, or sync, mends it where a checkpoint of the last epoch is kept"
-        remedy = finished if one.state == names.FINISHED else "the next attempt leaves it out"
+        finished = "its command, or sync, repairs it if a checkpoint of the last epoch is kept"
+        remedy = finished if one.state == names.FINISHED else "the next attempt removes it"
         found.append(f"{one.paths.journal.name} {one.lacks.records}; {remedy}")
     if one.lacks.matches:
         found.append(f"without {one.paths.matches.name} ({one.lacks.matches}); its command makes it, without training")
@@ -174,5 +174,5 @@ def _span(seconds: float) -> str:
 
 
 def tail(path: Path, lines: int) -> str:
-    """Returns the last lines of a file, empty where there is none."""
+    """Returns the last lines of a file, "" if there is no file."""
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""

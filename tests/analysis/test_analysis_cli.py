@@ -240,7 +240,7 @@ def test_an_error_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
         (["figure", "--metric", "box/AP"], ["'box/AP'", "bbox/AP50", "segm/APl", "epoch/loss"]),
         (["table", "--out", "table.txt"], ["'table.txt'", ".md or .csv or .tex or .html"]),
         (["figure", "--out", "figure.jpg"], ["'figure.jpg'", ".png"]),
-        (["table", "3", "--sweep", "paper"], ["--sweep: it cannot stand beside NUMBER"]),
+        (["table", "3", "--sweep", "paper"], ["--sweep: it cannot be combined with NUMBER"]),
     ],
 )
 def test_a_wrong_option_lists_the_valid_ones(

@@ -174,7 +174,7 @@ def disturbed(
     told.status_before_sync, told.points_before_sync = record.run.info.status, len(record.points)
     done = harness.run("-m", "experiments", "sync", f"--output-dir={command.outputs}")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "1 trials are in MLflow as their folders have them" in done.stdout
+    assert "1 trials in MLflow match their folders" in done.stdout
     return told
 
 

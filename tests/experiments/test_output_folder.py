@@ -66,5 +66,5 @@ def test_a_figure_drawn_before_the_first_trial_is_no_other_thing(tmp_path: Path)
     (tmp_path / "figures").mkdir()
     output_folder.accept(tmp_path)
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UserError, match=r"none of ours \(thesis.tex\)"):
+    with pytest.raises(UserError, match=r"other files \(thesis.tex\)"):
         output_folder.accept(tmp_path)

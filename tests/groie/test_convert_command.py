@@ -34,7 +34,8 @@ def test_what_has_no_place_is_named_and_nothing_is_written(
     source = save({"state_dict": {**RPN, stranger: torch.ones(1), "another.one": torch.ones(1)}}, tmp_path / "in.pth")
     assert main([source, str(tmp_path / "out.pth")]) == 2
     assert capsys.readouterr().err == (
-        f"error: a detector here has no place for {stranger}, another.one; take out what may be lost\n"
+        f"error: a detector here has no weights {stranger}, another.one; remove them from the checkpoint if they may "
+        "be lost\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.pth"]
 
@@ -55,7 +56,7 @@ def test_command_writes_weights_and_classes_alone(
     source = save(weights if bare else whole, tmp_path / "in.pth", _use_new_zipfile_serialization=new_format)
     target = tmp_path / "out.pth"
     assert main([source, str(target)]) == 0
-    assert capsys.readouterr().out == f"{target}: 3 weights, 1 of them under another name\n"
+    assert capsys.readouterr().out == f"{target}: 3 weights, 1 of them renamed\n"
     written = torch.load(target, weights_only=True)
     assert written.keys() == {"meta", "state_dict"}
     assert written["meta"] == ({} if bare else {"CLASSES": ("cat", "dog")})

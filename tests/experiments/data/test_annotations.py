@@ -108,7 +108,7 @@ def test_flawed_file_is_refused_with_the_place(tmp_path: Path, flaw: str) -> Non
     with pytest.raises(UserError) as refused:
         datasets.locate(harness.settings(*data(tmp_path, file), f"output_dir={tmp_path / 'outputs'}"))
     sentence = str(refused.value)
-    assert sentence.startswith(f"{tmp_path / 'train.json'} is no annotation file in COCO's format")
+    assert sentence.startswith(f"{tmp_path / 'train.json'} is not an annotation file in COCO's format")
     assert [part for part in FLAWS[flaw][1] if part not in sentence] == [], sentence
     assert len(sentence) < 500
     assert "\n" not in sentence
@@ -160,7 +160,7 @@ def test_plan_can_do_without_data(preloaded: Preloaded, tmp_path: Path, missing:
 
 @pytest.mark.parametrize("text", ["this is no JSON", "[1, 2]", "", "\x00"])
 def test_file_of_something_else(preloaded: Preloaded, tmp_path: Path, text: str) -> None:
-    assert "val.json is no annotation" in refused(preloaded, tmp_path / "outputs", *data(tmp_path, content(), text))
+    assert "val.json is not an annotation" in refused(preloaded, tmp_path / "outputs", *data(tmp_path, content(), text))
     assert not (tmp_path / "outputs").exists()
 
 

@@ -110,7 +110,7 @@ def test_half_turn_is_refused_unless_another_image_tells(tmp_path: Path) -> None
     half, aside = [("1.jpg", 96, 64), ("3.jpg", 96, 64)], [("6.jpg", 64, 96)]
     assert "3.jpg asks by its EXIF tag (orientation 3)" in refused(tmp_path, half)
     assert "3.jpg asks" in refused(tmp_path, half, [("6.webp", 96, 64)])
-    assert "6.jpg is loaded with 64x96 pixels, where its annotation file says 96x64" in refused(
+    assert "6.jpg is loaded with 64x96 pixels, but its annotation file says 96x64" in refused(
         tmp_path, half, [("6.jpg", 96, 64)]
     )
     assert image_sample.check([(tmp_path, half), (tmp_path, aside)], tmp_path).exif == ("JPEG",)
@@ -122,7 +122,7 @@ def test_number_of_wrong_images_is_told(tmp_path: Path) -> None:
         (name, width / 2, height / 2) if place % 3 else (name, width, height)
         for place, (name, width, height) in enumerate(stated)
     ]
-    assert refused(tmp_path, wrong).endswith("(100 of 200 images looked at are not as stated)")
+    assert refused(tmp_path, wrong).endswith("(100 of 200 checked images differ from the annotation file)")
     assert "looked at" not in refused(tmp_path, [("0.png", 1, 1), *stated[1:]])
 
 

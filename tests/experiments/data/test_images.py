@@ -69,8 +69,8 @@ def test_boxes_of_stored_and_of_turned_pixels(tmp_path: Path, ending: str, orien
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_turn_of_a_square_image_is_unclear_unless_others_tell(tmp_path: Path, orientation: int) -> None:
     path = turned(tmp_path / "1.jpg", orientation, 64, 64)
-    assert "no image of the set shows whether the boxes follow" in (judged(path, (64, 64)) or "")
-    assert "no image of the set shows" in (judged(path, (64, 64), "PNG") or "")
+    assert "no image of the data set shows whether the boxes follow" in (judged(path, (64, 64)) or "")
+    assert "no image of the data set shows" in (judged(path, (64, 64), "PNG") or "")
     assert judged(path, (64, 64), "JPEG") is None
 
 
@@ -105,7 +105,7 @@ def test_other_size_is_refused_with_the_likely_cause(tmp_path: Path, stated: tup
     reason = judged(path, stated)
     assert reason is not None
     assert reason.startswith(
-        f"{path} is loaded with 96x64 pixels, where its annotation file says {stated[0]}x{stated[1]}"
+        f"{path} is loaded with 96x64 pixels, but its annotation file says {stated[0]}x{stated[1]}"
     )
     assert cause in reason
     assert reason.count("\n") == 0
@@ -192,16 +192,16 @@ def damaged(folder: Path) -> dict[str, tuple[Path, str]]:
     return {
         "half_whole.jpg": "a damaged or incomplete JPEG file",
         "half_whole.png": "a damaged or incomplete PNG file",
-        "start_whole.jpg": "damaged, or no image",
-        "start_whole.png": "damaged, or no image",
+        "start_whole.jpg": "damaged, or not an image",
+        "start_whole.png": "damaged, or not an image",
         "empty.png": "it is empty",
-        "page.jpg": "damaged, or no image",
+        "page.jpg": "damaged, or not an image",
         "folder.png": "Is a directory",
         "missing.png": "No such file",
-        "whole.tga": "a TGA file (mode RGB) of a sort that OpenCV does not know",
-        "zstd.tif": "a TIFF file (mode RGB) of a sort that OpenCV does not know",
-        "int32.tif": "a TIFF file (mode I) of a sort",
-        "cmyk.jp2": "a JPEG2000 file (mode CMYK) of a sort",
+        "whole.tga": "a TGA file (mode RGB) of a kind that OpenCV does not support",
+        "zstd.tif": "a TIFF file (mode RGB) of a kind that OpenCV does not support",
+        "int32.tif": "a TIFF file (mode I) of a kind",
+        "cmyk.jp2": "a JPEG2000 file (mode CMYK) of a kind",
     }
 
 

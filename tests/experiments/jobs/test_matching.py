@@ -220,7 +220,7 @@ def test_two_commands_at_once_share_it(preloaded: Preloaded, swept: Swept, bare:
     wait_for(lambda: "another command makes its matches; this command skips it\n" in second.stdout)
     refused = again(preloaded, swept, bare, None, "", "rerun=true").wait()
     assert refused.code == 2
-    assert "error: another command makes the matches of " in refused.stderr
+    assert "error: another command is making the matches of " in refused.stderr
     (fault / "go").touch()
     for command in (first, second):
         assert command.wait().code == 0, command.stdout + command.stderr

@@ -207,7 +207,7 @@ def test_deleted_experiment_is_told_with_what_restores_it(store: Store, paths: T
     store.client.delete_experiment(store.experiment_id)
     with pytest.raises(UserError, match="the experiment groie was deleted in ") as told:
         Store(Place.of(yaml.safe_load(paths.config.read_text())))
-    command = str(told.value).partition("bring it back: ")[2].partition(", or give another")[0]
+    command = str(told.value).partition("restore it: ")[2].partition(", or give another")[0]
     done = subprocess.run(command, shell=True, cwd=harness.ROOT, env=harness.of_nobody(), capture_output=True)
     assert done.returncode == 0, done.stderr
     deliver(Store(Place.of(yaml.safe_load(paths.config.read_text()))), paths)
@@ -250,7 +250,7 @@ def test_artifacts_that_a_person_deleted_are_sent_again(
     synced(outputs)
     assert files(store) == before
     assert only(store).data.tags[names.SETTLED] == settled
-    assert capsys.readouterr().out.startswith("1 trials are in MLflow as their folders have them: sqlite")
+    assert capsys.readouterr().out.startswith("1 trials in MLflow match their folders: sqlite")
 
 
 def test_what_else_differs_is_made_to_agree(store: Store, paths: TrialPaths, outputs: Path) -> None:
@@ -284,4 +284,4 @@ def test_sync_speaks_of_what_it_compared(
     assert len(compared) == 1
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("1 trials are in MLflow")
-    assert second == "1 runs and is left to the command that runs it"
+    assert second == "1 is running and was skipped: its command updates it"

@@ -44,10 +44,10 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 
 STORES = {
     "": f"{SERVER} is not set; name the database: {SERVER}=postgresql+psycopg://",
-    f"postgres://me:{SECRET}@host/runs": f"{SERVER}=postgres://me:***@host/runs cannot be used, which is no kind of",
-    f"{SECRET}@host": f"{SERVER}=host cannot be used, which is no kind of store",
+    f"postgres://me:{SECRET}@host/runs": f"{SERVER}=postgres://me:***@host/runs cannot be used, because it is not the",
+    f"{SECRET}@host": f"{SERVER}=host cannot be used, because it is not the address of a store",
     f"postgresql+pg8000://me:{SECRET}/@x@host/runs": "pip install -c constraints.txt -e '.[server]'",
-    f"http://me:{SECRET}@host:5000": "http://me:***@host:5000 is a server that runs already; open that address",
+    f"http://me:{SECRET}@host:5000": "http://me:***@host:5000 is a running server; open that address",
     "sqlite:///outputs/mlflow.db": "outputs/mlflow.db does not exist; run.py makes it with the first trial",
 }
 
@@ -75,7 +75,7 @@ def test_file_that_is_no_store_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where its first bytes are those of a database too."""
-    for start, sentence in ((b"text", "is no SQLite database"), (b"SQLite format 3\0", "is damaged (")):
+    for start, sentence in ((b"text", "is not an SQLite database"), (b"SQLite format 3\0", "is damaged (")):
         (tmp_path / "mlflow.db").write_bytes(start + b"these are no runs, but a text that is long enough\n" * 50)
         monkeypatch.setenv(SERVER, harness.store(tmp_path))
         assert serving.main() == 2

@@ -77,14 +77,16 @@ def test_store_that_refuses_a_record_is_told_in_a_sentence(
         raise MlflowException("BAD_REQUEST:\nvalue too long\n[SQL: INSERT INTO runs (run_uuid, name)]")
 
     monkeypatch.setattr(MlflowClient, "create_run", refuse)
-    with pytest.raises(UserError, match=r"does not take the record of a-trial \(BAD_REQUEST: value too long\)"):
+    with pytest.raises(UserError, match=r"does not accept the record of a-trial \(BAD_REQUEST: value too long\)"):
         deliver(store, paths)
 
 
 def test_trial_that_no_store_takes_is_damaged(store: Store, paths: TrialPaths) -> None:
     """So the trials after it are delivered: a name that MLflow does not allow, as no program here writes."""
     journal.append(paths.journal, {"time": 1, "step": 1, "metrics": {"../x": 1.0}})
-    with pytest.raises(DamagedError, match=r"a-trial holds what MLflow does not take \(Invalid value \"\.\./x\""):
+    with pytest.raises(
+        DamagedError, match=r"a-trial holds values that MLflow does not accept \(Invalid value \"\.\./x\""
+    ):
         deliver(store, paths)
 
 

@@ -173,14 +173,14 @@ def test_coco_that_is_not_there(preloaded: Preloaded, tmp_path: Path) -> None:
         "val2017",
     ):
         assert missing in sentence
-    assert f"dataset.root={root}, which is not there" in sentence
+    assert f"dataset.root={root}, which does not exist" in sentence
     assert "profile=demo" in sentence
     assert not outputs.exists()
 
 
 def test_coco_sought_in_a_relative_folder(preloaded: Preloaded, tmp_path: Path) -> None:
     sentence = refused(preloaded, tmp_path / "outputs", "profile=coco", "dataset.root=mydata", cwd=tmp_path)
-    assert f"val2017 not found in dataset.root={tmp_path / 'mydata'}, which is not there" in sentence
+    assert f"val2017 not found in dataset.root={tmp_path / 'mydata'}, which does not exist" in sentence
 
 
 def test_coco_nowhere_in_particular(preloaded: Preloaded, tmp_path: Path) -> None:

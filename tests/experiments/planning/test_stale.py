@@ -178,7 +178,7 @@ def test_resuming_on_another_source_is_said_when_it_starts_and_ever_after(
     assert lines[0] == f"# several sources trained it, one after the other: {commits}"
     patch = f"--whitespace=nowarn {difference}"
     assert lines[1:4] == [f"git checkout {'f' * 40}", f"git apply {patch}", "make setup"]
-    assert lines[4].endswith("output_dir=outputs/again  # press Ctrl-C once in epoch 1, which then is the last")
+    assert lines[4].endswith("output_dir=outputs/again  # press Ctrl-C once during epoch 1, to stop after it")
     assert lines[5:7] == [f"git apply --reverse {patch}", f"git checkout {second['commit']}"]
     assert lines[-2:] == ["make setup", lines[4].partition("  #")[0]]
 

@@ -133,7 +133,7 @@ def test_row_that_fails_is_not_extended(auto: Automatic) -> None:
     assert auto.finished() == seeds_of(none=3, conv3=3, conv1=2)
     assert auto.in_state(names.FAILED) == {("conv1", 2)}
     assert "8 of 9 trials finished\n  failed  faster_rcnn-sum-conv1-none-s2-" in done.stdout
-    assert "nothing is left to train: 1 open, for want of trials that did not finish" in done.stdout
+    assert "nothing is left to train: 1 open, because trials did not finish" in done.stdout
     left = auto.run(modules=modules)
     assert left.code == 1
     assert "8 of 9 trials finished\n  failed" in left.stdout

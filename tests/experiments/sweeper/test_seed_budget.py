@@ -79,7 +79,7 @@ def test_seeds_are_not_chosen_without_the_store(auto: Automatic, empty_store: Pa
     assert auto.run(*words, "seeds.budget=0.05", modules=TWO).code == 0
     place.rename(away)
     for more, told in (
-        ((), "seeds are not chosen before MLflow has every finished trial; put that right, then give the same command"),
+        ((), "seeds cannot be chosen before MLflow has every finished trial; correct that, then give the same command"),
         (("dry_run=true",), "the seeds so far cannot be compared: no sweeps recorded yet in sqlite:///"),
     ):
         without = auto.run(*words, "seeds.budget=null", *more, modules=TWO)

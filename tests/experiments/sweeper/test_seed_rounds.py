@@ -128,7 +128,7 @@ def test_row_is_not_extended_while_a_trial_of_it_is_not_finished(world: World, s
     world.open = [("conv3", "none")]
     turn = study.turn()
     assert asked(turn) == set()
-    assert study.why_not(turn) == "nothing is left to train: 1 open, for want of trials that did not finish"
+    assert study.why_not(turn) == "nothing is left to train: 1 open, because trials did not finish"
 
 
 def test_no_row_gets_more_than_most(world: World) -> None:
@@ -206,7 +206,7 @@ def test_budget_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 REFUSED = {
-    "pre=conv1": "seed=auto compares variants, and this is one; give a list, as in pre=none,conv5, or a declared sweep",
+    "pre=conv1": "seed=auto compares variants, but this is only one; give a list, as in pre=none,conv5",
     "post=none": "seed=auto compares variants",
     "sweep=table1 seeds.first=5 seeds.most=4": "seeds.most=4 is refused; give a whole number, seeds.first=5 or more",
     "sweep=table1 seeds.alpha=1": "seeds.alpha=1 is refused; give a number above 0 and below 1",

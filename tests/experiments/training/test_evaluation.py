@@ -205,7 +205,7 @@ def test_published_numbers_from_predictions_as_mmdetection_makes_them(iou_type: 
         assert np.mean(known) == pytest.approx(whole, abs=1e-12)
     assert [row["class"] for row in rows] == [truth.cats[number]["name"] for number in truth.getCatIds()]
 
-    with pytest.raises(ValueError, match=rf"have {iou_type}/AP 0\.\d+ on .*, and the journal has 0\.5; bring back"):
+    with pytest.raises(ValueError, match=rf"have {iou_type}/AP 0\.\d+ on .*, but the journal has 0\.5; restore"):
         decisions.keep(paths, str(path), {f"{iou_type}/AP": 0.5})
     assert not paths.matches.exists()
     errors = decisions.keep(paths, str(path), found)  # by another evaluator than `found`: its AP is the same

@@ -56,10 +56,10 @@ def cut(path: Path) -> None:
 
 
 BAD = {
-    "shrunk": (shrunk, "bad.png is loaded with 48x32 pixels, where its annotation file says 96x64: probably it is a"),
+    "shrunk": (shrunk, "bad.png is loaded with 48x32 pixels, but its annotation file says 96x64: probably it is a"),
     "turned": (
         lambda path: turned(path, 6),
-        "bad.png is loaded with 64x96 pixels, where its annotation file says 96x64",
+        "bad.png is loaded with 64x96 pixels, but its annotation file says 96x64",
     ),
     "half turned": (lambda path: turned(path, 3), "bad.png asks by its EXIF tag (orientation 3)"),
     "12 bits": (lambda path: path.parent.mkdir() or deep(path, 4095, "grey"), "bad.png is loaded too dark"),

@@ -30,12 +30,12 @@ FOREIGN = (  # names of files that no export holds
     *("plans/.x.json", "plans/x.txt", "plans/a/x.json", "artifacts/x", "trials/x/config.yaml"),
     *("trials/.x-s0-0123456789/record", "trials/x-s0-012345678g/record", "trials/..-s0-0123456789/record"),
 )
-OTHERWISE = "otherwise than its manifest.json says"
+OTHERWISE = ", but its manifest.json says otherwise"
 LIES: list[tuple[Any, str]] = [  # what a manifest says of files, where the archive holds `{}` as FILE
-    ({}, f"holds '{FILE}' {OTHERWISE}"),
-    ({FILE: forged.fact(b"{}"), "T": forged.fact(b"")}, f"holds 'T' {OTHERWISE}"),
-    ({FILE: {**forged.fact(b"{}"), "size": 1}}, f"holds '{FILE}' {OTHERWISE}"),
-    ({FILE: {**forged.fact(b"{}"), "sha256": "0" * 64}}, f"holds {FILE} {OTHERWISE}"),
+    ({}, f"holds '{FILE}'{OTHERWISE}"),
+    ({FILE: forged.fact(b"{}"), "T": forged.fact(b"")}, f"holds 'T'{OTHERWISE}"),
+    ({FILE: {**forged.fact(b"{}"), "size": 1}}, f"holds '{FILE}'{OTHERWISE}"),
+    ({FILE: {**forged.fact(b"{}"), "sha256": "0" * 64}}, f"holds {FILE}{OTHERWISE}"),
     ({FILE: {"size": 2, "sha256": "0"}}, "holds a bad manifest.json: files.plans/x.json.sha256: String should"),
     ({"\x1b[2J": 1}, r"holds a bad manifest.json: files.\x1b[2J: "),
 ]
@@ -47,14 +47,14 @@ READERS: dict[str, tuple[Edit, str]] = {  # what the ordinary readers refuse, by
     "not ended": (change("T/attempts/0001.json", status=None), " has ended"),
     "tag": (
         change(DESCRIPTION, sweeps={"mlflow.user": "x"}),
-        "trial.json is damaged (mlflow.user is no tag of a sweep",
+        "trial.json is damaged (mlflow.user is not a tag of a sweep",
     ),
     "control": (change(DESCRIPTION, overrides=["\x1b[2J"]), "/trial.json holds control characters"),
     "YAML that grows": (add("T/config.yaml", BROKEN_YAML), "/config.yaml is damaged (it repeats parts of itself"),
     "lost epoch": (forged.shorten("T/journal.jsonl"), "/journal.jsonl lacks epoch 2 of 2"),
     "another value": (
         append("T/journal.jsonl", {"time": 1, "step": 1, "metrics": {"bbox/AP": 0.9}}),
-        "/journal.jsonl line 3 is another record of epoch 1",
+        "/journal.jsonl line 3 is a second record of epoch 1",
     ),
     "errors": (change("T/errors.json", metrics=1), "/errors.json is damaged (it holds no metrics)"),
     "pickles": (
@@ -110,7 +110,7 @@ def test_the_files_that_are_forged_below_are_good(
 def test_files_that_no_export_holds(good: Files, refused: Refused, tmp_path: Path) -> None:
     for name in FOREIGN:
         forged.write(tmp_path / "study.zip", good, add(name))
-        assert refused(tmp_path / "study.zip").endswith(", which no export holds"), name
+        assert refused(tmp_path / "study.zip").endswith(", which exports do not write"), name
 
 
 def test_members_that_no_export_writes(refused: Refused, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_members_that_no_export_writes(refused: Refused, tmp_path: Path) -> None
     member = zipfile.ZipInfo(FILE)
     member.compress_type = zipfile.ZIP_LZMA
     forged.pack(tmp_path / "study.zip", [(member, b"{}")], {})
-    assert refused(tmp_path / "study.zip").endswith(" encrypted, or compressed in a way that no export uses")
+    assert refused(tmp_path / "study.zip").endswith(" encrypted, or compressed in a way that exports do not use")
 
 
 def test_bombs(good: Files, refused: Refused, tmp_path: Path) -> None:
@@ -148,8 +148,8 @@ def test_sizes_that_are_lies(good: Files, refused: Refused, tmp_path: Path) -> N
         at = raw.index(b"PK\x01\x02")
         (tmp_path / "study.zip").write_bytes(raw[: at + 24] + said.to_bytes(4, "little") + raw[at + 28 :])
         assert refused(tmp_path / "study.zip") in (
-            "is no export, or was cut off or changed on its way; have it sent again",
-            f"holds {FILE} {OTHERWISE}",
+            "is not an export, or was cut off or changed in transit; get it again",
+            f"holds {FILE}{OTHERWISE}",
         )
 
 
@@ -197,17 +197,17 @@ def test_an_earlier_format_is_read(
 
 def test_what_is_no_archive(good: Files, refused: Refused, tmp_path: Path) -> None:
     file = tmp_path / "study.zip"
-    assert refused(file) == "is no file; give a file that export wrote"
-    assert refused(Path("/dev/zero")) == "is no file; give a file that export wrote"
+    assert refused(file) == "is not a file; give a file that export wrote"
+    assert refused(Path("/dev/zero")) == "is not a file; give a file that export wrote"
     arrays = [name for name in good if name.endswith(".npz")]  # zips too, whose end would do for that of the whole
     forged.write(file, {name: content for name, content in good.items() if name not in arrays})
     whole = file.read_bytes()
     for content in (b"", b"no archive", whole[:-10], whole[: len(whole) // 2], whole[1000:], bytes(1000)):
         file.write_bytes(content)
-        assert refused(file) == "is no export, or was cut off or changed on its way; have it sent again"
+        assert refused(file) == "is not an export, or was cut off or changed in transit; get it again"
     with zipfile.ZipFile(file, "w") as zipped:
         zipped.writestr("plans/x.json", "{}")
-    assert refused(file) == "holds no manifest.json, so it is no export"
+    assert refused(file) == "holds no manifest.json, so it is not an export"
 
 
 @pytest.mark.parametrize("case", READERS)

@@ -37,7 +37,7 @@ def test_what_has_ended_goes_and_the_rest_is_named(
     code, out, _ = tell("export", "all", file, outputs=ended)
     assert code == 0
     assert out.startswith(f"3 trials of all are in {file} (")
-    assert out.splitlines()[1:] == [f"left out, as it is to do: {folder(ended, 12).name}"]
+    assert out.splitlines()[1:] == [f"left out, because it is to do: {folder(ended, 12).name}"]
     assert tell("import", file, outputs=target)[0] == 0
     assert [attempts.state(folder(target, seed)) for seed in (1, 2, 3)] == ["FINISHED", "FAILED", "interrupted"]
     before, after = stored(ended), stored(target)

@@ -27,7 +27,7 @@ def test_nothing_is_lost_on_the_way(
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         f"2 trials for {target}: 2 new",
-        f"2 trials are in MLflow as their folders have them: {harness.store(target)}",
+        f"2 trials in MLflow match their folders: {harness.store(target)}",
     ]
 
     before, after = stored(swept.outputs), stored(target)
@@ -37,7 +37,7 @@ def test_nothing_is_lost_on_the_way(
     assert imported == ["study.zip"] * 2
     assert [path.name for path in target.glob("plans/*")] == [path.name for path in swept.outputs.glob("plans/*")]
     told = tell("reproduce", "none-attention", outputs=target)[2]
-    assert "note: it was imported from study.zip: read its overrides and difference before you use them\n" in told
+    assert "note: it was imported from study.zip: read its overrides and its patch before you use them\n" in told
     for run in after.values():
         assert {"config.yaml", "detector.py", "log.txt", "journal.jsonl", "detections.npz"} <= run["artifacts"].keys()
         assert len(run["metrics"]) > 20
@@ -72,7 +72,7 @@ def test_running_trials_stay(fake: Fake, tell: transferred.Teller, tmp_path: Pat
     wait_for(lambda: fake.began(1))
     code, out, err = tell("export", "all", tmp_path / "study.zip", outputs=fake.outputs)
     assert (code, out) == (2, "")
-    assert err == f"error: no trial of all in {fake.outputs} has ended and is whole; wait, or cancel what runs\n"
+    assert err == f"error: no trial of all in {fake.outputs} has ended and is complete; wait, or cancel what runs\n"
     assert list(tmp_path.iterdir()) == []
     tell("cancel", "s1-", outputs=fake.outputs)
     fake.commands[0].wait()

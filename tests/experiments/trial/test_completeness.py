@@ -1,4 +1,4 @@
-"""A finished trial's journal that lost or changed a line is noticed, and mended from a checkpoint or not delivered."""
+"""A finished trial's journal that lost or changed a line is noticed and repaired from a checkpoint or not delivered."""
 
 import json
 import os
@@ -42,7 +42,7 @@ FLAWS: dict[str, tuple[Edit, str]] = {
     "gaps": (lambda lines: [lines[0], *lines[2:6], *lines[7:]], "lacks epochs 2, 7 of 12"),
     "empty": (lambda lines: [], "lacks epochs 1 to 12 of 12"),
     "a line of dirt": (lambda lines: [*lines[:4], '"step" \x00', *lines[4:]], "line 5 is damaged"),
-    "an epoch twice": (lambda lines: [*lines, with_value(lines, 3, 0.9)], "line 13 is another record of epoch 3"),
+    "an epoch twice": (lambda lines: [*lines, with_value(lines, 3, 0.9)], "line 13 is a second record of epoch 3"),
     "one epoch more": (lambda lines: [*lines, lines[-1].replace('"step": 12', '"step": 13')], "has epoch 13 of 12"),
     "an edited value": (
         lambda lines: [*lines[:-1], with_value(lines, 12, 0.9)],
@@ -108,15 +108,15 @@ def test_journal_is_mended_before_it_is_delivered(
     keep_checkpoint(trial)
     damage(trial, edit)
     told = " ".join(tell("status")[1].split())
-    assert f"journal.jsonl {sentence}; its command, or sync, mends it where a checkpoint of the last epoch" in told
-    assert make_plan(trial).why == f"journal.jsonl {sentence}: mended from epoch_12.pth"
+    assert f"journal.jsonl {sentence}; its command, or sync, repairs it if a checkpoint of the last epoch" in told
+    assert make_plan(trial).why == f"journal.jsonl {sentence}: repaired from epoch_12.pth"
     assert trial.journal.read_bytes() != whole_journal  # looking changes nothing
     code, out, err = tell("sync")
     assert (code, err) == (0, "")
-    assert f"{trial.root.name}: journal.jsonl {sentence}: mended from epoch_12.pth\n" in out
+    assert f"{trial.root.name}: journal.jsonl {sentence}: repaired from epoch_12.pth\n" in out
     assert trial.journal.read_bytes() == whole_journal
     assert precisions(trial) == [(epoch, prepared.record(epoch, 0.4)["metrics"]["bbox/AP"]) for epoch in range(1, 13)]
-    assert "mended from" not in tell("sync")[1]
+    assert "repaired from" not in tell("sync")[1]
     assert make_plan(trial).why == ""
     assert "journal.jsonl" not in tell("status")[1]
 
@@ -131,13 +131,13 @@ def test_trial_that_cannot_be_mended_is_not_delivered(
     other = prepared.finished(tmp_path, *OVERRIDES, seed=1)
     damage(trial, edit)
     why = (
-        f"{trial.journal} {sentence}, and {trial.work} has no checkpoint with the records of all epochs to mend it "
-        f"from; bring the file back from a copy, or train the trial again: python run.py {OVERRIDES[0]} seed=0 "
+        f"{trial.journal} {sentence}, and {trial.work} has no checkpoint with the records of all epochs to repair it "
+        f"from; restore the file from a copy, or train the trial again: python run.py {OVERRIDES[0]} seed=0 "
         "rerun=true"
     )
     code, out, err = tell("sync")
-    assert (code, err) == (2, f"error: 1 were not delivered: {why}\n")
-    assert out == f"1 trials are in MLflow as their folders have them: {harness.store(tmp_path)}\n"
+    assert (code, err) == (2, f"error: 1 trials were not delivered: {why}\n")
+    assert out == f"1 trials in MLflow match their folders: {harness.store(tmp_path)}\n"
     assert [run.data.tags[names.TRIAL_ID] for run in harness.runs(tmp_path)] == [other.root.name]
     code, _, err = tell("export", "all", tmp_path / "all.zip")
     assert (code, err) == (2, f"error: 1 were left out: {why}\n")
@@ -152,7 +152,9 @@ def test_trial_that_cannot_be_mended_is_not_delivered(
 
 def test_journal_that_no_longer_exists(trial: TrialPaths, tell: Callable[..., transferred.Told]) -> None:
     trial.journal.unlink()
-    assert tell("sync")[2].startswith(f"error: 1 were not delivered: {trial.journal} lacks epochs 1 to 12 of 12, and ")
+    assert tell("sync")[2].startswith(
+        f"error: 1 trials were not delivered: {trial.journal} lacks epochs 1 to 12 of 12, and "
+    )
 
 
 def test_trial_of_an_earlier_version_has_all_epochs_or_is_mended(
@@ -164,7 +166,7 @@ def test_trial_of_an_earlier_version_has_all_epochs_or_is_mended(
     damage(trial, FLAWS["an edited value"][0])
     assert completeness.of(trial) == completeness.Lacks(None, None)
     damage(trial, FLAWS["an old copy"][0])
-    assert "mended from epoch_12.pth" in tell("sync")[1]
+    assert "repaired from epoch_12.pth" in tell("sync")[1]
     assert precisions(trial)[-1] == (12, prepared.record(12, 0.4)["metrics"]["bbox/AP"])
 
 
@@ -181,7 +183,7 @@ def test_best_checkpoint_serves_where_it_is_of_the_last_epoch(
 ) -> None:
     keep_checkpoint(trial, "best.pth")
     damage(trial, FLAWS["gaps"][0])
-    assert "mended from best.pth" in tell("sync")[1]
+    assert "repaired from best.pth" in tell("sync")[1]
 
 
 def cut(file: Path) -> None:
@@ -205,7 +207,7 @@ def test_checkpoint_that_does_not_serve(trial: TrialPaths, tell: Callable[..., t
     UNFIT[kind](trial)
     damage(trial, FLAWS["the last line is lost"][0])
     left = trial.journal.read_bytes()
-    assert tell("sync")[2].startswith(f"error: 1 were not delivered: {trial.journal} lacks epoch 12 of 12, and ")
+    assert tell("sync")[2].startswith(f"error: 1 trials were not delivered: {trial.journal} lacks epoch 12 of 12, and ")
     assert trial.journal.read_bytes() == left
 
 
@@ -246,7 +248,7 @@ def test_damaged_line_of_an_interrupted_trial_is_left_out(fake: Fake, capsys: py
     path = fake.folder(152) / "journal.jsonl"
     path.write_text('{"step": 1, "tim\n' + path.read_text())
     told = " ".join(transferred.tell(capsys, "status", outputs=fake.outputs)[1].split())
-    assert "journal.jsonl line 1 is damaged; the next attempt leaves it out" in told
+    assert "journal.jsonl line 1 is damaged; the next attempt removes it" in told
     done = fake.run({152: "finish"})
     assert done.code == 0, done.stdout
     assert fake.planned(152)[2].endswith("; resumes after epoch 1")

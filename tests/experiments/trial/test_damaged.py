@@ -107,11 +107,11 @@ def test_damaged_trial_is_named_and_the_other_goes_on(
     assert str(file) in squeezed(out)
     code, out, err = tell("sync")
     assert code == 2
-    assert err.startswith("error: 1 were not delivered: ")
+    assert err.startswith("error: 1 trials were not delivered: ")
     assert err.count("\n") == 1
     assert file.name in err
     assert words(REMEDY) in words(err)
-    assert out.startswith("1 trials are in MLflow as their folders have them: ")
+    assert out.startswith("1 trials in MLflow match their folders: ")
     assert delivered(tmp_path) == [pair[1].root.name]
     code, _, err = tell("export", "all", tmp_path / "all.zip")
     assert code == 2
@@ -182,10 +182,10 @@ def test_foreign_folder_among_the_trials_is_named(pair: Pair, tell: transferred.
     make(folder)
     out = words(tell("status")[1])
     assert out.startswith("3 trials: 2 finished, 1 damaged")
-    assert squeezed(f"{folder} has no trial.json; bring it back from a copy") in squeezed(out)
+    assert squeezed(f"{folder} has no trial.json; restore it from a copy") in squeezed(out)
     code, out, err = tell("sync")
     assert (code, out[:9]) == (2, "2 trials ")
-    assert err.startswith(f"error: 1 were not delivered: {folder} has no trial.json; ")
+    assert err.startswith(f"error: 1 trials were not delivered: {folder} has no trial.json; ")
     code, _, err = tell("export", "prepared", folder.parents[1] / "study.zip")
     assert code == 2
     assert "1 were left out" in err

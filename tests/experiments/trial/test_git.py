@@ -30,7 +30,8 @@ def test_folder_within_another_repository_has_no_commit_and_shows_nothing_of_it(
     """As where a zip of this project was unpacked in a repository of somebody's own."""
     outer = repository(tmp_path / "outer", {"secret.txt": b"a\n", "project/run.py": b"a\n"})
     write(outer, {"secret.txt": b"password\n", "unknown.txt": b"", "project/run.py": b"b\n"})
-    reason = f"the commit is not recorded: {outer}/project lies in the git repository {outer} and is none itself"
+    place = f"{outer}/project is inside the git repository {outer}, but is not a repository itself"
+    reason = f"the commit is not recorded: {place}"
     assert git.source(outer / "project") == git.Source(troubles=(reason,))
     assert git.commit(outer / "project") == (None, reason)
 
@@ -47,7 +48,7 @@ def test_worktrees_and_links_are_the_project_itself(tmp_path: Path) -> None:
 
 def test_no_repository_and_no_commit(tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
-    reason = f"the commit is not recorded: {tmp_path}/plain is in no git repository"
+    reason = f"the commit is not recorded: {tmp_path}/plain is not in a git repository"
     assert git.source(tmp_path / "plain").troubles == (reason,)
     ask_git(tmp_path, "init", "--quiet", "new")
     reason = f"the commit is not recorded: the git repository {tmp_path}/new has no commit yet"
@@ -106,7 +107,7 @@ def test_git_that_hangs_is_ended_with_its_children(path: Path, tmp_path: Path, m
 
 def test_git_that_fails_is_quoted(path: Path, tmp_path: Path) -> None:
     fake_git(path, "echo 'fatal: bad object HEAD' >&2; exit 128")
-    assert git.source(tmp_path).troubles == ("the commit is not recorded: git fails (fatal: bad object HEAD)",)
+    assert git.source(tmp_path).troubles == ("the commit is not recorded: git failed (fatal: bad object HEAD)",)
 
 
 def test_commit_is_kept_where_the_difference_cannot_be_found(tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_commit_is_kept_where_the_difference_cannot_be_found(tmp_path: Path) -> 
     source = git.source(project)
     assert (source.commit, source.dirty) == (ask_git(project, "rev-parse", "HEAD"), True)
     (trouble,) = source.troubles
-    assert trouble.startswith("what differs from the commit is not recorded: git fails (")
+    assert trouble.startswith("the difference from the commit is not recorded: git failed (")
 
 
 def test_of_a_huge_difference_size_and_hash_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +131,7 @@ def test_of_a_huge_difference_size_and_hash_are_kept(tmp_path: Path, monkeypatch
     part = git.source(project)
     assert (part.commit, part.dirty, part.difference, part.sha256) == (whole.commit, True, b"", whole.sha256)
     (trouble,) = part.troubles
-    assert trouble.endswith(f" that are kept; its SHA-256 is {whole.sha256}")
+    assert trouble.endswith(f"; only its SHA-256 is kept: {whole.sha256}")
 
 
 def test_of_many_unknown_files_the_first_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +140,8 @@ def test_of_many_unknown_files_the_first_are_named(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(git, "NAMED", 10)
     source = git.source(project)
     assert source.untracked == tuple(f"{number:03d}" for number in range(10))
-    assert source.troubles == ("of 30 files in the tree that git does not know the first 10 are named",)
+    assert source.troubles == ("30 files in the tree are untracked; the first 10 are listed",)
     monkeypatch.setattr(programs, "MOST", 119)
     source = git.source(project)
     assert (source.dirty, source.untracked) == (True, ())
-    assert source.troubles == ("git does not know so many files in the tree that none of them is named",)
+    assert source.troubles == ("too many files in the tree are untracked, so none is listed",)

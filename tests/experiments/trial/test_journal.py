@@ -137,7 +137,10 @@ def test_epoch_that_is_there_twice(path: Path) -> None:
     assert journal.so_far(path).damage is None
     journal.append(path, {**first, "metrics": {"bbox/AP": 0.3, "loss": float("nan")}})
     found = journal.so_far(path)
-    assert (found.damage, found.complete[1]["metrics"]["bbox/AP"]) == ("line 3 is another record of epoch 1", 0.1 + 0.2)
+    assert (found.damage, found.complete[1]["metrics"]["bbox/AP"]) == (
+        "line 3 is a second record of epoch 1",
+        0.1 + 0.2,
+    )
 
 
 def test_digest_knows_every_digit_and_no_order_of_keys(path: Path) -> None:

@@ -86,7 +86,7 @@ def test_evaluation_by_other_rules_is_refused(evaluation: COCOeval) -> None:
         setattr(other.params, setting, value)
         with pytest.raises(ValueError, match=complaint):
             decided(other)
-    with pytest.raises(ValueError, match="decided nothing yet; call its evaluate"):
+    with pytest.raises(ValueError, match="has no decisions yet; call its evaluate"):
         decided(COCOeval(evaluation.cocoGt, evaluation.cocoDt, "bbox"))
 
 
@@ -99,9 +99,9 @@ DETECTIONS = ("image", "category", "score", "matched", "ignored")
         ("score", lambda a: a[:-1], r"score is float64 \(\d+,\) and not float64"),
         ("score", lambda a: a.astype(np.float32), "score is float32 .* and not float64"),
         ("matched", lambda a: a[:, :3], r"matched is uint16 \(\d+, 3\) and not uint16 \(\d+, 4\)"),
-        ("image_ids", lambda a: a[::-1], "image_ids do not rise"),
-        ("image", lambda a: a + 1, r"image has a place outside 0\.\.24"),
-        ("object_category", lambda a: a - 1, r"object_category has a place outside 0\.\.3"),
+        ("image_ids", lambda a: a[::-1], "image_ids are not in ascending order"),
+        ("image", lambda a: a + 1, r"image has an index outside 0\.\.24"),
+        ("object_category", lambda a: a - 1, r"object_category has an index outside 0\.\.3"),
         ("score", lambda a: np.where(np.arange(len(a)) == 3, np.nan, a), "a score is not a finite number"),
         ("score", lambda a: a[::-1], "detections are not in the order of class, image and falling score"),
         ("category", lambda a: a[::-1], "detections are not in the order"),
@@ -130,10 +130,10 @@ def test_files_that_are_no_matches(matches: Matches, tmp_path: Path) -> None:
     (tmp_path / "empty.npz").write_bytes(b"")
     np.savez(tmp_path / "pickled.npz", **{"bbox/image_ids": np.array([{}])})
     for name in ("cut", "flipped", "empty", "pickled"):
-        with pytest.raises(ValueError, match=f"{name}.npz is not a whole npz file of plain arrays"):
+        with pytest.raises(ValueError, match=f"{name}.npz is not a complete npz file of plain arrays"):
             load(tmp_path / f"{name}.npz")
     np.savez(tmp_path / "other.npz", **{"bbox/image_id": np.arange(3)})
-    with pytest.raises(ValueError, match=r"other\.npz lacks bbox/image_ids; it is no file of matches"):
+    with pytest.raises(ValueError, match=r"other\.npz lacks bbox/image_ids; it is not a file of matches"):
         load(tmp_path / "other.npz")
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "absent.npz")

@@ -83,7 +83,7 @@ def test_sync_of_a_moved_folder_leaves_the_old_place_alone(delivered: Path, name
     other = prepared.finished(target, *OVERRIDES, seed=1)
     done = harness.run("-m", "experiments", "sync", "--output-dir", str(target))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"2 trials are in MLflow as their folders have them: {sqlite_uri.of(target / 'mlflow.db')}\n"
+    assert done.stdout == f"2 trials in MLflow match their folders: {sqlite_uri.of(target / 'mlflow.db')}\n"
     assert not delivered.exists()
     found = read(target).runs
     assert {run.tags[names.TRIAL_ID] for run in found} == {trial.root.name, other.root.name}

@@ -84,7 +84,7 @@ def test_folder_without_trials(tmp_path: Path, told: Told, command: list[str]) -
     for outputs in (tmp_path, tmp_path / "missing"):
         code, out, err = told(*command, outputs=outputs)
         assert (code, out) == (2, "")
-        assert err.startswith(f"error: no trials in {outputs}; name the folder with --output-dir, or start some: `")
+        assert err.startswith(f"error: no trials in {outputs}; name the folder with --output-dir, or start a trial: `")
         assert err.endswith("`\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -112,7 +112,7 @@ def test_logs_are_the_end_of_the_log(study: Path, told: Told) -> None:
 @pytest.mark.parametrize(("seed", "state"), [(1, "finished"), (2, "failed")])
 def test_what_has_ended_is_not_cancelled(study: Path, told: Told, seed: int, state: str) -> None:
     """Nor is another that is named with it."""
-    sentence = f"error: {folder(study, seed).name} is {state}; only what runs or waits can be cancelled\n"
+    sentence = f"error: {folder(study, seed).name} is {state}; only a trial that runs or waits can be cancelled\n"
     assert told("cancel", "s12-", f"s{seed}-") == (2, "", sentence)
     assert list(study.glob("trials/*/stop")) == []
 
@@ -122,7 +122,7 @@ def test_what_has_ended_is_not_cancelled(study: Path, told: Told, seed: int, sta
     ("fate", "more", "when", "reason"),
     [
         ("silent", [], "now", "stopped as asked"),
-        ("go on", ["--drain"], "after the epoch that runs", "stopped as asked after epoch "),
+        ("go on", ["--drain"], "after the current epoch", "stopped as asked after epoch "),
     ],
     ids=["now", "drain"],
 )
@@ -131,11 +131,11 @@ def test_running_trial_is_cancelled(fake: Fake, told: Told, fate: str, more: lis
     command = fake.start({1: fate, 2: "finish"})
     wait_for(lambda: fake.began(1))
     code, out, _ = told("status", outputs=fake.outputs)
-    assert re.search(r" running \d+\.\d/2 .* 1 x cpu on \S+, attempt 1, heard of \d+ s ago$", " ".join(out.split())), (
-        out
-    )
+    assert re.search(
+        r" running \d+\.\d/2 .* 1 x cpu on \S+, attempt 1, last sign of life \d+ s ago$", " ".join(out.split())
+    ), out
     code, out, err = told("cancel", *more, "s1-", outputs=fake.outputs)
-    sentence = f"{fake.folder(1).name}: asked to stop {when}; run.py goes on with it when asked to\n"
+    sentence = f"{fake.folder(1).name}: asked to stop {when}; its run.py command resumes it\n"
     assert (code, out, err) == (0, sentence, "")
     assert command.wait().code == 1
     ((status, why),) = fake.attempts(1)
@@ -200,7 +200,7 @@ def test_sync_restores_a_lost_store(own_study: Path, empty_store: Path, told: To
     for _ in range(2):
         code, out, err = told("sync", outputs=own_study)
         assert (code, err) == (0, "")
-        assert out == f"2 trials are in MLflow as their folders have them: {harness.store(own_study)}\n"
+        assert out == f"2 trials in MLflow match their folders: {harness.store(own_study)}\n"
         assert record_of(own_study) == before
 
 
@@ -254,7 +254,7 @@ def test_reproduce_tells_what_differs(study: Path, tmp_path: Path, told: Told) -
 
 
 def test_reproduce_of_what_never_ran(study: Path, told: Told) -> None:
-    sentence = f"error: {folder(study, 12).name} was never started; nothing is known of how it would have run\n"
+    sentence = f"error: {folder(study, 12).name} has never started, so there is nothing to reproduce; start it first\n"
     assert told("reproduce", "s12-") == (2, "", sentence)
 
 
