@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import json
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -77,8 +78,13 @@ def _optimize(cfg: Any) -> None:
 
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3), torch.nn.BatchNorm2d(3))
     OPTIMIZERS.build({**cfg.optim_wrapper.optimizer, "params": list(model.parameters())})  # names what is unknown
-    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    wrapper.update_params(model(torch.ones(2, 3, 8, 8)).sum())
+    logging.disable(logging.INFO)  # MMEngine tells each weight's options
+    try:
+        wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    finally:
+        logging.disable(logging.NOTSET)
     scheduled = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
-    for one in scheduled:
-        PARAM_SCHEDULERS.build(one, default_args=dict(optimizer=wrapper.optimizer)).step()
+    curves = [PARAM_SCHEDULERS.build(one, default_args=dict(optimizer=wrapper.optimizer)) for one in scheduled]
+    wrapper.update_params(model(torch.ones(2, 3, 8, 8)).sum())
+    for curve in curves:
+        curve.step()

@@ -39,7 +39,10 @@ def require(configs: Iterable[dict[str, Any]]) -> None:
 
 @cache  # a sweep has few types and many trials
 def _require(where: str, name: str, base: str) -> None:
-    kind, known = getattr(import_module(base.rpartition(".")[0]), base.rpartition(".")[2]), _registered()
+    kind, known = (
+        getattr(import_module(base.rpartition(".")[0]), base.rpartition(".")[2]),
+        _registered(data=base == TRANSFORM),
+    )
     optimizer = base == OPTIMIZER
     if optimizer:
         from mmengine.optim import OPTIMIZERS
@@ -116,13 +119,18 @@ def _named(name: str) -> object:
 
 
 @cache
-def _registered() -> frozenset[str]:
-    """Returns the names of everything that MMDetection, MMEngine and this project have registered."""
+def _registered(data: bool) -> frozenset[str]:
+    """Returns the names of everything that MMDetection, MMEngine and this project have registered.
+
+    Args:
+        data: also what loads and transforms images, which takes a second to import.
+    """
     import groie  # noqa: F401 (it stands in for the operators that mmcv lacks)
 
     # isort: split
-    with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints which data sets it leaves out
-        import mmdet.datasets.transforms
+    if data:
+        with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints which data sets it leaves out
+            import mmdet.datasets.transforms
     import mmdet.models
     import mmdet.registry
     import mmengine.registry

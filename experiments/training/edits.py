@@ -81,7 +81,7 @@ def _merge_list(items: list[Any], key: str, change: Any, path: Path) -> Iterator
     for mark, shift in (("_before_", 0), ("_after_", 1)):
         if mark in beside:
             place = _place(types, str(beside[mark]), path) + shift
-            items.insert(place, ConfigDict(type=key, **_sizes(_without_marks(beside))))
+            items.insert(place, ConfigDict({**_sizes(_without_marks(beside)), "type": key}))
             return  # later steps may move it: that it is there is what was asked for
     place = _place(types, key, path)
     if change is None:

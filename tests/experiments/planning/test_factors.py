@@ -4,7 +4,7 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.factors import EDITING, FACTORS, GROUPS
-from experiments.planning import edited, rehearsal
+from experiments.planning import edited, known_types, rehearsal
 from experiments.planning.identity import Trial, identity
 from tests.support import harness
 
@@ -49,7 +49,7 @@ def test_options_that_edit_make_other_trials() -> None:
             (f"+{JITTER}.RandomFlipp.prob=0.7",),
             "augmentation edits train_dataloader.dataset.pipeline: step 'RandomFlipp' is",
         ),
-        (("+neck.edits.optim_wrapper.optimizer.type=Adamm",), "neck=fpn cannot be used: KeyError: Adamm is not in the"),
+        (("+neck.edits.optim_wrapper.optimizer.lr=-1",), "neck=fpn cannot be used: ValueError: Invalid learning rate"),
         (
             ("+schedule.edits.param_scheduler=[{type:Step}]",),
             "schedule=demo cannot be used: KeyError: Step is not in the",
@@ -59,6 +59,31 @@ def test_options_that_edit_make_other_trials() -> None:
 def test_edits_that_cannot_be_trained_are_refused_at_planning(overrides: tuple[str, ...], told: str) -> None:
     with pytest.raises(UserError) as error:
         rehearse(*overrides)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("+neck.edits.model.neck.type=os.system", "neck.edits.model.neck.type 'os.system' is unknown"),
+        ("+neck.edits.model.neck.type=collections.OrderedDict", "it is in Python's standard library"),
+        (
+            "+neck.edits.model.neck.type=experiments.files.write",
+            "or give the full name of a subclass of torch.nn.Module",
+        ),
+        (
+            f"+{JITTER}.Json={{type:json.loads,_after_:Resize}}",
+            "json.loads' is unknown (it is in Python's standard library)",
+        ),
+        ("+neck.edits.optim_wrapper.type=subprocess.Popen", "'subprocess.Popen' is unknown"),
+        ("+schedule.edits.param_scheduler=[{type:os.system}]", "schedule.edits.param_scheduler.0.type 'os.system' is"),
+        ("+neck.edits.optim_wrapper.optimizer.type=torch.nn.Linear", "a subclass of torch.optim.Optimizer"),
+        (f"'+{JITTER}={{PIL.Image.open:{{_after_:Resize}}}}'", "'PIL.Image.open' is unknown"),
+    ],
+)
+def test_no_edit_has_any_function_called(override: str, told: str) -> None:
+    with pytest.raises(UserError) as error:
+        known_types.require([harness.composed(override.strip("'"))])
     assert told in str(error.value)
 
 
