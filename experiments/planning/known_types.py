@@ -39,10 +39,8 @@ def require(configs: Iterable[dict[str, Any]]) -> None:
 
 @cache  # a sweep has few types and many trials
 def _require(where: str, name: str, base: str) -> None:
-    kind, known = (
-        getattr(import_module(base.rpartition(".")[0]), base.rpartition(".")[2]),
-        _registered(data=base == TRANSFORM),
-    )
+    module, _, last = base.rpartition(".")
+    kind, known = getattr(import_module(module), last), _registered(data=base == TRANSFORM)
     optimizer = base == OPTIMIZER
     if optimizer:
         from mmengine.optim import OPTIMIZERS
