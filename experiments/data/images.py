@@ -129,8 +129,8 @@ def unclear(path: Path, known: Header) -> str:
     """Returns the error message for a file whose EXIF tag asks for a turn that keeps the size."""
     return (
         f"{path} asks by its EXIF tag (orientation {known.orientation}) to be turned or mirrored, which keeps its size "
-        f"of {_size(known.stored)} pixels, and no image of the data set shows whether the boxes follow; if they do, turn "
-        "the pixels of such images (mogrify -auto-orient), else remove their tag (exiftool -Orientation=)"
+        f"of {_size(known.stored)} pixels, and no image of the data set shows whether the boxes follow; if they do, "
+        "turn the pixels of such images (mogrify -auto-orient), else remove their tag (exiftool -Orientation=)"
     )
 
 
