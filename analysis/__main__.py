@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command line; returns the exit code: 2 after a user's mistake, printed to stderr, and 130 after Ctrl-C."""
-    os.environ.pop("MPLBACKEND", None)  # a notebook sets a backend that only notebooks have
+    os.environ.pop("MPLBACKEND", None)  # a notebook sets a matplotlib backend that only notebooks have
     arguments = parser().parse_args(argv)
     run = {"table": _table, "figure": _figure, "paper": _paper, "compare": _compare, "disagree": _disagree}[
         arguments.command
@@ -75,7 +75,7 @@ def _detailed_table(arguments: argparse.Namespace, asked: str) -> int:
 
 
 def _print(table: "Table", arguments: argparse.Namespace, found: "Study") -> None:
-    """Prints a table; its command for what is not run yet names this output folder, unlike the one in a file."""
+    """Prints a table; unlike in a file, its command for missing trials names this output folder."""
     from dataclasses import replace
 
     from analysis import terminal
@@ -121,7 +121,7 @@ def _figure_of_seeds(arguments: argparse.Namespace, asked: str, kind: str) -> in
 
 
 def _recorded(arguments: argparse.Namespace, asked: str, wanted: tuple[str, ...]) -> "Study":
-    """Returns a sweep with these metrics only, but with all runs, so that colours are those of the whole study."""
+    """Returns a sweep with these metrics only, but with all runs, so that it has the colours of the whole study."""
     from analysis import terminal
     from analysis.read import borrowed, frames, runs, store, study
 
@@ -143,7 +143,7 @@ def _paper(arguments: argparse.Namespace) -> int:
 
     if arguments.source and arguments.study is not None:
         raise UserError(
-            f"{arguments.source} holds one study, which is rebuilt as a whole; leave {arguments.study!r} out"
+            f"{arguments.source} holds one study, which is written completely; leave {arguments.study!r} out"
         )
     asked = "paper" if arguments.study is None else arguments.study
     found = _study(arguments, "last" if arguments.source else asked)
@@ -165,8 +165,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     if len(studies) == 1:
         (other,) = set(sides) - set(studies)
         raise UserError(
-            f"{other!r} is not a folder that holds a study, and {studies[0]} is one; "
-            f"name two such folders, or two rows of it with --from {studies[0]}"
+            f"{other!r} is not a folder with a study, but {studies[0]} is; "
+            f"give two such folders, or two rows of {studies[0]} with --from {studies[0]}"
         )
     if studies:
         before, after = (compare.rows(study.load(folder)) for folder in folders)

@@ -19,21 +19,25 @@ def parser() -> Parser:
     stored = _of_a_store()
     kept = Parser(add_help=False, parents=[stored])
     kept.add_argument(
-        "--from", dest="source", type=path(), metavar="FOLDER", help="a folder that `paper` wrote, in place of MLflow"
+        "--from",
+        dest="source",
+        type=path(),
+        metavar="FOLDER",
+        help="read a folder that `paper` wrote instead of MLflow",
     )
     _add_table_and_figure(commands, kept)
     paper = commands.add_parser("paper", parents=[kept], help="write all tables and figures of a study, and a report")
-    paper.add_argument("study", nargs="?", help="a sweep, declared or typed, or last (default: paper)")
-    paper.add_argument("--out", type=path(), help="folder of the results (default: results/STUDY, or that of --from)")
+    paper.add_argument("study", nargs="?", help="name of a declared or typed sweep, or last (default: paper)")
+    paper.add_argument(
+        "--out", type=path(), help="folder of the results (default: results/STUDY, or the folder of --from)"
+    )
     compare = commands.add_parser(
         "compare",
         parents=[kept],
-        help="every metric of row B less that of row A; exit code 1 where a metric is significantly worse",
+        help="compare every metric of row B with row A; exit code 1 if a metric is significantly worse",
     )
     compare.add_argument("before", metavar="A", help="a row of the sweep, or a folder that `paper` wrote")
-    compare.add_argument(
-        "after", metavar="B", help="another row or folder, or `published` for the numbers published for A"
-    )
+    compare.add_argument("after", metavar="B", help="another row or folder, or `published` for A's published numbers")
     compare.add_argument("--sweep", default="last", help="the sweep of A and B (default: %(default)s)")
     _add_disagree(commands, stored)
     return top
@@ -58,8 +62,10 @@ def _store(uri: str) -> str:
 def _add_table_and_figure(commands: Any, kept: Parser) -> None:
     shared = Parser(add_help=False, parents=[kept])
     which = shared.add_mutually_exclusive_group()
-    which.add_argument("number", nargs="?", metavar="NUMBER", help="of the paper's table (3 or III) or figure (5)")
-    which.add_argument("--sweep", default="last", help="name of a sweep, or last: the newest one (default)")
+    which.add_argument(
+        "number", nargs="?", metavar="NUMBER", help="number of the paper's table (3 or III) or figure (5)"
+    )
+    which.add_argument("--sweep", default="last", help="name of a sweep, or last for the newest (default)")
     table = commands.add_parser("table", parents=[shared], help="print the COCO metrics of a sweep's rows")
     table.add_argument(
         "--detail",
@@ -69,19 +75,19 @@ def _add_table_and_figure(commands: Any, kept: Parser) -> None:
     table.add_argument(
         "--out",
         type=path(*TABLE_FORMATS),
-        help="also write the table to FILE.md, .csv, .tex or .html, with --detail in full",
+        help="also write the table to FILE.md, .csv, .tex or .html; with --detail, the full table",
     )
     figure = commands.add_parser("figure", parents=[shared], help="draw a metric against the epoch")
     figure.add_argument("--out", type=path(*FIGURE_FORMATS), help=DRAWN % "SWEEP")
     figure.add_argument("--metric", choices=list(METRICS), metavar="NAME", help="one of %(choices)s (default: AP)")
     figure.add_argument(
-        "--seeds", action="store_true", help="draw each row's difference from its baseline against the seeds instead"
+        "--seeds", action="store_true", help="draw each row's difference from its baseline against the number of seeds"
     )
 
 
 def _add_disagree(commands: Any, stored: Parser) -> None:
     differ = commands.add_parser("disagree", parents=[stored], help="draw the images on which two trials differ most")
-    differ.add_argument("trials", nargs=2, metavar="TRIAL", help="a trial's id, or a part of it that no other has")
+    differ.add_argument("trials", nargs=2, metavar="TRIAL", help="a trial's id, or a part that no other trial's id has")
     differ.add_argument(
         "--annotations",
         type=path(),
@@ -94,7 +100,7 @@ def _add_disagree(commands: Any, stored: Parser) -> None:
         type=path(),
         required=True,
         metavar="FOLDER",
-        help="the folder that the file names in the annotations are relative to",
+        help="folder of the images; file names in the annotations are relative to it",
     )
     default = Path("outputs", "figures", "disagree.png")
     differ.add_argument("--out", type=path(*FIGURE_FORMATS), default=default, help=DRAWN % "disagree")

@@ -40,7 +40,7 @@ INDENT = (0, 0, 0, 2)  # of a line that belongs to the one above
 
 @contextmanager
 def progress(text: str, steps: int) -> Iterator[Callable[[], None]]:
-    """Shows a bar on stderr while the body runs, where that is a terminal; yields what to call after each step."""
+    """Shows a bar on stderr while the body runs, if stderr is a terminal; yields a function to call after each step."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(text, total=steps)
@@ -48,7 +48,7 @@ def progress(text: str, steps: int) -> Iterator[Callable[[], None]]:
 
 
 def note(text: str) -> None:
-    """Prints what a reader left out, and why, on stderr."""
+    """Prints on stderr which data a reader skipped, and why."""
     print(f"note: {text}", file=sys.stderr)
 
 
@@ -77,7 +77,7 @@ def print_evidence(found: Evidence) -> None:
 
 
 def print_effects(grid: Effects) -> None:
-    """Prints what each module of a grid adds, and what two add together; nothing where there are no effects."""
+    """Prints the effect of each module of a grid, and the interactions; nothing if there are no effects."""
     if not grid.effects:
         return
     cells = [

@@ -13,7 +13,7 @@ RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 # Params: one for each factor (`factors.FACTORS`), the name of the chosen Hydra option; the seed is a replica.
 SEED = "seed"
 
-KERNEL_SIZES = ("pre.kernel_size", "post.kernel_size")  # where the module has one
+KERNEL_SIZES = ("pre.kernel_size", "post.kernel_size")  # if the module has one
 
 # Tags.
 TRIAL_ID = "trial_id"  # one variant with one seed
@@ -23,7 +23,7 @@ OVERRIDES = "overrides"  # the words after `python run.py` that give this trial 
 RECORD = "record"  # id of a trial's folder, which finds its run
 SETTLED = "settled"  # attempt, its state, and sizes of the files that the run has; empty while an attempt runs
 WRITTEN = "written."  # WRITTEN + the tag of a text that a person may change -> SHA-256 of what we wrote there last
-COMMIT = "commit"  # of the source, 12 digits; -dirty where files differed from it; of several, with the epochs of each
+COMMIT = "commit"  # of the source, 12 digits; -dirty if files differed from it; of several, with the epochs of each
 CODE = "code"  # files that the training had loaded -> what each means (trial.sources), JSON; of several sources, "a,b"
 OPERATORS = "operators"  # whose NMS and RoIAlign trained it: "groie", "torchvision 0.28.0", "mmcv 2.3.6, compiled"
 NOT_RECORDED = "not_recorded"  # why the newest attempt's commit, or more of its provenance, is unknown; else absent
@@ -68,7 +68,7 @@ SECONDS_PER_IMAGE = "cost/seconds_per_image"  # of the detector in evaluation, o
 SECONDS_PER_ITERATION = "cost/seconds_per_iteration"  # forward, backward and optimizer
 TRAINING_MEMORY = "cost/gpu_memory_gib"  # highest of an epoch's training; only on a GPU
 # What the trial took. Step = attempt, counted from 1; each figure is of all attempts until then.
-ATTEMPTS = "cost/attempts"  # more than one where it was interrupted or failed
+ATTEMPTS = "cost/attempts"  # more than one if it was interrupted or failed
 WALL_SECONDS = "cost/wall_seconds"
 DEVICE_SECONDS = "cost/device_seconds"  # the same times ranks
 

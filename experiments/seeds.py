@@ -20,7 +20,7 @@ class Rules:
     Args:
         first: seeds of every row before anything is compared, 2 or more.
         most: of a row, `first` or more and at most `MOST`.
-        budget: device-hours of the whole sweep; None where there is no limit.
+        budget: device-hours of the whole sweep; None if there is no limit.
         alpha: probability that a table without differences shows one, above 0 and below 1.
     """
 

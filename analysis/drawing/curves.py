@@ -12,7 +12,7 @@ from analysis.drawing.sheet import GREY, INK, KEY, LINE, WIDTH, Sheet
 from analysis.figures.curves import Curve, Curves
 
 FRAME = 2.7  # height
-LEFT = 0.56  # of the frame: what the axis' text and numbers take
+LEFT = 0.56  # of the frame: width of the axis' text and numbers
 GAP, LEAD = 0.42, 0.4  # between panels; from the last panel to the labels
 NUMBER, PUBLISHED = 0.32, 0.4  # width of the columns before a label
 LABELS = 2.55  # width of the labels at the right
@@ -110,7 +110,7 @@ def _label(
     for curve, lines, end, y in zip(order, texts, ends, places, strict=True):
         colour = curve.look.colour
         y += LINE * (len(lines) - 1) / 2  # the middle of its first line
-        if curve.mean.epochs[-1] >= axes.get_xlim()[0]:  # else the panel does not have its end
+        if curve.mean.epochs[-1] >= axes.get_xlim()[0]:  # else the curve ends outside the panel
             page.line((end[0] + 0.04, edge + 0.1, left - 0.04), (end[1], end[1], y), color=colour, linewidth=0.5)
         page.key(left, y, curve.look, hollow=not curve.complete)
         at = left + KEY + 0.08

@@ -1,4 +1,4 @@
-"""Draws a forest plot: a line per row with its estimate, its interval and the numbers of both, about zero."""
+"""Draws a forest plot: for each row its estimate and interval around zero, and their numbers."""
 
 import math
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ def _draw(axes: Axes, one: Estimate, y: float) -> None:
 
 
 def _above(estimates: Sequence[Estimate]) -> list[list[str]]:
-    """Returns the lines above each row: what it and the next are compared with, where the table has several such."""
+    """Returns the lines above each row: the baseline of the next rows, if the table has several baselines."""
     before = [None, *(one.against for one in estimates)]
     several = len({one.against for one in estimates}) > 1
     return [

@@ -21,7 +21,7 @@ AWAY = [0.1, 0.16, 0.24, 0.34, 0.46, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.4, 2.8, 3.3
 AROUND = [30, -30, 150, -150, 0, 180, 60, -60, 120, -120, 90, -90]  # degrees, the best place first
 NEAR = 0.16  # a name further away than this has a line to its point
 TRIES = 8  # orders of placing, where a name's line would cross another name
-CROSSED = 0.2  # how much further a name may be for each line that it then does not cover
+CROSSED = 0.2  # how much further a name may move for each line that it then does not cover
 
 Spot = tuple[float, float]
 Line = tuple[Spot, Spot]
@@ -47,7 +47,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a name stands, and where the line from its point to it ends."""
+    """The place of a name, and the end of the line from its point to it."""
 
     box: Box
     end: Spot

@@ -23,9 +23,9 @@ GREY, FAINT, INK = "#555555", "#E2E2E2", "#1A1A1A"
 TITLE, LABEL, SMALL = 9.0, 8.0, 7.0  # points
 LEADING = 1.32  # of lines, in sizes of the type
 LINE = LEADING * LABEL / 72  # height of a line of labels
-NO_LIGATURES = ("-liga",)  # "fi" stays two letters, which can be searched for
+NO_LIGATURES = ("-liga",)  # no ligatures, so that "fi" can be searched for
 KEY = 0.3  # length of the piece of line before a label
-MARKER_SIZES = {"P": 5.6, "X": 5.4, "*": 7.4, "p": 5.2, "^": 5.0, "v": 5.0, "D": 4.1}  # points; as large to the eye
+MARKER_SIZES = {"P": 5.6, "X": 5.4, "*": 7.4, "p": 5.2, "^": 5.0, "v": 5.0, "D": 4.1}  # points; sizes that look equal
 STYLE = {
     # Sans-serif faces as wide as the first or narrower, for those who read an .svg without it.
     "font.family": "sans-serif",
@@ -107,17 +107,17 @@ class Sheet:
         self.figure.add_artist(Line2D([one / WIDTH for one in x], heights, **look))
 
     def axes(self, left: float, width: float, low: float = 0.0, high: float | None = None) -> Axes:
-        """Adds axes; they take the whole height of the frame unless told otherwise."""
+        """Adds axes; by default they take the whole height of the frame."""
         tall = self.high - low if high is None else high - low
         return self.figure.add_axes((left / WIDTH, (self.base + low) / self.tall, width / WIDTH, tall / self.tall))
 
     def at(self, axes: Axes, x: float, y: float) -> tuple[float, float]:
-        """Returns where a point of axes with their final limits lies on the sheet."""
+        """Returns the place on the sheet of a point of axes with their final limits."""
         across, up = self.figure.transFigure.inverted().transform(axes.transData.transform((x, y)))
         return float(across * WIDTH), float(up * self.tall - self.base)
 
     def key(self, x: float, y: float, look: Look, hollow: bool = False) -> None:
-        """Draws the piece of line, with its marker, that tells what a label is of."""
+        """Draws a label's key: a piece of line with a marker."""
         self.line((x, x + KEY), (y, y), linewidth=1.6, **line_style(look))
         self.line((x + KEY / 2,), (y,), linestyle="", **marker_style(look, hollow))
 
@@ -139,7 +139,7 @@ def line_style(look: Look) -> dict[str, Any]:
 
 
 def marker_style(look: Look, hollow: bool = False) -> dict[str, Any]:
-    """Returns how matplotlib draws a marker of this look; the white edge keeps markers apart that lie on another."""
+    """Returns how matplotlib draws a marker of this look; its white edge separates overlapping markers."""
     face, edge = ("white", look.colour) if hollow else (look.colour, "white")
     return {
         "marker": look.marker,

@@ -87,7 +87,7 @@ def _draw(axes: Axes, line: Line, boxes: tuple[Box, ...]) -> None:
                 path_effects=casing if style == "-" else None,
             )
         )
-        below = box.kind == "false"  # which often lies about where a found one does
+        below = box.kind == "false"  # because a false box is often close to a found one
         axes.annotate(
             box.text,
             (corner[0], corner[1] + box.height * below),

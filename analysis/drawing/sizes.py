@@ -1,4 +1,4 @@
-"""Draws AP by object size: a panel for each size, a line per row, the baseline as a vertical line through its rows."""
+"""Draws AP by object size: a panel per size, a line per row, and the baseline as a vertical line through its rows."""
 
 import math
 

@@ -20,11 +20,11 @@ NOT_COMPARABLE = "Published numbers are not drawn: they are of COCO, and these t
 
 @dataclass(frozen=True)
 class Heading:
-    """The text above and below a drawing."""
+    """The text above and below a figure."""
 
     title: str
     about: str  # sweep, profile, data, recipe, schedule and number of seeds
-    foot: tuple[str, ...]  # how to read it, what is missing, and the commits
+    foot: tuple[str, ...]  # how to read the figure, missing parts, and the commits
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Curve:
     look: Look  # the same in every figure of the study
     mean: Line
     seeds: tuple[Line, ...]  # every seed, also unfinished ones
-    complete: bool  # False where no trial of the variant is finished
+    complete: bool  # False if no trial of the variant is finished
     note: str = ""  # "2 of 3 seeds finished", "running, epoch 3"; "" where all seeds are finished
     band: Band | None = None  # of the seeds in the mean, from BAND_FROM on
-    published: float | None = None  # in the metric's unit, where it is of the same data
+    published: float | None = None  # in the metric's unit, if it is of the same data
 
     @property
     def final(self) -> float:
@@ -86,7 +86,7 @@ class Curves:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Returns the foot: what each kind of line in the figure means, and what is missing."""
+        """Returns the text below the figure: the meaning of each kind of line, and missing parts."""
         kinds = []
         if any(len(curve.seeds) > 1 for curve in self.curves):
             kinds.append("Lines: means over the finished seeds.")
@@ -107,9 +107,9 @@ def curves(part: Part, metrics: pd.DataFrame, name: str, look_of: Mapping[str, L
     """Returns a metric against the epoch for each variant of a table that has recorded it.
 
     A variant that serves several rows is one curve, labelled with all of them: "sum+ = conv 1x1".
-    The mean is over the finished seeds, at the epochs that all of them have; where none is finished, over all seeds
-    so far. Published end points are given where profile and data are COCO's. Raises UserError where no trial has
-    recorded the metric.
+    The mean is over the finished seeds, at the epochs that all of them have; if none is finished, over all seeds so
+    far. Published end points are added if profile and data are COCO's. Raises UserError if no trial has recorded the
+    metric.
 
     Args:
         metrics: of `frames.metrics_frame`.
@@ -156,7 +156,7 @@ def heading(part: Part, number: str = "", foot: tuple[str, ...] = ()) -> Heading
 
 
 def is_coco(lines: pd.DataFrame) -> bool:
-    """Returns whether the published numbers are of the same data and size of study as these trials."""
+    """Returns whether these trials have the data and the profile of the published numbers."""
     trials = rows.recorded(lines)
     return not (set(trials["profile"]) | set(trials["dataset"])) - {"coco"}
 

@@ -1,8 +1,8 @@
 """Finds the images on which two trials disagree most, from COCO's decisions on their detections.
 
-Each trial has its own score threshold, because scores of two detectors are not on one scale: the one with the best
-F1 = 2 TP / (detections + objects) at IoU .5 over the whole validation set. An image's mistakes are its false positives
-and missed objects from this threshold on; two trials disagree by the difference of their mistakes.
+Each trial has its own score threshold, because scores of two detectors are not on one scale. It is the threshold with
+the best F1 = 2 TP / (detections + objects) at IoU .5 over the whole validation set. An image's mistakes are its false
+positives and missed objects from this threshold on; two trials disagree by the difference of their mistakes.
 """
 
 from dataclasses import dataclass, fields
@@ -66,7 +66,7 @@ class Disagreement:
 def disagreement(first: Matches, second: Matches, most: int) -> Disagreement:
     """Returns at most `most` images in each direction; of equal differences, those with fewer mistakes come first.
 
-    Raises UserError where the two were not evaluated on the same images and objects.
+    Raises UserError if the two were not evaluated on the same images and objects.
     """
     for field in fields(Matches):
         if field.name in ("image_ids", "class_ids", "object_image", "object_category", "objects"):

@@ -60,7 +60,7 @@ def frame(lines: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
         lines: of a sweep, `rows_frame`'s.
         runs: that these trials are from.
 
-    Values are fractions, NaN where the data have no object. Trials that recorded no errors have no line.
+    Values are fractions, NaN if the data have no object. Trials that recorded no errors have no line.
     """
     recorded = {run.run_id: run.metrics for run in runs}
     found = []
@@ -77,7 +77,7 @@ def frame(lines: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
 def mistakes(part: Part, runs: list[Run], iou_type: str) -> Mistakes:
     """Returns the cost of box or mask errors for each line of a table.
 
-    Raises UserError where no finished trial recorded them.
+    Raises UserError if no finished trial recorded them.
     """
     lines, values = part.lines, frame(part.lines, runs)
     values = values.loc[(values["iou_type"] == iou_type) & values["value"].notna()]

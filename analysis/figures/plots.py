@@ -24,7 +24,7 @@ COUNTED = (names.PARAMETERS, names.EXTRACTOR_PARAMETERS, names.GMACS, names.EXTR
 
 @dataclass(frozen=True)
 class Estimate:
-    """A row of a forest plot, in the unit of its axis; `low` and `high` are NaN where there is no interval."""
+    """A row of a forest plot, in the unit of its axis; `low` and `high` are NaN if there is no interval."""
 
     label: str
     estimate: float
@@ -46,7 +46,7 @@ class Forest:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Returns the foot: what the markers in the figure mean, and what is missing."""
+        """Returns the text below the figure: the meaning of the markers, and missing parts."""
         tested = {one.significant for one in self.estimates}
         kinds = [f"Filled: significant, p < {ALPHA:g}, corrected for all rows."] if True in tested else []
         kinds += ["Hollow: not significant."] if False in tested else []
@@ -121,7 +121,7 @@ class Sizes:
 
 
 def effects(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Forest:
-    """Returns each row of a table less its baseline, AP x 100. Raises UserError where no row has a difference."""
+    """Returns each row's difference from its baseline, AP x 100. Raises UserError if no row has a difference."""
     scale = found.metric.scale
     called = styles.labels(part)
     name = {line.label: called[line.variant_id] for line in found.lines}
@@ -149,7 +149,7 @@ def effects(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Forest:
 def pareto(study: Study, part: Part, name: str, cost: str, look_of: Mapping[str, Look]) -> Pareto:
     """Returns a metric, such as "bbox/AP", against one of `metrics.COSTS` for the variants of a table.
 
-    A trial counts where it is finished and has both. Raises UserError where none has.
+    Only finished trials with both values count. Raises UserError if there is none.
     """
     metric, measured = METRICS[name], {one.name: one for one in COSTS}[cost]
     last = _last(study, part, name)
@@ -190,7 +190,7 @@ def sizes(study: Study, part: Part, found: Evidence, look_of: Mapping[str, Look]
     """Returns AP of small, medium and large objects for the rows of a table that have evidence.
 
     The intervals are Student's over seeds, from BAND_FROM seeds on; those of two seeds are too wide to be useful.
-    Raises UserError where the data have no objects by size.
+    Raises UserError if the data have no objects by size.
     """
     iou_type, _, _ = found.metric.name.partition("/")
     metrics = tuple(METRICS[names.coco_metric(iou_type, short)] for short in SIZES)

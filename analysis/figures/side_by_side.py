@@ -152,7 +152,7 @@ def _find(recorded: Sequence[Run], asked: str) -> Run:
     if len(some) == 1:
         return next(iter(some.values()))
     if some:
-        raise UserError(f"{asked!r} is {len(some)} finished trials: {', '.join(sorted(some))}; name one of them")
+        raise UserError(f"{asked!r} matches {len(some)} finished trials: {', '.join(sorted(some))}; give one of them")
     raise UserError(f"no finished trial {asked!r}; choose from: {', '.join(sorted(finished)) or 'none has finished'}")
 
 
@@ -186,7 +186,7 @@ def _boxes(trial: Trial) -> np.ndarray:
     rank = np.arange(len(order)) - np.searchsorted(group, group)
     order = order[rank < MOST]
     if not np.array_equal(score[order], one.score):
-        raise UserError(f"{MATCHES} and {DETECTIONS} of {trial.label} are not of one evaluation")
+        raise UserError(f"{MATCHES} and {DETECTIONS} of {trial.label} are of different evaluations")
     return np.array([records[place]["bbox"] for place in order], np.float64).reshape(-1, 4)
 
 

@@ -47,7 +47,7 @@ class Strips:
 
 
 def strips(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Strips:
-    """Returns each row with a look; UserError where no row got seeds after a look."""
+    """Returns each row with a look; UserError if no row got seeds after a look."""
     called = styles.labels(part)
     matters = part.declaration.matters if part.declaration else None
     rows = tuple(
@@ -62,7 +62,7 @@ def strips(part: Part, found: Evidence, look_of: Mapping[str, Look]) -> Strips:
         if line.repeated and line.repeated.looks
     )
     if not rows:
-        raise UserError(f"the seeds of sweep {part.sweep!r} were all asked for at once; leave --seeds out")
+        raise UserError(f"the seeds of sweep {part.sweep!r} were all planned at once; leave --seeds out")
     head = curves.heading(part, foot=(found.note,))
     return Strips(f"{found.metric.axis} less the baseline's", head, rows)
 

@@ -20,7 +20,7 @@ DASHES = ((), (1.2, 1.3), (5.5, 1.4, 1.2, 1.4))  # of the others: solid, then fo
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, marker and dashes of a variant; `dashes` in line widths, on and off, empty for a solid line."""
+    """Colour, marker and dashes of a variant; `dashes` are in line widths, on and off, and empty for a solid line."""
 
     colour: str
     marker: str
@@ -41,7 +41,7 @@ def of(parts: Sequence[Part]) -> dict[str, Look]:
     """Returns the look of each variant, by its id.
 
     Two variants of one table differ in colour and marker while there are enough, else in two of colour, marker and
-    dashes. Up to 72 variants of a study all differ. Baselines are dashed, and the first is black. Where each of several
+    dashes. Up to 72 variants of a study all differ. Baselines are dashed, and the first is black. If each of several
     baselines has one row, that row has its baseline's colour. Rows that are not run have a reserved look.
     """
     recorded = _recorded(parts)
@@ -58,7 +58,7 @@ def of(parts: Sequence[Part]) -> dict[str, Look]:
 def labels(part: Part) -> dict[str, str]:
     """Returns each variant's name in a table, by its id: all of its rows, "sum+ = conv 1x1".
 
-    Where two variants would have the same name, the file of their row is added: "table3: conv 1x1".
+    If two variants would have the same name, the file of their row is added: "table3: conv 1x1".
     """
     lines, declaration = part.lines, part.declaration
     prefixes = {f"{row.sweep}: " for row in declaration.rows if row.sweep != declaration.name} if declaration else set()

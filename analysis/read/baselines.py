@@ -1,4 +1,4 @@
-"""What each row of a table is compared with."""
+"""Finds the baseline of each row of a table."""
 
 from analysis.read import declarations
 from analysis.read.study import Part
@@ -21,7 +21,7 @@ def of_rows(part: Part) -> dict[str, str]:
 def of(part: Part) -> dict[str, str]:
     """Returns the variant that each variant is compared with, by id.
 
-    Where the baseline's row has several variants, it is the one with the same profile, data, recipe, schedule and
+    If the baseline's row has several variants, it is the one with the same profile, data, recipe, schedule and
     architecture.
     """
     lines = part.lines.loc[part.lines[names.VARIANT_ID] != ""].drop_duplicates(["row", names.VARIANT_ID])

@@ -1,4 +1,4 @@
-"""Finds the trials of a declared sweep among those of other declared sweeps, where the sweep itself never ran."""
+"""Finds trials of a declared sweep that never ran among the trials of other declared sweeps."""
 
 import json
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ Overrides = frozenset[str]
 
 
 def of_other_sweeps(runs: list[Run], sweep: str) -> list[Run]:
-    """Returns the runs, with the tags of a declared sweep added to those that train one of its rows.
+    """Returns the runs, with the tags of a declared sweep added to runs that train one of its rows.
 
-    A run trains a row where it is of a row of another declared sweep that has the same overrides, and the same words
-    were typed after both sweeps' names. Runs stay as they are where one is already of the sweep.
+    A run trains a row if it belongs to a row of another declared sweep with the same overrides, and the same words were
+    typed after both sweeps' names. If a run already belongs to the sweep, no run is changed.
     """
     key = names.sweep_key(sweep)
     declaration = declarations.of_sweep(sweep)

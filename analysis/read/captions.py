@@ -43,13 +43,13 @@ def source(lines: pd.DataFrame) -> str:
 
 
 def rest(part: Part) -> str:
-    """Returns what to type for the rows and seeds that are not run, "" where there are none."""
+    """Returns the command for the rows and seeds that have not run, "" if there are none."""
     command = rows.what_runs_the_rest(part.sweep, part.lines)
     return f"`{command}` runs what is not run yet." if command else ""
 
 
 def state(status: str, reason: str, last_epoch: int | None) -> str:
-    """Returns why a trial has no result: "failed: out of memory", "running, epoch 3"; "" where it has one.
+    """Returns why a trial has no result: "failed: out of memory", "running, epoch 3"; "" if it has one.
 
     `last_epoch` is the last one evaluated, None before the first; a finished run without one has no result.
     """
@@ -63,7 +63,7 @@ def state(status: str, reason: str, last_epoch: int | None) -> str:
 
 
 def states(by_seed: dict[Hashable, str]) -> str:
-    """Returns the states of one variant's trials in a line, equal ones together; "" where all have a result."""
+    """Returns the states of one variant's trials in a line, equal ones together; "" if all have a result."""
     told = {seed: text for seed, text in by_seed.items() if text}
     if len(set(by_seed.values())) == 1:
         return next(iter(told.values()), "")

@@ -11,17 +11,17 @@ ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII
 
 
 def of_sweep(sweep: str) -> Declaration | None:
-    """Returns the declaration of a recorded sweep; None for a typed one and where the file is gone.
+    """Returns the declaration of a recorded sweep; None for a typed sweep, or if the file is gone.
 
-    Words that were typed with a declared sweep follow its name: "table1 recipe=paper,upstream". Raises UserError
-    where the file is wrong.
+    Words that were typed with a declared sweep follow its name: "table1 recipe=paper,upstream". Raises UserError if
+    the file is wrong.
     """
     name = sweep.partition(" ")[0]
     return declared.read(name) if name in declared.known() else None
 
 
 def rows_of(declaration: Declaration | None) -> dict[str, Row]:
-    """Returns the declared rows by the names that tables show, in the file's order; none of a typed sweep."""
+    """Returns the declared rows by the names in tables, in the file's order; none for a typed sweep."""
     return {row.name_in(declaration.name): row for row in declaration.rows} if declaration else {}
 
 
@@ -64,7 +64,7 @@ def whole(sweep: str) -> str:
 
 
 def data_root(overrides: Iterable[str]) -> str:
-    """Returns the last override of the data's folder, "dataset.root=data/mine"; "" where there is none.
+    """Returns the last override of the data's folder, "dataset.root=data/mine"; "" if there is none.
 
     It is not part of a trial's id, so the sweep's name does not have it.
     """
@@ -77,6 +77,6 @@ def command(sweep: str, seeds: Sequence[str] = (), root: str = "") -> str:
 
     `root` is that of `data_root`.
     """
-    more = [f"seed={','.join(seeds)}"] if set(seeds) - {"", "0"} else []  # 0 is what no seed= means
+    more = [f"seed={','.join(seeds)}"] if set(seeds) - {"", "0"} else []  # without seed=, the seed is 0
     words = (*f"sweep={sweep}".split(" "), *filter(None, [root]), *more)
     return "python run.py -m " + " ".join(shlex.quote(word) for word in words)

@@ -21,7 +21,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def sweeps(runs: list[Run]) -> list[str]:
-    """Returns the names of the recorded sweeps, the one that was asked for last first."""
+    """Returns the names of the recorded sweeps, newest first."""
     planned: dict[str, datetime] = {}
     for run in runs:
         for tag, name in run.tags.items():
@@ -48,9 +48,9 @@ def find_sweep(runs: list[Run], wanted: str, uri: str) -> str:
 def runs_frame(runs: list[Run], sweep: str) -> pd.DataFrame:
     """Returns one row per run of the sweep's trials, columns RUN_COLUMNS; "" stands for what was not recorded.
 
-    A trial belongs to a sweep by its id: runs that another sweep started of the same trial count too.
+    A trial belongs to a sweep by its id: runs of the same trial that another sweep started also count.
     `started` is in ms since 1970; `place` is the variant's place in the sweep; `recorded` holds the names of the run's
-    metrics; `rows` the names of the declared rows that the trial is of, None where the run does not say.
+    metrics; `rows` the names of the declared rows that the trial is of, None if the run has no record of them.
     """
     key = names.sweep_key(sweep)
     tag = names.SWEEP + key
@@ -106,9 +106,9 @@ def _place(run: Run, typed: dict[str, list[str]]) -> tuple[int, ...]:
 def trials_frame(runs: pd.DataFrame) -> pd.DataFrame:
     """Returns one row per trial: its latest FINISHED run, else its latest started; plus a column `label`.
 
-    Where that run has no `rows`, they are those of the trial's other runs. A variant's text is that of its newest run.
+    If that run has no `rows`, they come from the trial's other runs. A variant's text is that of its newest run.
     Variants are in the order of the sweep, else of their first start; seeds in numerical order. `label` is the
-    variant's text, with its id where two variants have the same text.
+    variant's text, with its id if two variants have the same text.
     """
     if runs.empty:
         return runs.assign(label=pd.Series(dtype=str))
@@ -154,7 +154,7 @@ def metrics_frame(trials: pd.DataFrame, histories: Histories, wanted: tuple[str,
 def last_values(metrics: pd.DataFrame) -> pd.DataFrame:
     """Returns the results of trials: what `metrics_frame` has at each trial's last epoch, one row per trial id.
 
-    A metric that is NaN at that epoch stays NaN: an earlier epoch does not stand in for it.
+    A metric that is NaN at that epoch stays NaN: it is not replaced by an earlier epoch's value.
     """
     return metrics.sort_values("epoch").drop_duplicates(names.TRIAL_ID, keep="last").set_index(names.TRIAL_ID)
 

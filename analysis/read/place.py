@@ -13,9 +13,9 @@ STORE = Path(names.DEFAULT_TRACKING_URI).name  # in an output folder, unless tra
 
 
 def place(arguments: Namespace, runs: Sequence[Run] = ()) -> Place:
-    """Returns the output folder and store of the trials, as far as the command line or their runs tell.
+    """Returns the output folder and store of the trials, as far as the command line or their runs have them.
 
-    A folder that `paper` wrote does not tell where its trials were.
+    A folder that `paper` wrote does not have this place.
     """
     if getattr(arguments, "source", None):
         return Place()
@@ -27,7 +27,7 @@ def place(arguments: Namespace, runs: Sequence[Run] = ()) -> Place:
 
 
 def _outputs(run: Run) -> Path | None:
-    """Returns the output folder that a run's artifacts lie in: FOLDER/artifacts/RUN/artifacts."""
+    """Returns the output folder of a run's artifacts: FOLDER/artifacts/RUN/artifacts."""
     parts = urlsplit(run.artifacts)
     path = Path(unquote(parts.path))
     return path.parents[2] if parts.scheme in ("", "file") and len(path.parents) > 2 else None

@@ -16,7 +16,7 @@ def rows_frame(sweep: str, trials: pd.DataFrame, declaration: Declaration | None
 
     `row` is the row's name, for a typed sweep the variant's label. Rows are in the order of the declaration; rows
     that it does not have come last, with a `remark`. `line` numbers the lines of the table, one per variant of a row;
-    `label` is the line's text and ends in `source_versions.SIGN` where other code trained one of its seeds. A declared
+    `label` is the line's text and ends in `source_versions.SIGN` if other code trained one of its seeds. A declared
     row without a trial, and each seed that a row lacks, has an empty `trial_id` and the status NOT_RUN.
     """
     names_of_rows = [
@@ -58,14 +58,14 @@ def recorded(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def what_runs_the_rest(sweep: str, lines: pd.DataFrame) -> str:
-    """Returns the command that runs the lines of a declared sweep that are NOT_RUN, "" where there are none."""
+    """Returns the command that runs the NOT_RUN lines of a declared sweep, "" if there are none."""
     if not (lines["status"] == NOT_RUN).any():
         return ""
     return declarations.command(sweep, _seeds(lines), lines[ROOT].iat[0] if ROOT in lines else "")
 
 
 def _seeds(trials: pd.DataFrame) -> list[str]:
-    """Returns the different seeds in numerical order; [""] where none is recorded."""
+    """Returns the different seeds in numerical order; [""] if none is recorded."""
     return sorted(set(trials[names.SEED]) - {""}, key=lambda seed: (len(seed), seed)) or [""]
 
 

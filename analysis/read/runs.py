@@ -53,7 +53,7 @@ class Run:
 
 
 def check(run: Run) -> None:
-    """Raises ValueError where a tag that analysis reads has a wrong form."""
+    """Raises ValueError if a tag that analysis reads has a wrong form."""
     if not run.tags.get(names.TRIAL_ID):
         raise ValueError("a run has no trial_id")
     _ = run.overrides
@@ -81,7 +81,7 @@ class Point:
 def of_experiment(client: "MlflowClient", experiment: str, uri: str) -> list[Run]:
     """Returns all runs of trials in an MLflow experiment.
 
-    Raises UserError, which names the `uri` and the other experiments, where there is none.
+    Raises UserError, which names the `uri` and the other experiments, if there is none.
     """
     found = client.get_experiment_by_name(experiment)
     runs: list[Run] = []

@@ -18,7 +18,7 @@ SUMS = "SHA256SUMS"  # of all of them, as `sha256sum --check` reads it
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Turns any error of reading a file into an UserError with the file's name."""
+    """Turns any error in reading a file into a UserError with the file's name."""
     try:
         yield
     except (ValueError, TypeError, LookupError, RecursionError, OverflowError, csv.Error) as error:
@@ -29,7 +29,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def check_whole(folder: Path) -> None:
-    """Raises UserError where a file is missing or was changed."""
+    """Raises UserError if a file is missing or was changed."""
     try:
         flaw = _flaw(folder)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Finds trials that another version of the code trained than the newest, and trials of several commits."""
+"""Finds trials that were trained by other code than the newest trial, and trials of several commits."""
 
 import json
 
@@ -11,7 +11,7 @@ MOST = 5  # rows that a sentence names
 
 
 def other_code(trials: pd.DataFrame) -> dict[str, list[str]]:
-    """Returns, by trial id, the files whose version differs from the one that the newest trial loaded.
+    """Returns, by trial id, the files whose version differs from the newest trial's.
 
     Trials without a difference, and those that recorded no files, are left out.
     """
@@ -41,7 +41,7 @@ def commits(tag: str) -> list[str]:
 
 
 def sentences(lines: pd.DataFrame) -> tuple[str, ...]:
-    """Returns sentences on rows that other code trained and on trials of several commits; () where there are none.
+    """Returns sentences on rows that other code trained and on trials of several commits; () if there are none.
 
     Args:
         lines: of `rows.rows_frame`.
@@ -64,7 +64,7 @@ def sentences(lines: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _rows(served: pd.DataFrame, wanted: list[str]) -> str:
-    """Returns the rows of these trials, with the seeds where only some of the row's are among them."""
+    """Returns the rows of these trials; if not all seeds of a row are among them, with the seeds."""
     found = []
     for label, of_row in served.groupby("label", sort=False):
         own = of_row.loc[of_row[names.TRIAL_ID].isin(wanted)]

@@ -15,7 +15,7 @@ from experiments.errors import UserError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# No log lines, and no minutes of waiting for a server that died; the user's own settings win.
+# No log lines, and no waiting of minutes for a dead server; the user's own settings take precedence.
 DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -38,12 +38,13 @@ def nothing_recorded(uri: str) -> UserError:
 def reading(uri: str) -> Iterator["MlflowClient"]:
     """Yields a client whose store has answered once.
 
-    Raises UserError where nothing is recorded yet, where a server does not answer within about ten seconds or
-    stops answering later, and where MLflow cannot read the URI.
+    Raises UserError if nothing is recorded yet, if a server does not answer within about ten seconds or stops
+    answering later, and if MLflow cannot read the URI.
     """
     if not uri.startswith(KINDS):
         raise UserError(
-            f"the tracking URI {passwords.hidden(uri)} is not a kind of store; give sqlite:///PATH or http(s)://HOST:PORT"
+            f"the tracking URI {passwords.hidden(uri)} is not a kind of store; give sqlite:///PATH or "
+            "http(s)://HOST:PORT"
         )
     if uri.startswith("sqlite:"):
         _check_sqlite(uri)
@@ -81,7 +82,7 @@ def _unreadable(uri: str, error: Exception) -> UserError:
 
 
 def _connect(uri: str) -> None:
-    """Raises the driver's error where a database server cannot be reached; MLflow itself would retry for minutes."""
+    """Raises the driver's error if a database server cannot be reached; MLflow itself would retry for minutes."""
     from sqlalchemy import create_engine
     from sqlalchemy.engine import make_url
 

@@ -150,11 +150,11 @@ class Study:
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]  # (text, steps) -> calls after each step
 
 
-Note = Callable[[str], None]  # called with a sentence on data that were left out
+Note = Callable[[str], None]  # called with a sentence on skipped data
 
 
 def read(client: "MlflowClient", experiment: str, uri: str, asked: str, progress: Progress, note: Note) -> Study:
-    """Returns the study of a sweep; UserError where MLflow has none.
+    """Returns the study of a sweep; UserError if MLflow has none.
 
     Args:
         uri: of the store, for messages.
@@ -222,7 +222,7 @@ def save(study: Study, folder: Path) -> None:
 
 
 def load(folder: Path) -> Study:
-    """Returns a saved study; UserError where the folder holds none, another format, or damaged files."""
+    """Returns a saved study; UserError if the folder holds no study, another format, or damaged files."""
     sweep, runs = outline(folder)
     with named(folder / HISTORIES):
         found = _histories(folder / HISTORIES)
@@ -252,7 +252,7 @@ def outline(folder: Path) -> tuple[str, list[Run]]:
         there = f", such as {', '.join(near[:NAMED])}" if near else ""
         raise UserError(
             f"{folder.parent} holds no study; "
-            f"give the folder that `python -m analysis paper` wrote, the one that holds `{DATA}/`{there}"
+            f"give a folder that `python -m analysis paper` wrote, which holds `{DATA}/`{there}"
         )
     about: Any = None
     with suppress(OSError, ValueError, RecursionError):
@@ -260,7 +260,7 @@ def outline(folder: Path) -> tuple[str, list[Run]]:
     if isinstance(about, dict) and about.get("format") not in (None, FORMAT):  # which may have other files
         raise UserError(
             f"{folder} has format {about['format']}; this version reads {FORMAT}: "
-            "make it again from MLflow with `python -m analysis paper`"
+            "write it again from MLflow with `python -m analysis paper`"
         )
     check_whole(folder)
     with named(folder / ABOUT):

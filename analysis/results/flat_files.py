@@ -16,8 +16,8 @@ PLAN = ("table", "row", "variant", names.SEED, "overrides", names.TRIAL_ID, "sta
 def plan(study: Study) -> pd.DataFrame:
     """Returns a line for each row of each table and seed, columns `PLAN`, also for trials that never ran.
 
-    `overrides` is what to type after `python run.py`, with -m where a word typed after the sweep's name has several
-    values; a trial of several rows has a line in each.
+    `overrides` are the words after `python run.py`, with -m if a word after the sweep's name has several values; a
+    trial of several rows has a line in each.
     """
     runs = {run.run_id: run for run in study.runs}
     lines = []

@@ -31,7 +31,7 @@ def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
     """Writes the results of a study into `folder`; replaces those of an earlier call for the same sweep.
 
     A temporary folder is filled first, so that an existing folder stays whole. Other files in the folder stay. Returns
-    the files, without the data. Raises UserError where the folder holds another study, or finished trials that
+    the files, without the data. Raises UserError if the folder holds another study, or finished trials that
     this one does not have.
     """
     theirs = _of_earlier_call(found, folder) if folder.exists() else []
@@ -54,7 +54,7 @@ def write(found: Study, folder: Path, progress: study.Progress) -> list[Path]:
 
 
 def _of_earlier_call(found: Study, folder: Path) -> list[Path]:
-    """Returns the files of an earlier call, relative to the folder; UserError where they must not be replaced."""
+    """Returns the files of an earlier call, relative to the folder; UserError if they must not be replaced."""
     if not (folder / study.DATA / study.ABOUT).exists():
         raise UserError(f"{folder} exists and holds no study; name another place with --out")
     remedy = "name another place with --out, or remove the folder first"

@@ -46,7 +46,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Returns "better", "worse" or "no difference found"; "one seed" where a side has no more."""
+        """Returns "better", "worse" or "no difference found"; "one seed" if a side has only one."""
         if np.isnan(self.p):
             return "one seed"
         if self.p >= ALPHA:
@@ -71,7 +71,7 @@ def rows(study: Study) -> dict[str, Side]:
 
 
 def find(part: Part, wanted: str, study: Study) -> Side:
-    """Returns a row or variant by name; UserError lists the rows where there is none."""
+    """Returns a row or variant by name; UserError, which lists the rows, if there is none."""
     lines = part.lines.loc[part.lines[names.VARIANT_ID] != ""]
     lines = lines.assign(label=lines["label"].map(source_versions.plain))
     for column in ("row", "label", names.VARIANT, names.VARIANT_ID):
@@ -106,7 +106,7 @@ def compare(pairs: Mapping[str, tuple[Side, Side]], progress: Progress) -> list[
     """Returns every metric of every pair (before, after), AP first.
 
     p is corrected (Holm) over the APs of all pairs, and separately over all their other metrics, and is not below the p
-    by the two sides' own seeds. Raises UserError where a side has no finished trial.
+    of the two sides' own seeds. Raises UserError if a side has no finished trial.
     """
     for row, (before, after) in pairs.items():
         if not before.trials or not after.trials:
@@ -150,10 +150,10 @@ def _corrected(found: list[Comparison]) -> list[Comparison]:
 
 
 def with_published(part: Part, wanted: str, study: Study) -> list[Comparison]:
-    """Returns our mean less the number published for a row, which is of one run, for each metric.
+    """Returns, for each metric, our mean minus the row's published number, which comes from one run.
 
-    Intervals are `means.one_more`'s; p is corrected over all metrics (Holm). Raises UserError where the data are
-    not COCO, or no number is published.
+    Intervals are `means.one_more`'s; p is corrected over all metrics (Holm). Raises UserError if the data are not
+    COCO, or no number is published.
     """
     row = declarations.rows_of(part.declaration).get(wanted)
     if row is None or not row.published:

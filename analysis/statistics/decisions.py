@@ -76,9 +76,9 @@ def _state(line: RowEvidence, seeds: int, rules: Rules, matters: float | None) -
 
 
 def limited_by_images(line: RowEvidence, matters: float | None) -> bool:
-    """Returns whether no number of seeds can decide a comparison, for any difference that its seeds leave possible.
+    """Returns whether more seeds cannot decide a comparison, for any difference that is compatible with its seeds.
 
-    An interval over images alone would still include 0, and reach beyond the difference that matters.
+    This is so if an interval over images alone would include 0 and reach beyond the difference that matters.
     """
     if line.repeated is None or line.spread is None or line.difference is None:
         return False

@@ -58,7 +58,7 @@ class Evidence:
 
 
 def evidence(study: Study, part: Part, iou_type: str, progress: Progress) -> Evidence | None:
-    """Returns the evidence on AP of a table's finished trials; None where no trial has a result."""
+    """Returns the evidence on AP of a table's finished trials; None if no trial has a result."""
     name = coco_block(iou_type)[0]
     labels = {line["variant_id"]: line["label"] for _, line in part.lines.iterrows() if line["variant_id"]}
     known = noise_groups.values(study, name)
@@ -149,7 +149,7 @@ def _line(variant: str, table: Contrasts, labels: dict[str, str], baseline: str 
 
 
 def _looked_at(line: RowEvidence, repeated: Repeated | None) -> RowEvidence:
-    """Returns a line with p and interval over all looks, where seeds were added after a look or by `seed=auto`."""
+    """Returns a line with p and interval over all looks, if seeds were added after a look or by `seed=auto`."""
     if repeated is None or (repeated.rules is None and len(repeated.looks) == 1):
         return line
     last, interval, p = repeated.looks[-1], repeated.intervals[-1], repeated.p

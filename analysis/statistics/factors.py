@@ -30,7 +30,7 @@ class Effect(Interval):
 class Effects:
     """A linear model of a grid: a value is the mean and the effects of its levels; those of a factor add up to 0."""
 
-    mean: Interval  # of all cells alike, however many seeds each has
+    mean: Interval  # of all cells, equally weighted for any number of seeds
     effects: tuple[Effect, ...]
     not_estimated: tuple[tuple[str, ...], ...]  # terms that cannot be estimated from these cells
     freedom: int  # degrees of freedom left for the spread; with 0 there are no intervals
@@ -40,17 +40,17 @@ class Effects:
 def effects(values: pd.DataFrame, factors: Sequence[str], order: int = 2) -> Effects:
     """Returns the effects of factors and their interactions, by ordinary least squares with sum-to-zero coding.
 
-    Cells may lack seeds or be absent. A term that cannot be told from terms of at most its order is left out and
-    listed; the other effects then assume that this interaction is 0. Seeds are blocks: what a seed adds to all cells
-    alike is a term too, where it can be told from each factor. The residual gives 95 % intervals by Student's t; it
-    includes terms beyond `order`. Each interval is for itself.
+    Cells may lack seeds or be absent. A term that cannot be separated from terms of at most its order is left out
+    and listed; the other effects then assume that this interaction is 0. Seeds are blocks: an equal effect of a seed on
+    all cells is also a term, if it can be separated from each factor. The residual gives 95 % intervals by Student's t;
+    it includes terms beyond `order`. Each interval is for itself.
 
     Args:
         values: one row per trial, columns: the factors, the seed, and `value`; rows without a value are left out.
         factors: columns of levels; a factor with one level has no effect and is left out.
         order: how many factors an interaction has at most.
 
-    Raises ValueError where a cell has two values of one seed.
+    Raises ValueError if a cell has two values of one seed.
     """
     known = values.loc[values["value"].notna()]
     if known.duplicated([*factors, names.SEED]).any():

@@ -36,15 +36,15 @@ class Draws:
         """Returns the mean over a row's seeds.
 
         Args:
-            noise: of this mean, from seed to seed; where it is unknown, the spread is over images only.
+            noise: of this mean, from seed to seed; if it is unknown, the spread is over images only.
         """
         return self._estimate([(1, row)], metric, noise)
 
     def difference(self, row: str, other: str, metric: str, noise: Noise) -> "Estimate":
-        """Returns the mean over a row's seeds less that over another's.
+        """Returns the mean over a row's seeds minus the mean over another row's.
 
         Args:
-            noise: of this difference, from seed to seed; where it is unknown, there is no spread.
+            noise: of this difference, from seed to seed; if it is unknown, there is no spread.
         """
         found = self._estimate([(1, row), (-1, other)], metric, noise)
         return found if noise.freedom else Estimate(found.estimate, None)
@@ -66,7 +66,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or a difference, and its spread; None where that is unknown."""
+    """A mean or a difference, and its spread; None if that is unknown."""
 
     estimate: float
     spread: Spread | None
@@ -80,7 +80,7 @@ class Estimate:
 
     @property
     def p(self) -> float:
-        """Returns the two-sided p-value for a true value of 0; NaN where the training noise is unknown."""
+        """Returns the two-sided p-value for a true value of 0; NaN if the training noise is unknown."""
         if self.spread is None or not self.spread.seeds.freedom:
             return np.nan
         return 1 - self.spread.level(abs(self.estimate))
@@ -101,11 +101,11 @@ def draw(
 
     Args:
         trials: by row, then by seed's name: each trial's matches, all of the same validation set.
-        rng: draws the images; the result depends on nothing else.
-        draws: how often as many images as there are are drawn; 0 for the images as they are.
+        rng: draws the images; the result has no other randomness.
+        draws: number of draws, each of as many images as the set has; 0 for the original set only.
         on_drawn: is called with the number of draws of a trial that were done, from any thread.
 
-    Raises UserError where the trials were not evaluated on the same images, objects and classes.
+    Raises UserError if the trials were not evaluated on the same images, objects and classes.
     """
     _check(trials)
     images = len(next(iter(next(iter(trials.values())).values())).image_ids)

@@ -1,4 +1,4 @@
-"""Intervals and tests for the means of a few seeds. NaN stands for what is not estimable."""
+"""Intervals and tests for the means of a few seeds. NaN means that a value cannot be estimated."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ OWN_FROM = 5  # seeds from which on a row's noise is its own alone
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its confidence interval; `low` and `high` are NaN where `n` is too small for one."""
+    """An estimate and its confidence interval; `low` and `high` are NaN if `n` is too small for one."""
 
     estimate: float
     low: float
@@ -33,7 +33,7 @@ class Interval:
 class Noise:
     """How much a value differs from one training to the next, as a variance with the freedom of its estimate."""
 
-    variance: float = np.nan  # of one value; NaN where it is unknown
+    variance: float = np.nan  # of one value; NaN if unknown
     freedom: float = 0  # degrees of freedom
 
     @property
@@ -65,7 +65,7 @@ class RowNoise:
 def total(parts: Sequence[Noise]) -> Noise:
     """Returns the noise of a sum or difference of independent parts: Welch's degrees of freedom (Satterthwaite 1946).
 
-    Unknown where a part is unknown. Two means' noises give Welch's unequal-variances t test (Welch 1947).
+    Unknown if a part is unknown. Two means' noises give Welch's unequal-variances t test (Welch 1947).
     """
     if not parts or not all(part.freedom for part in parts):
         return UNKNOWN
@@ -77,9 +77,9 @@ def total(parts: Sequence[Noise]) -> Noise:
 
 
 def of_difference(one: RowNoise, other: RowNoise, alone: bool = False, cautious: bool = False) -> Noise:
-    """Returns the noise of the mean of one row less that of another.
+    """Returns the noise of the difference of two rows' means.
 
-    Where both rows use the pooled noise, it is one estimate and not two independent ones: its freedom counts once.
+    If both rows use the pooled noise, it is one estimate and not two independent ones: its freedom counts once.
 
     Args:
         alone: use the noise of the two rows' own seeds only.
@@ -95,7 +95,7 @@ def of_difference(one: RowNoise, other: RowNoise, alone: bool = False, cautious:
 
 
 def p_value(estimate: float, noise: Noise) -> float:
-    """Returns Student's two-sided p-value for a true value of 0; NaN where the noise is unknown."""
+    """Returns Student's two-sided p-value for a true value of 0; NaN if the noise is unknown."""
     if not noise.freedom or np.isnan(estimate):
         return np.nan
     if not noise.variance:
@@ -104,7 +104,7 @@ def p_value(estimate: float, noise: Noise) -> float:
 
 
 def interval(estimate: float, noise: Noise, n: int) -> Interval:
-    """Returns Student's t interval of an estimate; its ends are NaN where the noise is unknown."""
+    """Returns Student's t interval of an estimate; its ends are NaN if the noise is unknown."""
     if not noise.freedom:
         return Interval(estimate, np.nan, np.nan, n)
     half = float(stats.t.ppf((1 + LEVEL) / 2, noise.freedom) * np.sqrt(noise.variance))
@@ -142,7 +142,9 @@ def row_noises(groups: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str,
         for name, of_seed in group.items():
             values = list(of_seed.values())
             own, n = own_noise(values), len(_finite(values))
-            larger = own.variance > together.variance * (1 + 1e-9)  # of equal ones the pooled, which has more freedom
+            larger = own.variance > together.variance * (
+                1 + 1e-9
+            )  # if they are equal, the pooled noise, which has more freedom
             found[name] = RowNoise(n, own, own if n >= OWN_FROM or larger else together, together)
     return found
 
@@ -190,7 +192,7 @@ def beats(estimate: float, noises: Sequence[Noise]) -> float:
 
 
 def one_more(values: Sequence[float], other: float, rounded: float = 0.0) -> tuple[Interval, float]:
-    """Returns the mean less one further value, its interval, and the p-value for a further value of the same kind.
+    """Returns the mean minus one further value, its interval, and the p-value for a further value of the same kind.
 
     The prediction interval of a single future value: s sqrt(1 + 1/n) is the standard error of its distance from the
     mean (Hahn and Meeker 1991, section 4.7). Without interval and p for fewer than two values.

@@ -13,7 +13,7 @@ def points(fraction: float, sign: str = "") -> str:
 
 
 def interval(found: Interval, sign: str = "") -> str:
-    """Returns "[36.1, 37.4]", "" where there is none."""
+    """Returns "[36.1, 37.4]", "" if there is no interval."""
     return "" if np.isnan(found.low) else f"[{points(found.low, sign)}, {points(found.high, sign)}]"
 
 
@@ -36,7 +36,7 @@ def equals(p: float) -> str:
 
 
 def chance(share: float) -> str:
-    """Returns "87 %", and never more than what so few seeds can tell: "> 99 %", "< 1 %"; "" for NaN."""
+    """Returns "87 %", but at most "> 99 %" and at least "< 1 %", because few seeds cannot show more; "" for NaN."""
     if np.isnan(share):
         return ""
     return "> 99 %" if share > 0.99 else "< 1 %" if share < 0.01 else f"{100 * share:.0f} %"

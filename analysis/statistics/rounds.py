@@ -15,14 +15,14 @@ from analysis.statistics.means import Interval
 from experiments import names, seeds
 from experiments.seeds import Recorded
 
-MOST = 10  # seeds at which all of alpha is spent without rules; or twice those of the first look
+MOST = 10  # without rules, seeds at which all of alpha is spent; or twice the seeds of the first look
 
 Trial = tuple[str, str]  # variant, seed
 
 
 @dataclass(frozen=True)
 class Look:
-    """A row less its baseline when both had this many seeds."""
+    """A row's difference from its baseline when both had this number of seeds."""
 
     seeds: int
     found: Estimate
@@ -109,7 +109,7 @@ class Repeated:
 
 
 def of(study: Study, part: Part, name: str) -> Rounds | None:
-    """Returns the rounds of a table's trials; None where all seeds were asked for before the first result.
+    """Returns the rounds of a table's trials; None if all seeds were planned before the first result.
 
     Args:
         name: of the metric.
@@ -133,7 +133,7 @@ def repeated(
 ) -> dict[str, Repeated]:
     """Returns the looks at each row and its baseline, by the row's variant.
 
-    A round is a look at a comparison where it raised the number of seeds that both rows have, to two at least.
+    A round is a look at a comparison if it raised the number of seeds that both rows have to at least two.
     """
     known, wanted = noise_groups.values(study, name), list(pairs)
     looks: dict[str, list[Look]] = {variant: [] for variant, _ in wanted}
@@ -199,7 +199,7 @@ def _rules(runs: Mapping[Trial, Run]) -> Recorded | None:
 
 
 def _by_hand(study: Study, runs: Mapping[Trial, Run], name: str) -> dict[Trial, int]:
-    """Returns rounds by the time when each trial was asked for: a result in between starts a new round."""
+    """Returns rounds by the time when each trial was planned: a result in between starts a new round."""
     asked = {trial: _first_asked(run) for trial, run in runs.items()}
     shown = sorted(_last_moments(study, runs.values(), name))
     found: dict[Trial, int] = {}
@@ -219,7 +219,7 @@ def _last_moments(study: Study, runs: Iterable[Run], name: str) -> list[float]:
 
 
 def _first_asked(run: Run) -> float:
-    """Returns the time when any sweep first asked for a trial, ms since 1970; -inf where none is recorded."""
+    """Returns the time when a sweep first planned a trial, ms since 1970; -inf if none is recorded."""
     moments = [_milliseconds(text) for tag, text in run.tags.items() if tag.startswith(names.ASKED)]
     return min(moments, default=-np.inf)
 

@@ -23,7 +23,7 @@ class RowEvidence:
     baseline: str  # label of the row that it is compared with; "" for none
     baseline_id: str
     difference: Interval | None  # from the baseline
-    raw: float  # p of the difference by itself; NaN where it was not tested: a twin, or a side of one seed
+    raw: float  # p of the difference, not corrected; NaN if it was not tested: a twin, or a side of one seed
     alone: float  # the same by the noise of these two rows' own seeds
     p: float  # corrected for the table's rows, and not below `alone`
     better: float  # confidence that the row is better than its baseline, 0..1; NaN where it is unknown
@@ -32,11 +32,11 @@ class RowEvidence:
     equivalent: bool  # the interval lies within `matters` of the table's file
     spread: Spread | None = None  # of the difference
     common: int = 0  # number of seeds of the row with fewer
-    repeated: Repeated | None = None  # where seeds were added after looking: p and the difference hold for all looks
+    repeated: Repeated | None = None  # if seeds were added after looking: p and the difference hold for all looks
 
     @property
     def significant(self) -> bool | None:
-        """Returns whether the difference is significant; None where it was not tested."""
+        """Returns whether the difference is significant; None if it was not tested."""
         return None if np.isnan(self.p) else bool(self.p < (self.repeated.alpha if self.repeated else ALPHA))
 
     @property

@@ -28,7 +28,7 @@ class Row:
 
     name: str  # of the declared row; for a typed sweep the same as the label
     label: str
-    variant_id: str  # "" where the row has no trial
+    variant_id: str  # "" if the row has no trial
     values: dict[str, float]
     of_seed: dict[str, dict[str, float]]  # by metric, then seed
     finished: int  # trials with a result; `values` is their mean
@@ -39,7 +39,7 @@ class Row:
 
     @property
     def n(self) -> str:
-        """Returns the number of finished seeds: "3", or "2 of 3" where some are not finished."""
+        """Returns the number of finished seeds: "3", or "2 of 3" if some are not finished."""
         return str(self.finished) if self.finished == self.trials else f"{self.finished} of {self.trials}"
 
     def shown(self, name: str) -> str:
@@ -131,7 +131,7 @@ def ablation_table(
 
 
 def of(study: Study, part: Part) -> Table:
-    """Returns the table of a part with the noise that the whole study shows."""
+    """Returns the table of a part with the noise of the whole study."""
     return ablation_table(part, study.metrics, partial(noise_groups.noises, study))
 
 
@@ -151,7 +151,7 @@ def _as_good(row: Row, best: Row, name: str, noises: Mapping[str, RowNoise]) -> 
     if row.shown(name) == best.shown(name):
         return True
     noise = means.of_difference(noises[row.variant_id], noises[best.variant_id])
-    if not noise.freedom:  # single seeds are all there is
+    if not noise.freedom:  # there are only single seeds
         return False
     return means.p_value(row.values[name] - best.values[name], noise) >= 1 - means.LEVEL
 

@@ -96,7 +96,7 @@ def kept(paths: TrialPaths) -> dict[str, Path]:
 
 
 def _there(client: MlflowClient, run_id: str, folder: str | None) -> Iterator[tuple[str, int | None]]:
-    """Yields name and size of each file that a run has; no size where the store does not know it."""
+    """Yields name and size of each file that a run has; no size if the store does not know it."""
     for file in client.list_artifacts(run_id, folder):
         if file.is_dir:
             yield from _there(client, run_id, file.path)

@@ -156,7 +156,7 @@ def last(folder: Path) -> Attempt | None:
 
 
 def every(folder: Path) -> list[Attempt]:
-    """Returns all attempts at the trial in `folder`, oldest first; DamagedError where one cannot be read."""
+    """Returns all attempts at the trial in `folder`, oldest first; DamagedError if one cannot be read."""
     return [_read(folder, number) for number in numbers(folder)]
 
 
@@ -166,7 +166,7 @@ def device_seconds(tried: Iterable[Attempt]) -> float:
 
 
 def numbers(folder: Path) -> list[int]:
-    """Returns the numbers of the attempts at the trial in `folder`, rising; DamagedError where they are not listed."""
+    """Returns the numbers of the attempts at the trial in `folder`, rising; DamagedError if they cannot be listed."""
     place = folder / "attempts"
     try:
         return sorted(int(name.removesuffix(".json")) for name in os.listdir(place) if FILE.fullmatch(name))

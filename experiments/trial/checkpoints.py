@@ -35,7 +35,7 @@ def save(runner: "Runner", folder: Path, epoch: int, records: list[dict[str, Any
 
 
 def newest(folder: Path) -> Path | None:
-    """Returns the last epoch's checkpoint that is whole, None where there is none."""
+    """Returns the last epoch's checkpoint that is complete, None if there is none."""
     return next((path for path in reversed(by_epoch(folder)) if is_whole(path)), None)
 
 
@@ -60,7 +60,7 @@ def _digest_file(path: Path) -> Path:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    """Returns the journal's records that a checkpoint holds; none where it is absent or damaged."""
+    """Returns the journal's records that a checkpoint holds; none if it is absent or damaged."""
     if not path.exists() or (path.name != BEST and not is_whole(path)):  # best.pth has no digest
         return []
     from experiments.trial import safe_loading  # only here: it imports torch and MMEngine

@@ -121,7 +121,7 @@ def _check(sweeps: dict[str, str]) -> None:
 
 
 def configuration(paths: TrialPaths) -> dict[str, Any]:
-    """Returns the frozen configuration; DamagedError where a key is missing that every command reads."""
+    """Returns the frozen configuration; DamagedError if a key that every command reads is missing."""
     return of_yaml(paths.config, CONFIGURATION)
 
 

@@ -41,7 +41,7 @@ class Source:
 
     commit: str | None = None
     dirty: bool = False  # whether files differ from the commit, or are untracked
-    difference: bytes = b""  # a patch that `git apply` takes; empty where it is longer than `programs.MOST`
+    difference: bytes = b""  # a patch that `git apply` takes; empty if it is longer than `programs.MOST`
     sha256: str | None = None  # of the difference, even if it is not kept; None if there is none
     untracked: tuple[str, ...] = ()  # no more than `NAMED`
     troubles: tuple[str, ...] = ()  # a sentence for each unknown part

@@ -141,7 +141,7 @@ class Reader:
 
 
 def _lines(path: Path, offset: int) -> list[bytes]:
-    """Returns the whole lines after an offset; none where there is no journal yet."""
+    """Returns the whole lines after an offset; none if there is no journal yet."""
     try:
         with path.open("rb") as file:
             file.seek(offset)
@@ -154,7 +154,7 @@ def _lines(path: Path, offset: int) -> list[bytes]:
 
 
 def _parsed(line: bytes) -> Record | None:
-    """Returns the record that a line holds, None where it holds none."""
+    """Returns the record that a line holds, None if it holds none."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

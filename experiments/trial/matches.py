@@ -57,7 +57,7 @@ def decided(evaluation: "COCOeval") -> Matches:
     if settings.maxDets[-1] != MOST or not settings.useCats:
         raise ValueError(f"the evaluation is not by class with at most {MOST} detections, as COCO's is")
     image_ids, class_ids = np.array(settings.imgIds, np.int64), np.array(settings.catIds, np.int64)
-    # one entry for each class, area range and image, None where there is neither object nor detection
+    # one entry for each class, area range and image, None if there is neither object nor detection
     entries = np.empty(len(evaluation.evalImgs), object)
     entries[:] = evaluation.evalImgs
     grid = entries.reshape(len(class_ids), len(AREAS), len(image_ids))

@@ -27,7 +27,7 @@ class ProgramError(Exception):
 class Answer:
     """What a program wrote to stdout."""
 
-    content: bytes | None  # None where it is longer than `MOST`
+    content: bytes | None  # None if it is longer than `MOST`
     size: int  # bytes
     sha256: str
 

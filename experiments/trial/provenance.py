@@ -100,7 +100,7 @@ def note(paths: TrialPaths, settings: Settings, attempt: int) -> dict[str, Any]:
 
 
 def read(paths: TrialPaths, attempt: int) -> dict[str, Any]:
-    """Returns the provenance of an attempt; DamagedError where it cannot be read."""
+    """Returns the provenance of an attempt; DamagedError if it cannot be read."""
     known, _ = of_json(paths.provenance(attempt), GATHERED)
     return known
 
@@ -132,7 +132,7 @@ def gather(source: Source | None = None, notes: Notes | None = None) -> dict[str
 
 
 def short(source: dict[str, Any]) -> str:
-    """Returns the first 12 digits of a commit, with "-dirty" where files differed from it."""
+    """Returns the first 12 digits of a commit, with "-dirty" if files differed from it."""
     return (source["commit"] or "none")[:12] + ("-dirty" if source["dirty"] else "")
 
 

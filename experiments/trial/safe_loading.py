@@ -15,7 +15,7 @@ from groie.convert import CheckpointError, without_logs
 
 
 def load(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
-    """Returns what a checkpoint holds, as `torch.load` does; CheckpointError where it is not weights and plain values.
+    """Returns what a checkpoint holds, as `torch.load` does; CheckpointError if it is not weights and plain values.
 
     Args:
         file: a path, or an open file.

@@ -122,7 +122,7 @@ def find(outputs: OutputPaths, wanted: str) -> Progress:
 
 
 def table(trials: list[Progress]) -> Table:
-    """Returns the trials as a table. Those that need attention are at the end, where a terminal shows them."""
+    """Returns the trials as a table. Those that need attention come last, because a terminal shows the end."""
     order = (names.FINISHED, attempts.TO_DO, names.RUNNING, attempts.INTERRUPTED, names.FAILED, attempts.DAMAGED)
     counts = {state: sum(one.state == state for one in trials) for state in order}
     title = ", ".join(f"{count} {state.lower()}" for state, count in counts.items() if count)

@@ -15,7 +15,7 @@ def ask(folder: Path, how: str) -> None:
 
 
 def asked(*folders: Path) -> str | None:
-    """Returns the most urgent request in any of the folders, None where there is none."""
+    """Returns the most urgent request in any of the folders, None if there is none."""
     requests = [_read(path) for folder in folders if (path := folder / "stop").exists()]
     return NOW if NOW in requests else DRAIN if requests else None
 

@@ -228,7 +228,7 @@ def test_sheet_from_mlflow(store: Recorder, data: Path, made: SideBySide) -> Non
 @pytest.mark.parametrize(
     ("trials", "words"),
     [
-        (("sum_net-s0", "sum net"), "'sum net' is 2 finished trials: sum_net-s0, sum_net-s1; name one of them"),
+        (("sum_net-s0", "sum net"), "'sum net' matches 2 finished trials: sum_net-s0, sum_net-s1; give one of them"),
         (("sum_net-s0", "going"), "no finished trial 'going'; choose from: concat_net-s0, old-s0, sum_net-s0"),
         (("old", "sum_net-s0"), "the run of old-s0 has no detections.npz; train it again with rerun=true"),
     ],
@@ -258,7 +258,7 @@ def test_wrong_files_are_told(store: Recorder, data: Path) -> None:
 def test_matches_of_another_evaluation_are_refused(data: Path) -> None:
     first, second = two_sets(1)
     mixed = Trial("mixed", decided(first), second.detections)
-    with pytest.raises(UserError, match="of mixed are not of one evaluation"):
+    with pytest.raises(UserError, match="of mixed are of different evaluations"):
         side_by_side.of_trials(mixed, trial("two", second), data / "annotations.json", data / "images", most=1)
 
 

@@ -34,5 +34,5 @@ def test_rows_by_number_of_seeds() -> None:
 
 
 def test_seeds_that_were_asked_for_at_once_have_no_such_figure() -> None:
-    with pytest.raises(UserError, match="the seeds of sweep 'mine' were all asked for at once; leave --seeds out"):
+    with pytest.raises(UserError, match="the seeds of sweep 'mine' were all planned at once; leave --seeds out"):
         of_rows(None)

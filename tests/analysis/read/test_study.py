@@ -148,7 +148,7 @@ def test_another_format_is_told_whatever_its_files(saved: Path, others: bool) ->
     (saved / "study.json").write_text('{"format": 2, "sweep": "x"}')
     if others:
         (saved / "SHA256SUMS").unlink()
-    remedy = "make it again from MLflow with `python -m analysis paper`"
+    remedy = "write it again from MLflow with `python -m analysis paper`"
     assert complaint(saved) == f"{saved} has format 2; this version reads 3: {remedy}"
 
 

@@ -25,7 +25,7 @@ def test_a_folder_without_a_study_is_told_with_those_that_hold_one(
     folder: Path, wrong: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["table", "--from", str(folder / wrong)]) == 2
-    remedy = f"give the folder that `{Place().command('analysis', 'paper')}` wrote, the one that holds `data/`"
+    remedy = f"give a folder that `{Place().command('analysis', 'paper')}` wrote, which holds `data/`"
     told = f"error: {folder / wrong} holds no study; {remedy}, such as {folder / 'mine'}\n"
     assert capsys.readouterr().err == told
 
@@ -36,8 +36,8 @@ def test_a_study_is_not_compared_with_what_is_none(
 ) -> None:
     assert main(["compare", *(str(folder / side) for side in sides)]) == 2
     study, typo = folder / "mine", folder / "typo"
-    told = f"error: '{typo}' is not a folder that holds a study, and {study} is one; "
-    remedy = f"name two such folders, or two rows of it with --from {study}\n"
+    told = f"error: '{typo}' is not a folder with a study, but {study} is; "
+    remedy = f"give two such folders, or two rows of {study} with --from {study}\n"
     assert capsys.readouterr().err == told + remedy
 
 

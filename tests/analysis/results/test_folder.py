@@ -125,7 +125,7 @@ def test_a_study_that_cannot_be_read_is_not_removed(
 def test_a_part_of_a_folder_does_not_take_its_place(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(results.rglob("*"))
     assert main(["paper", "table3", "--from", str(results)]) == 2
-    assert capsys.readouterr().err.endswith("holds one study, which is rebuilt as a whole; leave 'table3' out\n")
+    assert capsys.readouterr().err.endswith("holds one study, which is written completely; leave 'table3' out\n")
     assert sorted(results.rglob("*")) == before
 
 
