@@ -142,3 +142,13 @@ def test_no_value_at_all_gives_an_empty_frame_with_all_columns(recorder: Recorde
     metrics = metrics_of(recorder, trials.loc[trials["label"] == "concat"], BOX)
     assert metrics.empty
     assert list(metrics.columns) == ["trial_id", "epoch", *BOX]
+
+
+def test_run_from_before_a_factor_existed_has_its_default() -> None:
+    tags = {names.TRIAL_ID: "a", f"{names.SWEEP}s": "s"}
+    params = {names.SEED: "0", "aggregation": "sum"}
+    old = Run("1", names.FINISHED, 0, tags, params, {})
+    new = Run("2", names.FINISHED, 1, {**tags, names.TRIAL_ID: "b"}, {**params, "neck": "pafpn"}, {})
+    frame = frames.runs_frame([old, new], "s")
+    assert list(frame["neck"]) == ["fpn", "pafpn"]
+    assert list(frame["box_loss"]) == ["recipe", "recipe"]
