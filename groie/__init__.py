@@ -10,6 +10,7 @@ from groie.aggregation import ConcatLevels, RandomLevel, SingleLevel, SumLevels
 from groie.attention import RoIAttention
 from groie.extractor import AllLevels, OneLevel
 from groie.fusion import GatedLevels, MaxLevels, MeanLevels, SoftLevels
+from groie.light import RoIBottleneck, RoIChannelAttention, RoISeparable, RoIStacked
 from groie.processing import RoIConv, RoINonLocal
 from groie.roi_align import RoIAlignV1
 
@@ -23,8 +24,12 @@ __all__ = [
     "RandomLevel",
     "RoIAlignV1",
     "RoIAttention",
+    "RoIBottleneck",
+    "RoIChannelAttention",
     "RoIConv",
     "RoINonLocal",
+    "RoISeparable",
+    "RoIStacked",
     "SingleLevel",
     "SoftLevels",
     "SumLevels",

@@ -25,8 +25,7 @@ class RoIConv(ConvModule):
     each_roi_alone = True
 
     def __init__(self, channels: int, kernel_size: int = 3) -> None:
-        if type(kernel_size) is not int or kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size={kernel_size!r} is not an odd positive integer; choose 1, 3, 5, 7, ...")
+        require_odd(kernel_size)
         super().__init__(channels, channels, kernel_size, padding=kernel_size // 2, inplace=False)
 
 
@@ -54,6 +53,12 @@ class RoINonLocal(NonLocal2d):
     def _tokens(x: Tensor) -> Tensor:
         """Returns (N, 1, cells, C) from (N, C, h, w)."""
         return x.flatten(2).transpose(1, 2).unsqueeze(1)
+
+
+def require_odd(kernel_size: object) -> None:
+    """Raises ValueError if a kernel size is not an odd positive integer: others do not keep h and w."""
+    if type(kernel_size) is not int or kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size={kernel_size!r} is not an odd positive integer; choose 1, 3, 5, 7, ...")
 
 
 def may_share_a_call(module: nn.Module) -> bool:
