@@ -87,10 +87,7 @@ def test_costs_are_those_of_the_formulas() -> None:
     c, cells, inner = 64, 49, 16
     wanted = {
         "RoISeparable": (25 * c + c * c, 25 * c + c * c + c),
-        "RoIBottleneck": (
-            2 * c * (c // 4) + 25 * (c // 4) ** 2,
-            2 * c * (c // 4) + 25 * (c // 4) ** 2 + 2 * (c // 4) + c,
-        ),
+        "RoIBottleneck": (2 * c * inner + 25 * inner**2, 2 * c * inner + 25 * inner**2 + 2 * inner + c),
         "RoIStacked": (18 * c * c, 18 * c * c + 2 * c),
         "RoIConv": (25 * c * c, 25 * c * c + c),
     }
