@@ -17,7 +17,7 @@ setup: .venv/installed ## Set up .venv and nothing else
 
 .venv/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 was found: install one (Debian, Ubuntu: apt-get install python3-venv) or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
-	@echo "Setting up .venv with $(PYTHON): about two minutes, 3 GB of disk and the package index are needed; what fails is said by Python and pip."
+	@echo "Setting up .venv with $(PYTHON): about two minutes, 3 GB of disk and the package index are needed; Python and pip report failures."
 	@$(PYTHON) -m venv --clear .venv
 	@$(PIP_INSTALL) -e '.[test]'
 	@touch $@
@@ -80,7 +80,7 @@ ui: setup ## Open MLflow on the recorded runs, on this machine only
 # The database's address stays in the environment, where `ps` does not show its password.
 server: setup ## Serve MLflow's runs in a database to several machines: MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://...
 	@if test -n "$$MLFLOW_AUTH_CONFIG_PATH"; then test -f "$$MLFLOW_AUTH_CONFIG_PATH" || { \
-	echo "error: MLFLOW_AUTH_CONFIG_PATH=$$MLFLOW_AUTH_CONFIG_PATH is no file; docs/tracking.md says what is in it" >&2; exit 2; }; \
+	echo "error: MLFLOW_AUTH_CONFIG_PATH=$$MLFLOW_AUTH_CONFIG_PATH is not a file; docs/tracking.md shows its content" >&2; exit 2; }; \
 	else case "$$MLFLOW_HOST" in 127.*|localhost|::1) ;; *) \
 	echo "note: everybody who reaches this port may read, change and delete every run; see docs/tracking.md, Passwords";; esac; fi; \
 	.venv/bin/python -m experiments.mlflow_store.serving && \

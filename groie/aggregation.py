@@ -19,10 +19,10 @@ class SingleLevel(OneLevel):
 
 @MODELS.register_module()
 class RandomLevel(OneLevel):
-    """Each RoI's level is drawn uniformly, anew at every call, in training and in test (authors' code; Table I).
+    """Draws each RoI's level uniformly in every call, in training and in test (authors' code; Table I).
 
-    The draws follow from `seed`, the rank and how many calls there were, not from torch's global generator: a resumed
-    training goes on with the draws it would have had, and each evaluation of the same weights draws the same levels.
+    The draws depend on `seed`, the rank and the number of calls, not on torch's global generator. So a resumed training
+    has the same draws as an uninterrupted one, and each evaluation of the same weights draws the same levels.
     """
 
     draws: Tensor  # training calls so far; kept in checkpoints

@@ -1,4 +1,4 @@
-"""The door to RoIAlign: inputs checked, and brought into the form that mmcv's operator needs but does not ask for."""
+"""Checks the inputs of RoIAlign, and brings them into the form that mmcv's operator needs but does not check."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def check(extractor: BaseRoIExtractor, feats: Sequence[Tensor]) -> None:
-    """Raises ValueError where there is not one level per stride, or a level has not the extractor's width."""
+    """Raises ValueError if the numbers of levels and strides differ, or a level does not have the extractor's width."""
     strides, width = extractor.featmap_strides, extractor.out_channels
     if len(feats) != len(strides):
         raise ValueError(

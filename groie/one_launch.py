@@ -1,6 +1,6 @@
 """RoIAlign of all levels in one launch, for GPUs: prepares, launches and differentiates the kernels of kernels.py.
 
-A GPU is done sooner than Python is with its preparations, so what is not the kernel's is kept to a few calls of torch.
+A GPU is faster than Python's preparations for it, so there are only a few calls of torch besides the kernel.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""What MMDetection needs of mmcv's compiled operators, without a compiler: NMS and average RoIAlign.
+"""Provides the compiled operators of mmcv that MMDetection needs, without a compiler: NMS and average RoIAlign.
 
 mmcv looks for compiled operators in its module `mmcv._ext`, which a plain wheel of mmcv lacks. Importing this module
 puts a module in that place where there is none: on a CPU its operators are ours, on a GPU torchvision's. A compiled
@@ -78,10 +78,10 @@ def roi_align_backward(
 
 
 def torchvision_ops() -> ModuleType:
-    """Returns torchvision's operators, which run on a GPU; ImportError with the remedy where they are not there."""
+    """Returns torchvision's operators, which run on a GPU; ImportError with the remedy if they are missing."""
     try:
         import torchvision
-    except Exception as error:  # also an operator that its library lacks: beside another build of torch
+    except Exception as error:  # also if its library lacks an operator, because it is for another build of torch
         raise ImportError(
             f"torchvision is needed on a GPU and cannot be imported ({error}); install the one of torch "
             f"{torch.__version__}: pip install -c constraints.txt -e '.[gpu]'"
@@ -90,7 +90,7 @@ def torchvision_ops() -> ModuleType:
 
 
 def backend() -> str:
-    """Returns whose NMS and RoIAlign are used, as a trial's record keeps it."""
+    """Returns the package of the NMS and RoIAlign in use, for a trial's record."""
     from groie import one_launch  # which imports mmcv's operators
 
     if sys.modules.get(PLACE) is not _SELF:
@@ -126,7 +126,7 @@ def _require_average(pool_mode: int) -> None:
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    """Returns what stands for an operator that is not here: mmcv asks only whether it exists until it is called."""
+    """Returns a placeholder for a missing operator: mmcv only checks that it exists until it calls it."""
     if name.startswith("__"):
         raise AttributeError(name)
 

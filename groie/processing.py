@@ -1,4 +1,4 @@
-"""The menu of modules that run on RoI features, before or after aggregation (paper, Tables III and IV).
+"""The modules that run on RoI features, before or after aggregation (paper, Tables III and IV).
 
 Each takes and returns (N, C, h, w) and is built with `channels=C`; the extractor sets C, a config never does. A module
 with `each_roi_alone = True` promises that a RoI's result depends on no other RoI, as it does where there are no

@@ -1,4 +1,4 @@
-"""The sum of the levels' ReLU, which keeps a byte of each number for the backward pass, not the number."""
+"""The sum of the levels' ReLU, which keeps one byte per number for the backward pass instead of the number."""
 
 from typing import Any
 

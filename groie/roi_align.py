@@ -1,4 +1,4 @@
-"""Where a RoI begins on a level and how long it is there: RoIAlign's three rules, and the authors' as a layer.
+"""The start and length of a RoI on a level: RoIAlign's three rules, and the authors' rule as a layer.
 
 | rule | on each axis, in cells of the level | whose |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""Which pixels of a level each cell of a pooled RoI is made of, and with which weights.
+"""Finds the pixels of a level that make up each cell of a pooled RoI, and their weights.
 
 The steps are mmcv's, in its order, so that samples fall on the same side of every border.
 """

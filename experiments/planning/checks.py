@@ -99,8 +99,7 @@ def settings(config: dict[str, Any]) -> Settings:
     if passwords.given(found.tracking.uri):
         raise UserError(
             "tracking.uri holds a password, which every trial would record; remove it; set MLFLOW_TRACKING_USERNAME "
-            "and "
-            "MLFLOW_TRACKING_PASSWORD for a server, PGPASSWORD or ~/.pgpass for PostgreSQL"
+            "and MLFLOW_TRACKING_PASSWORD for a server, PGPASSWORD or ~/.pgpass for PostgreSQL"
         )
     _require_weights(found.profile.model.get("backbone") or {})
     return found

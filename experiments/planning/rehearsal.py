@@ -87,8 +87,7 @@ def _skeleton(settings: Settings) -> Any:
         base = settings.architecture.base
         raise UserError(
             f"{_choice(settings, WHOLE)} cannot be built from architecture.base={base}; give one of MMDetection's "
-            "configs "
-            f"of a two-stage detector with an FPN, as in conf/architecture/ ({told(error)})"
+            f"configs of a two-stage detector with an FPN, as in conf/architecture/ ({told(error)})"
         ) from error
     for name, pooling in settings.architecture.extractors.items():
         layer = dict(type="RoIAlign", output_size=pooling.output_size, sampling_ratio=2)
@@ -156,8 +155,7 @@ def _require_classes(model: Any, choice: str) -> None:
         if count != CLASSES and name.partition(".")[0] not in COUNTS_OTHERWISE:
             raise UserError(
                 f"{choice}: {type(module).__name__} (roi_head.{name}) always has {count} classes, also if the data "
-                "have "
-                "another number; choose an architecture whose heads take the argument num_classes"
+                "have another number; choose an architecture whose heads take the argument num_classes"
             )
 
 

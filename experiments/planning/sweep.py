@@ -62,8 +62,7 @@ def requests(arguments: Sequence[str]) -> list[Request]:
         if seeded := [item for item in row.overrides if key_of(item) == "seed"]:
             raise UserError(
                 f"sweeps/{row.sweep}.yaml, row {row.name!r}: {seeded[0]} cannot be combined with seed=auto, which "
-                "chooses "
-                "the seeds of every row; remove it from the file, or give seeds as in seed=0,1"
+                "chooses the seeds of every row; remove it from the file, or give seeds as in seed=0,1"
             )
     extra = _name([item for item in others if key_of(item) != "seed"])
     return [

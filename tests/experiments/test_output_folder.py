@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def test_no_folder(preloaded: Preloaded, tmp_path: Path, typed: str) -> None:
     sentence = refusal(preloaded, *harness.TINY, typed, cwd=tmp_path)
     assert sentence.startswith("output_dir=")
-    assert "new, empty or of earlier trials" in sentence
+    assert "give a new or empty folder, or one with earlier trials" in sentence
     assert present(tmp_path) == set()
 
 

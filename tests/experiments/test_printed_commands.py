@@ -94,7 +94,7 @@ def test_remedies_can_be_typed(printed: Printed, monkeypatch: pytest.MonkeyPatch
     place = Place(printed.folder / "new ones")
     status = typed(place.command("experiments", "status"), printed.folder)
     assert status.returncode == 2
-    (command,) = re.findall("start some: `(.*)`", status.stderr)
+    (command,) = re.findall("start a trial: `(.*)`", status.stderr)
     plan = typed(f"{command} dry_run=true", printed.folder)
     assert (plan.returncode, plan.stderr) == (0, "")
     assert str(printed.folder / "new ones" / "plans") in plan.stdout

@@ -153,5 +153,5 @@ def test_other_convolutions_after_aggregation_stay(shape: tuple[int, ...]) -> No
 
 
 def test_as_a_function_it_raises() -> None:
-    with pytest.raises(CheckpointError, match="no place for x; take out"):
+    with pytest.raises(CheckpointError, match="no weights x; remove them"):
         convert({"x": torch.ones(1)})

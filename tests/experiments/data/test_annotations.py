@@ -40,9 +40,9 @@ FLAWS: dict[str, tuple[Callable[[Content], Any], list[str]]] = {
         for key in keys
     },
     "an image that is a name": (lambda file: file["images"].append("3.png"), ["images[2]", "3.png", "file_name"]),
-    "image id twice": (lambda file: file["images"][1].update(id=1), ["images[1]", "id 1", "once"]),
-    "annotation id twice": (changed(id=10), ["annotations[1]", "id 10", "once"]),
-    "category id twice": (lambda file: file["categories"][1].update(id=1), ["categories[1]", "id 1", "once"]),
+    "image id twice": (lambda file: file["images"][1].update(id=1), ["images[1]", "id 1", "its own id"]),
+    "annotation id twice": (changed(id=10), ["annotations[1]", "id 10", "its own id"]),
+    "category id twice": (lambda file: file["categories"][1].update(id=1), ["categories[1]", "id 1", "its own id"]),
     "two classes of one name": (
         lambda file: file["categories"][1].update(name="cat"),
         ['2 categories are called "cat"'],
@@ -134,7 +134,7 @@ def test_plan_compares_classes_and_looks_for_images(preloaded: Preloaded, tmp_pa
     other["categories"][1]["name"] = "cow"
     arguments = data(tmp_path, content(), other)
     sentence = refused(preloaded, tmp_path / "outputs", *arguments, "dry_run=true")
-    assert "other classes" in sentence
+    assert "different classes" in sentence
     assert "cow, dog" in sentence
     (tmp_path / "val.json").write_text(json.dumps(content()))
     (tmp_path / "images" / "2.png").unlink()

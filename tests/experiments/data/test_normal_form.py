@@ -233,7 +233,7 @@ def test_both_are_read_where_numbers_are_written_as_python_does(tmp_path: Path) 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"images": ' + "[" * 100_000 + "]" * 100_000 + "}"])
 def test_lists_in_lists_in_lists(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UserError, match="no annotation file in COCO's format"):
+    with pytest.raises(UserError, match="is not an annotation file in COCO's format"):
         checked(tmp_path, text.encode())
 
 

@@ -283,5 +283,5 @@ def test_sync_speaks_of_what_it_compared(
     synced(outputs)
     assert len(compared) == 1
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("1 trials are in MLflow")
+    assert first.startswith("1 trials in MLflow match their folders")
     assert second == "1 is running and was skipped: its command updates it"

@@ -48,7 +48,7 @@ STORES = {
     f"{SECRET}@host": f"{SERVER}=host cannot be used, because it is not the address of a store",
     f"postgresql+pg8000://me:{SECRET}/@x@host/runs": "pip install -c constraints.txt -e '.[server]'",
     f"http://me:{SECRET}@host:5000": "http://me:***@host:5000 is a running server; open that address",
-    "sqlite:///outputs/mlflow.db": "outputs/mlflow.db does not exist; run.py makes it with the first trial",
+    "sqlite:///outputs/mlflow.db": "outputs/mlflow.db does not exist; run.py creates it with the first trial",
 }
 
 
@@ -140,7 +140,7 @@ def test_server_is_for_this_machine_unless_told(made: Callable[..., subprocess.C
         assert ("may read, change and delete every run" in made("server", MLFLOW_HOST=host).stdout) == warned
     refused = made("server", MLFLOW_AUTH_CONFIG_PATH="users.ini")
     assert refused.returncode == 2
-    assert refused.stderr.startswith("error: MLFLOW_AUTH_CONFIG_PATH=users.ini is no file; ")
+    assert refused.stderr.startswith("error: MLFLOW_AUTH_CONFIG_PATH=users.ini is not a file; ")
     Path("users.ini").write_text("[mlflow]\n")
     served = made("server", MLFLOW_AUTH_CONFIG_PATH="users.ini", MLFLOW_HOST="0.0.0.0")
     assert served.stdout == "-m mlflow server --app-name basic-auth None 0.0.0.0 5000 false\n"

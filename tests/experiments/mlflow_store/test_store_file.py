@@ -170,7 +170,7 @@ def test_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as written, written:
         written.execute("CREATE TABLE bookmarks (address TEXT)")
     before = (tmp_path / "mlflow.db").read_bytes()
-    with pytest.raises(UserError, match=r"mlflow\.db is a database of something else"):
+    with pytest.raises(UserError, match=r"mlflow\.db is a database of another program"):
         opened(tmp_path)
     assert (tmp_path / "mlflow.db").read_bytes() == before
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def test_ranks_that_cannot_share_the_batch_are_told_which_could(ranks: int, images: int, divisors: str) -> None:
     with pytest.raises(UserError, match=rf"^{ranks} ranks cannot share schedule\.batch_size={images} ") as error:
         resources.share_batch(ranks, images)
-    assert f"so that there are {divisors} of them" in str(error.value)
+    assert f"so that the number of ranks is one of {divisors}, or set" in str(error.value)
 
 
 def test_every_divisor_shares_the_batch() -> None:

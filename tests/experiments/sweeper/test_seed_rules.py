@@ -146,8 +146,8 @@ def test_what_is_not_typed_is_as_the_study_has_it(begun: Callable[..., dict[str,
 @pytest.mark.parametrize(("name", "old", "new"), [("first", 3, 2), ("most", 7, 10), ("alpha", 0.01, 0.05)])
 def test_rules_are_not_changed(begun: Callable[..., dict[str, Recorded]], name: str, old: float, new: float) -> None:
     told = (
-        f"seeds.{name}={new} is refused: since 2026-01-02 03:04 UTC this study has seeds.{name}={old}, and rules do "
-        "not change once seeds are chosen by them; leave it out, or give another output_dir"
+        f"seeds.{name}={new} is refused: since 2026-01-02 03:04 UTC this study has seeds.{name}={old}, and its "
+        "rules cannot be changed; leave it out, or give another output_dir"
     )
     with pytest.raises(UserError, match=f"^{re.escape(told)}$"):
         begun("a", **{name: new})
