@@ -11,7 +11,7 @@ from tests.support.running import Preloaded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-MENU = "attention, conv, conv1, conv3, conv5, none, nonlocal"
+MENU = "attention, bottleneck, conv, conv1, conv3, conv5, eca, none, nonlocal, separable, stacked"
 
 
 TYPED = {
