@@ -125,4 +125,4 @@ def test_every_option_of_ours_has_its_keys(group: str) -> None:
 
 def test_options_are_those_of_the_folder() -> None:
     """Else a group would go unchecked."""
-    assert {path.name for path in (Path(harness.ROOT) / "conf").iterdir() if path.is_dir()} == {*GROUPS, "hydra"}
+    assert {path.name for path in (Path(harness.ROOT) / "conf").iterdir() if path.is_dir()} == {*GROUPS, "hydra", "module"}
