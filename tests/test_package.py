@@ -40,7 +40,7 @@ def test_each_dependency_is_pinned() -> None:
     assert len(names) > 25
 
 
-def test_what_stands_in_is_named_by_constraints_and_left_out_by_uv() -> None:
+def test_stand_in_packages_are_in_constraints_and_left_out_by_uv() -> None:
     text = (ROOT / "constraints.txt").read_text()
     folders = sorted(path.name for path in (ROOT / "stand_ins").iterdir())
     assert folders == ["imagecorruptions-imaug", "opencv-python"]

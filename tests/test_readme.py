@@ -97,24 +97,3 @@ def test_table_of_options_is_complete() -> None:
             files = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
             assert set(re.findall(r"`(\w+)`", cell)) == files, group
     assert listed == {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()} - {"hydra", "module"}
-
-
-@pytest.mark.parametrize("place", ["pre", "post"])
-def test_options_before_and_after_the_aggregation_are_the_same_folder(place: str) -> None:
-    assert (ROOT / "conf" / place).readlink() == Path("module")
-
-
-def test_top_level_names_exist() -> None:
-    for name in (
-        "conf",
-        "groie",
-        "experiments",
-        "sweeps",
-        "analysis",
-        "run.py",
-        "pyproject.toml",
-        "benchmarks",
-        "docs",
-    ):
-        assert (ROOT / name).exists()
-    assert len((ROOT / "run.py").read_text().splitlines()) < 60

@@ -86,10 +86,10 @@ def command(recorder: Recorder, *words: str) -> str:
 
 def test_a_tables_number_is_its_declared_sweep(declared_recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     printed = []
-    for asked in (["3"], ["III"], ["--sweep", "table3"]):
+    for asked in (["3"], ["III"], ["iii"], ["--sweep", "table3"]):
         assert declared_sweep(declared_recorder, "table", *asked) == 0
         printed.append(capsys.readouterr().out)
-    assert printed[0] == printed[1] == printed[2]
+    assert len(set(printed)) == 1
     lines = [line.split() for line in printed[0].splitlines()]
     assert printed[0].startswith("Table III: Ablation on pre-processing (sweep table3, profile demo, dataset shapes, ")
     order = [["baseline"], ["conv", "1x1"], ["conv", "3x3"], ["conv", "5x5"], ["non-local"], ["attention"]]
@@ -187,12 +187,6 @@ def test_a_store_without_runs_is_the_same_and_stays_as_it_is(
     assert empty.read_bytes() == b""
 
 
-def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "notes.txt").write_text("no database at all\n" * 100)
-    assert main(["table", "--tracking-uri", f"sqlite:///{tmp_path}/notes.txt"]) == 2
-    assert "notes.txt is not a sqlite database" in capsys.readouterr().err
-
-
 def test_a_wrong_sweep_lists_the_known_ones(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["figure", "--sweep", "tabel3", "--tracking-uri", recorder.uri]) == 2
     sentence = f"error: no sweep 'tabel3' in {recorder.uri}; known, newest first: {NEWER}, {OLDER}; or last\n"
@@ -219,38 +213,11 @@ def test_a_server_that_refuses_is_not_called_silent(capsys: pytest.CaptureFixtur
     assert "501" in error
 
 
-def test_a_tracking_uri_that_mlflow_refuses_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["table", "--tracking-uri", f"{tmp_path}/mlflow.db"]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: the tracking URI {tmp_path}/mlflow.db is not a kind of store")
-    assert error.endswith("; give sqlite:///PATH or http(s)://HOST:PORT\n")
-    assert error.count("\n") == 1
-
-
 def test_an_error_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["table", "--tracking-uri", "postgresql://me:s3cret@127.0.0.1:1/x"]) == 2
     error = capsys.readouterr().err
     assert "postgresql://me:***@127.0.0.1:1/x" in error
     assert "s3cret" not in error
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["figure", "--metric", "box/AP"], ["'box/AP'", "bbox/AP50", "segm/APl", "epoch/loss"]),
-        (["table", "--out", "table.txt"], ["'table.txt'", ".md or .csv or .tex or .html"]),
-        (["figure", "--out", "figure.jpg"], ["'figure.jpg'", ".png"]),
-        (["table", "3", "--sweep", "paper"], ["--sweep: it cannot be combined with NUMBER"]),
-    ],
-)
-def test_a_wrong_option_lists_the_valid_ones(
-    arguments: list[str], told: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    assert end.value.code == 2
-    error = capsys.readouterr().err
-    assert all(text in error for text in told)
 
 
 def test_analysis_needs_neither_training_code_nor_mlflow_for_its_help(tmp_path: Path) -> None:

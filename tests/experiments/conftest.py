@@ -84,7 +84,7 @@ def fake(preloaded: Preloaded, output_folder: Callable[[], Path]) -> Iterator[Fa
 
 @pytest.fixture
 def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A disk of its own, of the size that the test is parametrized with: "56m"."""
+    """A small disk, of the size that the test is parametrized with: "56m"."""
     disk = tmp_path / "disk"
     disk.mkdir()
     done = None

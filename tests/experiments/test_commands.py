@@ -58,7 +58,7 @@ def test_names_of_all_kinds_come_back_as_they_were(name: str, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("folder", ["", "elsewhere"])
-def test_nothing_is_said_that_is_known(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_leave_out_defaults(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Defaults are those of the folder where the command is typed."""
     here = tmp_path if folder else ROOT
     monkeypatch.chdir(here)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.mark.parametrize("typed", ["output_dir=", "output_dir=null", "output_dir=' '", "output_dir=[a]"])
-def test_no_folder(preloaded: Preloaded, tmp_path: Path, typed: str) -> None:
+def test_output_dir_that_names_no_folder(preloaded: Preloaded, tmp_path: Path, typed: str) -> None:
     sentence = refusal(preloaded, *harness.TINY, typed, cwd=tmp_path)
     assert sentence.startswith("output_dir=")
     assert "give a new or empty folder, or one with earlier trials" in sentence
@@ -22,7 +22,7 @@ def test_no_folder(preloaded: Preloaded, tmp_path: Path, typed: str) -> None:
 
 
 @pytest.mark.parametrize("below", ["", "outputs"])
-def test_file_for_a_folder(preloaded: Preloaded, tmp_path: Path, below: str) -> None:
+def test_output_dir_that_is_a_file(preloaded: Preloaded, tmp_path: Path, below: str) -> None:
     file = tmp_path / "file"
     file.write_text("mine")
     sentence = refused(preloaded, file / below, *harness.TINY)
@@ -39,7 +39,7 @@ def test_folder_of_other_things(preloaded: Preloaded, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("present_", [(), (".DS_Store",), ("trials", "notes.txt"), ("mlflow.db",)], ids=str)
-def test_empty_or_ours(tmp_path: Path, present_: tuple[str, ...]) -> None:
+def test_empty_folder_and_one_of_trials_are_accepted(tmp_path: Path, present_: tuple[str, ...]) -> None:
     for name in present_:
         (tmp_path / name).touch()
     output_folder.accept(tmp_path)

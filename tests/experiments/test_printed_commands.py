@@ -76,7 +76,7 @@ def test_how_to_open_the_pages(printed: Printed) -> None:
 
 
 @pytest.mark.long
-def test_what_runs_the_rest_finds_the_trials_that_are_there(printed: Printed) -> None:
+def test_command_that_runs_the_rest_finds_the_existing_trials(printed: Printed) -> None:
     """The failed trial, and with it the folder, is known to the command that the table names."""
     (reading,) = re.findall("read them: (.*)   or in MLflow", printed.first)
     table = typed(reading, printed.folder)

@@ -43,8 +43,8 @@ def test_the_attacks_succeed_where_nothing_guards(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_going_on_from_a_hostile_checkpoint(fake: Fake, preloaded: Preloaded, tmp_path: Path) -> None:
-    """It bears the right digest. The trial fails with one sentence; where the poison is taken out, it goes on."""
+def test_resuming_from_a_hostile_checkpoint(fake: Fake, preloaded: Preloaded, tmp_path: Path) -> None:
+    """Its digest is right. The trial fails with one sentence; one whose hostile config is ignored resumes."""
     attacks = {1: hostile.call, 2: hostile.config}
     assert fake.run(dict.fromkeys(attacks, "error")).code == 1
     for seed, attack in attacks.items():
@@ -108,14 +108,7 @@ def unsafe(source: str) -> set[str]:
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             options = {f"{option.arg}={ast.unparse(option.value)}" for option in node.keywords}
-            bad = name in (
-                "eval",
-                "exec",
-                "pickle.load",
-                "pickle.loads",
-                "yaml.unsafe_load",
-                "yaml.full_load",
-            )
+            bad = name in ("eval", "exec", "pickle.load", "pickle.loads", "yaml.unsafe_load", "yaml.full_load")
             bad |= name == "torch.load" and "weights_only=True" not in options
             bad |= name == "yaml.load" and "Loader=yaml.CSafeLoader" not in options
             bad |= name == "np.load" and "allow_pickle=False" not in options

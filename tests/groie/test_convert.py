@@ -15,7 +15,7 @@ from mmdet.models.roi_heads.roi_extractors import GenericRoIExtractor
 from torch import Tensor
 
 from groie import ConcatLevels, SumLevels
-from groie.convert import CheckpointError, convert
+from groie.convert import convert
 from tests.support import detectors
 from tests.support.inputs import CHANNELS, STRIDES, assert_equal, build, pair, plain, pyramid, random_regions, roi_align
 
@@ -150,8 +150,3 @@ def test_mmdetections_concat_becomes_concat_and_reduce() -> None:
 def test_other_convolutions_after_aggregation_stay(shape: tuple[int, ...]) -> None:
     name = "roi_head.bbox_roi_extractor.post_module.conv.weight"
     assert list(convert({name: torch.ones(shape)})) == [name]
-
-
-def test_as_a_function_it_raises() -> None:
-    with pytest.raises(CheckpointError, match="no weights x; remove them"):
-        convert({"x": torch.ones(1)})

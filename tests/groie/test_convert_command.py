@@ -28,7 +28,7 @@ def save(content: Any, path: Path, **options: Any) -> str:
         "ema_backbone_conv1_weight",
     ],
 )
-def test_what_has_no_place_is_named_and_nothing_is_written(
+def test_unknown_weights_are_named_and_nothing_is_written(
     stranger: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = save({"state_dict": {**RPN, stranger: torch.ones(1), "another.one": torch.ones(1)}}, tmp_path / "in.pth")

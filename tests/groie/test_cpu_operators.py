@@ -1,4 +1,4 @@
-"""What stands in for mmcv's compiled operators: NMS and RoIAlign against slow loops, and what is missing."""
+"""What stands in for mmcv's compiled operators: NMS against a slow loop, and operators that are missing."""
 
 import importlib.metadata
 import sys
@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 
 from groie import nms, one_launch, operators
-from tests.support import reference
-from tests.support.inputs import OBLONG, STRIDES, assert_equal, pyramid, random_regions
 
 
 def slow_nms(boxes: Tensor, scores: Tensor, threshold: float, offset: int) -> list[int]:
@@ -42,23 +40,7 @@ def test_nms_keeps_what_a_slow_loop_keeps(count: int, offset: int, tied: bool) -
     assert count < 40 or 0 < len(kept) < count  # some are dropped
 
 
-@pytest.mark.parametrize("aligned", [False, True])
-@pytest.mark.parametrize("ratio", [0, 1, 2])
-def test_roi_align_writes_features_and_gradients(ratio: int, aligned: bool) -> None:
-    feat, rois = pyramid()[1], random_regions(20)
-    settings = dict(aligned_height=OBLONG[0], aligned_width=OBLONG[1], spatial_scale=1 / STRIDES[1])
-    settings |= dict(sampling_ratio=ratio, pool_mode=operators.AVERAGE, aligned=aligned)
-    rule = "aligned" if aligned else "legacy"
-    expected = reference.roi_align(feat, rois, OBLONG, STRIDES[1], ratio, rule)
-    weight, none = torch.randn_like(expected), feat.new_empty(0)
-    output, gradient = torch.full_like(expected, torch.nan), torch.full_like(feat, torch.nan)
-    operators.roi_align_forward(feat.detach(), rois, output, none, none, **settings)
-    operators.roi_align_backward(weight, rois, none, none, gradient, **settings)
-    assert_equal(output, expected.detach())
-    assert_equal(gradient.detach(), torch.autograd.grad((expected * weight).sum(), feat)[0])
-
-
-def test_what_is_missing_says_its_name_and_the_remedy() -> None:
+def test_missing_operator_is_named_with_the_remedy() -> None:
     with pytest.raises(operators.MissingOperatorError, match=r"the operator softnms needs a compiled mmcv; choose"):
         operators.softnms(None)
     with pytest.raises(operators.MissingOperatorError, match="use pool_mode='avg'"):

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from groie import AllLevels, ConcatLevels, OneLevel, RandomLevel, SingleLevel, SumLevels
 from tests.support.inputs import (
@@ -104,14 +102,6 @@ class TestEveryVariant:
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
-def test_distributed_training_goes_on_after_a_batch_without_rois(aggregation: type, process_group: None) -> None:
-    """DistributedDataParallel refuses the next batch where a parameter got no gradient in the one before."""
-    model = DistributedDataParallel(plain(aggregation, **pair("conv3", "attention")))
-    for case in ("none", "many", "none", "one"):
-        model(pyramid(dtype=torch.float32), regions(case, torch.float32)).sum().backward()
-
-
-@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_wrong_number_of_levels_is_refused(aggregation: type) -> None:
     extractor, feats = build(aggregation), [*pyramid(), *pyramid(1)]
     for levels, case in itertools.product((3, 5), ("none", "many")):
@@ -166,15 +156,6 @@ class TestUsersModule:
                 nn.init.zeros_(one.reduce.conv.bias)
             outs.append(one(feats, rois))
         assert_equal(outs[0], 2 * outs[1])
-
-    def test_that_changes_the_width_is_refused_when_built(
-        self, aggregation: type, place: str, users_package: str
-    ) -> None:
-        options: dict[str, Any] = {place: {"type": f"{users_package}.Widen"}}
-        with pytest.raises(
-            ValueError, match=r"Widen returns \(1, 16, 7, 7\) for \(1, 8, 7, 7\); it must keep channels"
-        ):
-            plain(aggregation, **options)
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
@@ -246,20 +227,10 @@ def users_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
         "        self.channels = channels\n"
         "    def forward(self, x):\n"
         "        return 2 * x\n"
-        "class Widen(nn.Conv2d):\n"
-        "    def __init__(self, channels):\n"
-        "        super().__init__(channels, 2 * channels, 1)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     yield "someones_own_modules"
     sys.modules.pop("someones_own_modules", None)
-
-
-@pytest.fixture
-def process_group(tmp_path: Path) -> Iterator[None]:
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
 
 
 def _loss(out: Tensor) -> Tensor:

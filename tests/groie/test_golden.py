@@ -29,7 +29,7 @@ def test_roi_align_gives_the_same_features_and_gradients(ratio: int, aligned: bo
     level, rois, weight = (ARRAYS[f"align/{name}"] for name in ("level", "rois", "weight"))
     settings = dict(aligned_height=OBLONG[0], aligned_width=OBLONG[1], spatial_scale=1 / STRIDES[0])
     settings |= dict(sampling_ratio=ratio, pool_mode=operators.AVERAGE, aligned=aligned)
-    features, gradient, none = torch.empty_like(weight), torch.empty_like(level), Tensor()
+    features, gradient, none = torch.full_like(weight, torch.nan), torch.full_like(level, torch.nan), Tensor()
     operators.roi_align_forward(level, rois, features, none, none, **settings)
     operators.roi_align_backward(weight, rois, none, none, gradient, **settings)
     torch.testing.assert_close(features, ARRAYS[f"align/{ratio}/{aligned}/features"], **CLOSE)

@@ -117,14 +117,6 @@ def test_single_is_single_roi_extractor(case: str, finest_scale: int, dtype: tor
         assert all(torch.allclose(a, b, rtol=0, atol=near) for a, b in zip(*grads, strict=True))
 
 
-def test_finest_scale_moves_rois_between_levels() -> None:
-    """A RoI of 40 x 40 is on level 0 for the paper's 56, on level 2 where level 0 ends at 20 pixels."""
-    feats, rois = pyramid(), torch.tensor([[0.0, 10.0, 10.0, 50.0, 50.0]], dtype=torch.float64)
-    for finest_scale, level in ((56, 0), (10, 2)):
-        extractor = plain(SingleLevel, finest_scale=finest_scale)
-        assert_equal(extractor(feats, rois), extractor.roi_layers[level](feats[level], rois))
-
-
 @pytest.mark.parametrize("aggregation", [SingleLevel, RandomLevel])
 def test_scale_factor_enlarges_the_roi_after_its_level_is_chosen(aggregation: type) -> None:
     extractor, feats = plain(aggregation, finest_scale=10), pyramid()

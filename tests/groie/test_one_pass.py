@@ -1,6 +1,5 @@
 """All levels in one pass: when it is taken, and that it is the plain path, mmcv's operator level by level, to 1e-9."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -8,20 +7,16 @@ from typing import Any
 import pytest
 import torch
 from mmcv.ops import RoIAlign
-from mmdet.models.roi_heads.roi_extractors import GenericRoIExtractor
 from torch import Tensor, nn
 
-from groie import AllLevels, ConcatLevels, RoIConv, SumLevels, pooling, rectified
+from groie import AllLevels, ConcatLevels, RoIConv, SumLevels, pooling
 from groie.operators import MissingOperatorError
-from groie.rectified import rectified_sum
 from tests.support.inputs import (
     ALL_LEVELS,
     CHANNELS,
     HEIGHT,
     MENU,
     OBLONG,
-    ONE_LEVEL,
-    REVERSED,
     ROIS,
     RULES,
     STRIDES,
@@ -30,7 +25,6 @@ from tests.support.inputs import (
     build,
     gradients,
     pair,
-    plain,
     pyramid,
     random_regions,
     regions,
@@ -199,21 +193,12 @@ class TestPooled:
         for others in found[1:]:
             assert all(torch.equal(one, other) for one, other in zip(found[0], others, strict=True))
 
-    @pytest.mark.parametrize(
-        "wrong",
-        [[3.0, 1, 1, 5, 5], [-1.0, 1, 1, 5, 5], [0.0, 9, 1, 5, 5], [0.0, 1, 9, 5, 5], [0.0, float("nan"), 1, 5, 5]],
-    )
+    @pytest.mark.parametrize("wrong", [[3.0, 1, 1, 5, 5], [-1.0, 1, 1, 5, 5], [0.0, 9, 1, 5, 5], [0.0, 1, 9, 5, 5]])
     def test_roi_of_no_image_or_no_area_is_refused(self, wrong: Sequence[float]) -> None:
         """mmcv reads other memory for the first two and refuses the others, `have non-negative size!`."""
         rois = torch.tensor([[0.0, 1, 1, 5, 5], wrong], dtype=torch.float64)
         with pytest.raises(ValueError, match=r"RoI 1 is \[.*give an image of the batch \(0 to 2\) and x1 <= x2"):
             build(SumLevels)(pyramid(), rois)
-
-    @pytest.mark.parametrize("rule", ["v1", "legacy"])
-    def test_corners_the_wrong_way_round_are_what_the_layer_makes_of_them(self, rule: str) -> None:
-        feats, rois, align = pyramid(), torch.tensor(REVERSED, dtype=torch.float64), layers(rule)
-        expected = torch.stack([layer(feat, rois) for layer, feat in zip(align, feats, strict=True)])
-        assert_equal(pooling.pooled(align, feats, rois), expected)
 
     @pytest.mark.parametrize("rule", RULES)
     def test_roi_of_no_numbers_is_refused(self, rule: str) -> None:
@@ -233,26 +218,6 @@ def same_on_both_paths(
         assert_equal(found, gradients(expected, feats, extractor))
     assert out.is_contiguous()
     assert_equal(out, expected)
-
-
-@pytest.mark.parametrize("activation", ["relu", "none"])
-@pytest.mark.parametrize(("pre", "shared"), [*((pre, True) for pre in MENU), ("conv3", False), ("attention", False)])
-@pytest.mark.parametrize("aggregation", ALL_LEVELS)
-def test_every_module_and_option_is_the_plain_path(
-    aggregation: type, pre: str, shared: bool, activation: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = {"pre": MENU[pre], "pre_shared": shared, "level_activation": activation}
-    same_on_both_paths(build(aggregation, **options), monkeypatch)
-
-
-@pytest.mark.parametrize("levels", [1, 3])
-@pytest.mark.parametrize("scale", [{}, {"roi_scale_factor": 1.3}])
-@pytest.mark.parametrize("aggregation", ALL_LEVELS)
-def test_any_number_of_levels_and_scale_is_the_plain_path(
-    aggregation: type, scale: dict, levels: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    extractor = build(aggregation, levels, **pair("conv3", "attention"))
-    same_on_both_paths(extractor, monkeypatch, levels, "random", **scale)
 
 
 class Counting(nn.BatchNorm2d):
@@ -303,20 +268,6 @@ class TestUsersClasses:
         assert not torch.allclose(extractor(pyramid(), regions()), build(SumLevels)(pyramid(), regions()))
 
 
-@pytest.mark.parametrize("few", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_sum_of_relus_is_torchs(dtype: torch.dtype, few: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rectified, "in_few_launches", lambda _: few)  # as on a GPU
-    x = torch.randn(3, 5, 4, 2, 2, dtype=torch.float64).to(dtype).requires_grad_()
-    with torch.no_grad():
-        x[:, 0] = 0  # whose gradient is zero
-    weight = torch.randn(5, 4, 2, 2, dtype=torch.float64).to(dtype)
-    out, expected = rectified_sum(x), x.relu()[0] + x.relu()[1] + x.relu()[2]
-    off = torch.finfo(dtype).eps if few else 0  # where it is added in another order
-    torch.testing.assert_close(out, expected, rtol=off, atol=off)
-    assert torch.equal(*(torch.autograd.grad(one, x, weight)[0] for one in (out, expected)))
-
-
 COMPILED = [
     (SumLevels, "none", "none", {}),
     (SumLevels, "conv3", "attention", {}),
@@ -338,75 +289,6 @@ def test_compiles_into_one_graph(aggregation: type, pre: str, post: str, options
         out, expected = compiled(feats, rois), extractor(feats, rois)
         assert_equal(out, expected)
         assert_equal(gradients(out, feats, extractor), gradients(expected, feats, extractor))
-
-
-def saved(extractor: nn.Module, feats: Sequence[Tensor], rois: Tensor) -> int:
-    """Returns the bytes that the extractor keeps for its backward pass, besides parameters and inputs."""
-    kept: dict[int, Any] = {}
-    with torch.autograd.graph.saved_tensors_hooks(
-        lambda x: kept.setdefault(x.untyped_storage().data_ptr(), x.untyped_storage()) and x, lambda x: x
-    ):
-        _out = extractor(feats, rois)
-    for there in (*feats, rois, *extractor.parameters()):
-        kept.pop(there.untyped_storage().data_ptr(), None)
-    return sum(storage.nbytes() for storage in kept.values())
-
-
-class TestMemory:
-    width, count, cells = 64, 100, 7
-
-    def full(self, **options: Any) -> Any:
-        align = {"type": "RoIAlign", "output_size": self.cells, "sampling_ratio": 2}
-        modules = {"pre": {"type": "RoIConv", "kernel_size": 5}, "post": {"type": "RoIAttention", "num_heads": 6}}
-        return SumLevels(align, self.width, STRIDES, **modules, **options)
-
-    def inputs(self) -> tuple[list[Tensor], Tensor]:
-        return pyramid(channels=self.width, dtype=torch.float32), random_regions(self.count).float()
-
-    def test_full_groie_saves_less_than_half_of_mmdetections(self) -> None:
-        conv = dict(type="ConvModule", in_channels=self.width, out_channels=self.width, kernel_size=5, padding=2)
-        attention = dict(
-            type="GeneralizedAttention", in_channels=self.width, num_heads=6, attention_type="0100", kv_stride=2
-        )
-        align = {"type": "RoIAlign", "output_size": self.cells, "sampling_ratio": 2}
-        theirs = GenericRoIExtractor(
-            "sum", conv, attention, roi_layer=align, out_channels=self.width, featmap_strides=STRIDES
-        )
-        assert saved(self.full(), *self.inputs()) < saved(theirs, *self.inputs()) / 2
-
-    def test_pooling_alone_saves_nothing_of_the_features_size(self) -> None:
-        feats, rois = self.inputs()
-        assert saved(plain(SumLevels, channels=self.width, level_activation="none"), feats, rois) == 0
-
-    def test_recomputation_saves_nothing_and_changes_no_bit(self) -> None:
-        feats, rois = self.inputs()
-        kept, again = self.full(), self.full(checkpoint=True)
-        again.load_state_dict(kept.state_dict(), strict=True)
-        nn.init.constant_(kept.post_module.gamma, 0.5)
-        nn.init.constant_(again.post_module.gamma, 0.5)
-        assert saved(again, feats, rois) == 0
-        found = []
-        for extractor in (kept, again):
-            out = extractor(feats, rois)
-            leaves = [*feats, *extractor.parameters()]
-            found.append([out, *torch.autograd.grad(out.square().sum(), leaves)])
-        assert all(itertools.starmap(torch.equal, zip(*found, strict=True)))
-
-
-@pytest.mark.parametrize("aggregation", ONE_LEVEL)
-def test_one_level_recomputes_with_the_levels_that_it_drew(aggregation: type) -> None:
-    feats, rois = pyramid(), random_regions(40)
-    kept, again = (build(aggregation, **pair("conv3", "attention"), checkpoint=told) for told in (False, True))
-    again.load_state_dict(kept.state_dict(), strict=True)
-    out, expected = again(feats, rois), kept(feats, rois)
-    assert torch.equal(out, expected)
-    assert all(
-        torch.equal(one, other)
-        for one, other in zip(
-            gradients(out, feats, again).values(), gradients(expected, feats, kept).values(), strict=True
-        )
-    )
-    assert saved(again, feats, rois) < saved(kept, feats, rois) / 2
 
 
 @pytest.mark.parametrize("case", ["none", "many"])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from groie import ConcatLevels, RoIConv, RoINonLocal, SumLevels
+from groie import RoIConv, RoINonLocal, SumLevels
 from groie.processing import build_processing
 from tests.support import reference
 from tests.support.inputs import CHANNELS, MENU, assert_equal, gradients, plain, randomize
@@ -66,19 +66,6 @@ def test_has_as_many_parameters_as_the_authors_module(module: dict | None, count
     assert _count(build_processing(module, 256)) == count
 
 
-@pytest.mark.parametrize(
-    ("aggregation", "options", "count"),
-    [
-        (SumLevels, {}, 0),
-        (ConcatLevels, {}, 262_400),
-        (SumLevels, {"pre": {"type": "RoIConv", "kernel_size": 5}, "post": {"type": "RoIAttention"}}, 1_896_961),
-        (SumLevels, {"pre": {"type": "RoIConv", "kernel_size": 5}, "pre_shared": False}, 4 * 1_638_656),
-    ],
-)
-def test_extractor_has_as_many_parameters_as_the_authors(aggregation: type, options: dict, count: int) -> None:
-    assert _count(plain(aggregation, channels=256, **options)) == count
-
-
 @pytest.mark.parametrize("kernel_size", [0, 2, -1, "3", 3.0, None])
 def test_kernel_size_that_is_not_odd_is_refused(kernel_size: object) -> None:
     with pytest.raises(ValueError, match=rf"kernel_size={kernel_size!r} .*choose 1, 3, 5, 7"):
@@ -90,11 +77,6 @@ def test_reduction_outside_the_width_is_refused(reduction: float) -> None:
     """mmcv would raise the inner width to 1 silently."""
     with pytest.raises(ValueError, match=rf"reduction={reduction} .*8 channels; choose 1 to 8"):
         RoINonLocal(CHANNELS, reduction)  # type: ignore[arg-type]
-
-
-def test_no_module_is_the_identity() -> None:
-    x = torch.randn(2, CHANNELS, 5, 4)
-    assert build_processing(None, CHANNELS)(x) is x
 
 
 def test_trying_a_module_when_it_is_built_leaves_it_as_built() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -78,7 +79,7 @@ def awkward(rng: np.random.Generator, images: int, classes: int, tied: bool = Tr
 
 
 def drawn(whole: CocoSet, counts: Iterable[int]) -> CocoSet:
-    """Returns the set in which each image, in the order of their ids, is there so often, each time with an id anew."""
+    """Returns the set in which each image, in the order of their ids, is there so often, each time with a new id."""
     annotations_of, detections_of = defaultdict(list), defaultdict(list)
     for one in whole.annotations:
         annotations_of[one["image_id"]].append(one)
@@ -123,22 +124,32 @@ def with_masks(whole: CocoSet, rng: np.random.Generator) -> CocoSet:
     return replace(whole, annotations=annotations, detections=detections)
 
 
-def evaluated(whole: CocoSet, iou_type: str = "bbox") -> COCOeval:
-    """Returns pycocotools' finished evaluation."""
-    truth, found = COCO(), COCO()
-    truth.dataset = whole.truth()
+def indexed(truth: dict[str, Any]) -> COCO:
+    """Returns the content of an annotation file as pycocotools has it, copied: it writes into it."""
+    made = COCO()
+    made.dataset = json.loads(json.dumps(truth))
     with contextlib.redirect_stdout(io.StringIO()):
-        truth.createIndex()
-        if whole.detections:
-            found = truth.loadRes([dict(one) for one in whole.detections])
+        made.createIndex()
+    return made
+
+
+def by_pycocotools(truth: COCO, records: Records, iou_type: str) -> COCOeval:
+    """Returns pycocotools' finished evaluation of detections."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        if records:
+            found = truth.loadRes([dict(one) for one in records])  # it writes into them
         else:  # which loadRes refuses
-            found.dataset = {**truth.dataset, "annotations": []}
-            found.createIndex()
+            found = indexed({**truth.dataset, "annotations": []})
         evaluation = COCOeval(truth, found, iou_type)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return evaluation
+
+
+def evaluated(whole: CocoSet, iou_type: str = "bbox") -> COCOeval:
+    """Returns pycocotools' finished evaluation of a set."""
+    return by_pycocotools(indexed(whole.truth()), whole.detections, iou_type)
 
 
 def six(evaluation: COCOeval) -> np.ndarray:

@@ -111,7 +111,7 @@ def build(aggregation: type, levels: int = 4, **options: Any) -> Any:
 
 
 def randomize(module: nn.Module) -> nn.Module:
-    """Returns the module in float64 with every parameter drawn anew, zero-initialised ones included."""
+    """Returns the module in float64 with every parameter drawn at random, zero-initialised ones included."""
     module.double()
     with torch.no_grad():
         for parameter in module.parameters():

@@ -22,7 +22,7 @@ def describe(trial: Trial, **more: Any) -> Path:
     return folder
 
 
-def write_attempt(folder: Path, number: int = 3, age: float = 0.0, **facts: Any) -> None:
+def write_attempt(folder: Path, number: int = 3, age: float = 0.0, **facts: Any) -> Path:
     """Writes an attempt, by default one that runs on another machine; `age` in seconds since its last sign of life."""
     known = {"number": number, "host": "elsewhere", "process": 4, "born": 5.0, "started": 6.0, "device": "1 x cpu"}
     path = folder / "attempts" / f"{number:04d}.json"
@@ -30,6 +30,7 @@ def write_attempt(folder: Path, number: int = 3, age: float = 0.0, **facts: Any)
     path.write_text(json.dumps({**known, **facts}))
     touched = time.time() - age
     os.utime(path, (touched, touched))
+    return path
 
 
 def write_journal(folder: Path, *seconds: tuple[float, float]) -> None:

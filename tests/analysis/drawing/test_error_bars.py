@@ -65,7 +65,7 @@ def test_bars_are_means_over_finished_seeds(store: Recorder) -> None:
     assert found.remarks[1] == "No values: random."
 
 
-def test_no_values_is_told(store: Recorder) -> None:
+def test_sweep_without_recorded_errors_is_refused(store: Recorder) -> None:
     with pytest.raises(UserError, match=r"no finished trial of sweep 'errors' has recorded its mask errors"):
         made(store, "segm")
 

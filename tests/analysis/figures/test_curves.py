@@ -6,7 +6,7 @@ import matplotlib.image
 import pytest
 
 from analysis import terminal
-from analysis.drawing import page
+from analysis.drawing import page, sheet
 from analysis.figures import curves as figures
 from analysis.figures import styles
 from analysis.read import declarations, frames, rows
@@ -127,21 +127,6 @@ def test_a_variant_looks_the_same_in_every_figure_of_a_study() -> None:
     assert drawn["table1", "bbox/AP"]["baseline"] == drawn["table5", "bbox/AP"]["Faster R-CNN"]
 
 
-@pytest.mark.parametrize(
-    ("sweep", "about"),
-    [
-        ("paper", {"seeds": (0, 1, 2)}),  # 21 curves
-        ("fidelity", {"seeds": (0, 1), "epochs": 4, "data": "shapes"}),
-        ("table5", {"seeds": (0, 1), "failed": [(f"{name} + GRoIE", 1) for name in ("Mask R-CNN", "GC-Net")]}),
-        ("table3", {"seeds": (0,), "epochs": 1}),
-    ],
-)
-def test_no_word_of_a_crowded_figure_lies_on_another(sweep: str, about: dict) -> None:
-    found = study(sweep, **about)
-    drawn = figures.curves(found.whole, found.metrics, "bbox/AP", styles.of([found.whole]))
-    assert_readable(page.draw(drawn))
-
-
 def test_thirty_equal_variants_with_long_names_still_have_labels_apart() -> None:
     line = figures.Line((1, 2), (10.0, 20.0))
     long = "a_name_without_any_place_to_break_it_that_is_longer_than_the_label, and then $more_words in many lines "
@@ -160,7 +145,7 @@ def test_the_png_is_a_picture_with_the_colour_of_each_curve(
     path = terminal.write_figure(curves(recorder, runs, NEWER, "bbox/AP50"), tmp_path / "new" / "figure.png")
     pixels = (matplotlib.image.imread(path)[..., :3] * 255).round().astype(int)
     assert pixels.shape[0] > 500
-    assert pixels.shape[1] > 800
+    assert pixels.shape[1] == 200 * sheet.WIDTH
     for colour in styles.COLOURS[:2]:
         rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
         assert (pixels == rgb).all(axis=-1).sum() > 100
@@ -192,12 +177,7 @@ def test_a_trial_that_serves_two_rows_is_one_curve_with_both_names(
 ) -> None:
     found = curves(declared_recorder, declared_runs, "paper", "bbox/AP")
     labels = [curve.label for curve in found.curves]
-    assert labels == [
-        "sum",
-        "baseline = Faster R-CNN",
-        "sum+ = conv 1x1",
-        "Mask R-CNN",
-    ]
+    assert labels == ["sum", "baseline = Faster R-CNN", "sum+ = conv 1x1", "Mask R-CNN"]
     assert [len(curve.seeds) for curve in found.curves] == [2, 2, 1, 1]
     assert found.absent == ("conv 3x3",)  # it failed before its first epoch
     assert len(found.not_run) == 27 - 5 - 2 - 2 - 1 - 1

@@ -21,7 +21,7 @@ from tests.support.recorded import Recorder, box
 
 
 def by_pycocotools(whole: coco_sets.CocoSet, lowest: float) -> dict[int, Tally]:
-    """Returns the tally of each image with only the detections from a score on, decided by pycocotools anew."""
+    """Returns the tally of each image with only the detections from a score on, decided by pycocotools."""
     kept = [one for one in whole.detections if one["score"] >= lowest]
     evaluation = coco_sets.evaluated(replace(whole, detections=kept))
     tallies = {image["id"]: [0, 0, 0] for image in whole.images}
@@ -233,13 +233,15 @@ def test_sheet_from_mlflow(store: Recorder, data: Path, made: SideBySide) -> Non
         (("old", "sum_net-s0"), "the run of old-s0 has no detections.npz; train it again with rerun=true"),
     ],
 )
-def test_wrong_trials_are_told(store: Recorder, data: Path, trials: tuple[str, str], words: str) -> None:
+def test_unknown_or_ambiguous_trials_are_refused(
+    store: Recorder, data: Path, trials: tuple[str, str], words: str
+) -> None:
     with pytest.raises(UserError) as raised:
         asked(store, data, *trials)
     assert words in str(raised.value)
 
 
-def test_wrong_files_are_told(store: Recorder, data: Path) -> None:
+def test_unusable_annotation_files_are_refused(store: Recorder, data: Path) -> None:
     pair = ("sum_net-s0", "sum_net-s1")
     with pytest.raises(UserError, match=r"--annotations .*none.json cannot be read"):
         asked(store, data, *pair, annotations="none.json")
@@ -262,7 +264,7 @@ def test_matches_of_another_evaluation_are_refused(data: Path) -> None:
         side_by_side.of_trials(mixed, trial("two", second), data / "annotations.json", data / "images", most=1)
 
 
-def test_nothing_to_disagree_about(data: Path) -> None:
+def test_trial_beside_itself_shows_no_images(data: Path) -> None:
     found: Disagreement = disagreement(decided(two_sets(1)[0]), decided(two_sets(1)[0]), most=3)
     assert found.first_better == found.second_better == ()
     own = trial("one", two_sets(1)[0])

@@ -179,7 +179,7 @@ def test_sizes_without_objects_are_said_to_have_none() -> None:
         ("paper", {"seeds": (0, 1, 2)}),
         ("fidelity", {"seeds": (0, 1), "data": "shapes", "failed": [("GRoIE (text)", 0), ("sum (paper)", 1)]}),
         ("table5", {"seeds": (0, 1, 2, 3, 4), "absent": [("Grid R-CNN", seed) for seed in range(5)]}),
-        ("table1", {"seeds": (0,)}),
+        ("table1", {"seeds": (0,), "epochs": 1}),
     ],
 )
 def test_every_figure_can_be_read_and_says_what_it_is_of(sweep: str, about: dict[str, Any]) -> None:
@@ -286,11 +286,3 @@ def test_letters_beyond_ascii_are_drawn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib warns of each glyph that a font lacks
         assert_readable(page.draw(Forest("\u0394 AP", PLAIN, rows)))
-
-
-def test_png_is_as_many_pixels_as_a_page_needs(tmp_path: Path) -> None:
-    found = study("table1")
-    (part,) = found.parts
-    curves = figures.curves(part, found.metrics, "bbox/AP", styles.of([part]))
-    page.write(curves, tmp_path / "figure.png")
-    assert matplotlib.image.imread(tmp_path / "figure.png").shape[1] == 200 * sheet.WIDTH

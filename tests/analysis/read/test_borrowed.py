@@ -29,7 +29,7 @@ def test_modules_are_rows_of_the_papers_study() -> None:
     assert set(of_row) == {"aggregation=sum post=conv5"}
 
 
-def test_what_was_typed_beside_has_to_be_the_same() -> None:
+def test_rows_are_borrowed_only_from_sweeps_with_the_same_overrides() -> None:
     found = drawn("core")
     assert borrowed.of_other_sweeps(found.runs, "modules recipe=upstream") == found.runs
     core, modules = (names.sweep_key(f"{sweep} recipe=upstream") for sweep in ("core", "modules"))
@@ -42,7 +42,7 @@ def test_what_was_typed_beside_has_to_be_the_same() -> None:
     assert {row for rows in served for row in rows} == {"sum", "conv 5x5 before", "GRoIE"}
 
 
-def test_what_was_asked_for_and_what_nobody_ran_stay_as_they_are() -> None:
+def test_sweeps_that_have_runs_or_share_none_borrow_nothing() -> None:
     found = drawn("core")
     assert borrowed.of_other_sweeps(found.runs, "core") == found.runs
     assert borrowed.of_other_sweeps(found.runs, "pre=conv5") == found.runs

@@ -9,11 +9,6 @@ from experiments import declared
 from experiments.errors import UserError
 
 
-@pytest.mark.parametrize("number", ["3", "III", "iii"])
-def test_a_tables_number_is_read_in_either_spelling(number: str) -> None:
-    assert declarations.numbered(number) == "table3"
-
-
 @pytest.mark.parametrize("number", ["0", "9", "13", "table3", "-1"])
 def test_a_number_that_no_file_declares_lists_those_that_are(number: str) -> None:
     with pytest.raises(UserError) as error:
@@ -38,14 +33,7 @@ def test_the_first_word_of_a_sweep_is_the_file_that_declares_it() -> None:
         assert declarations.of_sweep(sweep) is None
 
 
-def test_a_wrong_file_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(declared, "FOLDER", tmp_path)
-    (tmp_path / "table3.yaml").write_text("rows: []")
-    with pytest.raises(UserError, match=r"^sweeps/table3.yaml lacks purpose; its keys are: "):
-        declarations.of_sweep("table3")
-
-
-def test_the_command_has_what_was_typed_and_the_seeds() -> None:
+def test_command_has_the_overrides_and_the_seeds() -> None:
     assert declarations.command("table3") == declarations.command("table3", ["0"]) == "python run.py -m sweep=table3"
     typed = "table1 recipe=paper,upstream"
     assert declarations.command(typed, ["0", "2"]) == "python run.py -m sweep=table1 recipe=paper,upstream seed=0,2"
@@ -63,13 +51,8 @@ def test_the_command_has_what_was_typed_and_the_seeds() -> None:
         (["+dataset.root=/some where", "seed=0", "pre=none"], "dataset.root=/some where"),
     ],
 )
-def test_the_place_of_the_data_is_what_was_told_last(overrides: list[str], told: str) -> None:
+def test_last_dataset_root_counts(overrides: list[str], told: str) -> None:
     assert declarations.data_root(overrides) == told
-
-
-def test_the_command_has_the_place_of_the_data() -> None:
-    typed = declarations.command("table1 profile=coco", ["0", "1"], "dataset.root=/some where")
-    assert typed == "python run.py -m sweep=table1 profile=coco 'dataset.root=/some where' seed=0,1"
 
 
 def test_the_papers_figures_by_their_numbers() -> None:

@@ -45,7 +45,7 @@ def labels(study: Study) -> list[str]:
     return list(dict.fromkeys(study.whole.lines["label"]))
 
 
-def test_where_nothing_is_known_nothing_is_marked(of_table3: Study) -> None:
+def test_trials_without_recorded_files_are_not_marked(of_table3: Study) -> None:
     assert source_versions.sentences(of_table3.whole.lines) == ()
     assert not any(source_versions.SIGN in label for label in labels(of_table3))
 
@@ -112,7 +112,7 @@ def test_several_commits_are_named(of_table3: Study) -> None:
     assert provenance.of(of_table3)["code"].startswith("conv 3x3, seed 1, ran on several commits")
 
 
-def test_every_form_of_a_table_says_it(of_table3: Study, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_table_format_marks_rows_of_other_code(of_table3: Study, capsys: pytest.CaptureFixture[str]) -> None:
     for run in of_table3.runs:
         load(run, {SUM: "new"})
     for run in runs_of(of_table3, "pre=conv5"):

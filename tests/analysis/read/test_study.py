@@ -96,7 +96,7 @@ def test_a_typed_sweep_is_one_table(recorder: Recorder) -> None:
     assert found.parts[0].declaration is None
 
 
-def test_what_was_typed_beside_the_name_stays_with_each_table(declared_recorder: Recorder) -> None:
+def test_overrides_of_a_declared_sweep_stay_with_its_table(declared_recorder: Recorder) -> None:
     found = read(declared_recorder, TYPED_MORE, counting)
     assert [part.sweep for part in found.parts] == [TYPED_MORE]
     assert len(found.parts[0].lines) == 5  # two recipes of the baseline, random, and what is not run
@@ -118,7 +118,7 @@ def complaint(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_file_that_was_changed_is_told(saved: Path, file: str) -> None:
+def test_changed_file_is_refused(saved: Path, file: str) -> None:
     content = (saved / file).read_bytes()
     for other in (b"", content[:-1], content + b"\n", content[:1] + bytes([content[1] ^ 1]) + content[2:]):
         (saved / file).write_bytes(other)
@@ -126,13 +126,13 @@ def test_a_file_that_was_changed_is_told(saved: Path, file: str) -> None:
 
 
 @pytest.mark.parametrize("file", [*FILES[1:], "SHA256SUMS"])
-def test_a_file_that_was_lost_is_told(saved: Path, file: str) -> None:
+def test_missing_file_is_refused(saved: Path, file: str) -> None:
     (saved / file).unlink()
     assert complaint(saved) == f"{saved} holds an incomplete study ({file} is missing); {REMEDY}"
 
 
 @pytest.mark.parametrize("line", range(len(FILES)))
-def test_sums_that_lack_a_file_are_told(saved: Path, line: int) -> None:
+def test_checksums_without_a_file_are_refused(saved: Path, line: int) -> None:
     lines = (saved / "SHA256SUMS").read_text().splitlines(keepends=True)
     (saved / "SHA256SUMS").write_text("".join(lines[:line] + lines[line + 1 :]))
     assert f"({FILES[line]} was changed)" in complaint(saved)
@@ -144,7 +144,7 @@ def test_sums_are_what_sha256sum_reads(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("others", [True, False])
-def test_another_format_is_told_whatever_its_files(saved: Path, others: bool) -> None:
+def test_study_of_another_format_is_refused(saved: Path, others: bool) -> None:
     (saved / "study.json").write_text('{"format": 2, "sweep": "x"}')
     if others:
         (saved / "SHA256SUMS").unlink()
@@ -177,7 +177,7 @@ WRONG = {"empty": b"", "garbage": b"\xff\x00", "a list": b"[1]\n", "a mapping": 
 
 @pytest.mark.parametrize("kind", WRONG)
 @pytest.mark.parametrize("file", FILES)
-def test_wrong_content_with_right_sums_is_told(saved: Path, file: str, kind: str) -> None:
+def test_malformed_file_with_matching_checksum_is_refused(saved: Path, file: str, kind: str) -> None:
     (saved / file).write_bytes(WRONG[kind])
     summed(saved)
     found = complaint(saved)
@@ -199,7 +199,7 @@ def test_wrong_content_with_right_sums_is_told(saved: Path, file: str, kind: str
     ],
     ids=str,
 )
-def test_run_that_is_none_is_told(saved: Path, changes: dict[str, Any]) -> None:
+def test_malformed_run_is_refused(saved: Path, changes: dict[str, Any]) -> None:
     first, *others = (saved / "runs.jsonl").read_text().splitlines()
     run = {**json.loads(first), **changes}
     (saved / "runs.jsonl").write_text("\n".join([json.dumps(run), *others]) + "\n")

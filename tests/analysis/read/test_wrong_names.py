@@ -1,6 +1,5 @@
-"""What a person names wrongly on the command line of `python -m analysis`, and Ctrl-C: one sentence, or none."""
+"""Wrong names on the command line of `python -m analysis` are refused in one sentence; Ctrl-C ends it quietly."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ def test_a_folder_without_a_study_is_told_with_those_that_hold_one(
 
 
 @pytest.mark.parametrize("sides", [("mine", "typo"), ("typo", "mine")])
-def test_a_study_is_not_compared_with_what_is_none(
+def test_comparing_a_study_with_another_folder_is_refused(
     folder: Path, sides: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", *(str(folder / side) for side in sides)]) == 2
@@ -54,16 +53,6 @@ def test_an_empty_name_is_refused(
 ) -> None:
     assert main([*arguments, "--tracking-uri", declared_recorder.uri, "--experiment", DECLARED]) == 2
     assert capsys.readouterr().err.startswith(f"error: {told}")
-
-
-@pytest.mark.parametrize("about", ["{", "[]", "{}", '{"format": 3, "sweep": "x"}'])
-def test_a_damaged_study_is_one_sentence(
-    folder: Path, about: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(folder / "mine" / "data", tmp_path / "data")
-    (tmp_path / "data" / "study.json").write_text(about)
-    assert main(["table", "--from", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/data holds an incomplete study (")
 
 
 def test_ctrl_c_ends_it_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -155,7 +155,7 @@ def test_p_of_ap_is_not_paid_for_by_other_metrics() -> None:
     assert least.p == pytest.approx(max(expected, least.alone))
 
 
-def test_seeds_need_no_fellow_on_the_other_side() -> None:
+def test_seeds_of_both_sides_may_differ() -> None:
     (found, *_) = compare.compare({"sum": (of({0: 0.8, 1: 0.7}), of({2: 0.8, 3: 0.75}))}, silent)
     assert found.difference.low < found.difference.estimate < found.difference.high
     empty = compare.Side({}, {})

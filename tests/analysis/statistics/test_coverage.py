@@ -1,4 +1,4 @@
-"""That tables keep their word where rows are not equally noisy: intervals, and errors over a whole table."""
+"""Coverage of intervals and error rates of whole tables, also where rows are not equally noisy."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ def test_intervals_and_tables(rows: int, pool: int, seeds: int, noisy: str) -> N
 
 @pytest.mark.parametrize("shared_by", ["all rows", "all but the baseline"])
 @pytest.mark.parametrize("rows", [3, 18])
-def test_what_a_seed_does_to_many_rows_makes_no_interval_too_narrow(rows: int, shared_by: str) -> None:
+def test_shared_effect_of_a_seed_makes_no_interval_too_narrow(rows: int, shared_by: str) -> None:
     """Where it is 30 % of the variance."""
     rng = np.random.default_rng(3)
     values = studies(rng, STUDIES, rows, 3, {})
@@ -44,7 +44,7 @@ def test_what_a_seed_does_to_many_rows_makes_no_interval_too_narrow(rows: int, s
 
 
 @pytest.mark.parametrize(("rows", "seeds"), [(2, 3), (6, 2), (6, 3), (6, 5), (18, 3)])
-def test_what_a_study_can_tell_it_tells_four_times_in_five(rows: int, seeds: int) -> None:
+def test_detectable_difference_has_a_power_of_80_percent(rows: int, seeds: int) -> None:
     """The difference that each of many studies names, by the power that tables have at it."""
     rng = np.random.default_rng(5)
     values, shifts = studies(rng, 5000, rows, seeds, {}), np.arange(0, 40, 1.0)
@@ -61,7 +61,7 @@ def test_what_a_study_can_tell_it_tells_four_times_in_five(rows: int, seeds: int
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
-def test_the_simulation_says_what_a_table_says(seeds: int) -> None:
+def test_simulation_agrees_with_tables(seeds: int) -> None:
     """Its formulae, written for arrays, against the table of each study."""
     values = 0.4 + studies(np.random.default_rng(seeds), 8, 4, seeds, {1: 3.0, 2: 0.3}, pool=5) / 100
     expected = told(values, 4)

@@ -39,7 +39,6 @@ def test_one_seed_finds_no_difference_however_large(of_paper: Study) -> None:
     assert (baseline.label, baseline.difference, baseline.baseline) == ("baseline", None, "")
     assert (summed.label, summed.baseline) == ("sum", "baseline")
     assert summed.difference is not None
-    assert summed.difference is not None
     assert summed.difference.low > 0.2
     assert summed.better > 0.98  # from the noise of other rows
     assert found.cells[1][7:9] == ("", "99 %")
@@ -143,7 +142,7 @@ def test_noise_is_that_of_the_whole_study_where_rows_are_alike() -> None:
         assert (sentence in told.note) == same
 
 
-def test_what_cannot_be_told_from_the_leading_row() -> None:
+def test_rows_not_significantly_different_from_the_leading_row() -> None:
     values = {"concat": {"0": 0.37, "1": 0.36, "2": 0.36}, "poor": {"0": 0.10, "1": 0.11, "2": 0.12}}
     found = typed(APS | {"like": {"0": 0.31, "1": 0.32, "2": 0.30}} | values)
     told = sure(found)
@@ -166,7 +165,7 @@ def test_p_over_all_tables_counts_each_comparison_once() -> None:
     assert min(whole.values()) == pytest.approx(max(min(1, 4 * raw[0]), told.lines[1].alone))
 
 
-def test_what_is_no_difference_that_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_difference_within_what_matters(monkeypatch: pytest.MonkeyPatch) -> None:
     near = {"single": APS["single"], "sum": {"0": 0.301, "1": 0.331, "2": 0.311}}
     found = typed(near)
     (part,) = found.parts

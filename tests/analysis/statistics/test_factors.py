@@ -1,4 +1,4 @@
-"""Effects of factors against marginal means, an explicit solution with side conditions, and known truths."""
+"""Effects of factors against marginal means, statsmodels, and known truths."""
 
 import ast
 import itertools
@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from scipy import optimize
 
 from analysis.read import frames
 from analysis.read.runs import of_experiment
@@ -48,45 +47,6 @@ def test_of_a_balanced_grid_effects_are_differences_of_marginal_means() -> None:
         assert (one.estimate, one.n) == (pytest.approx(expected, abs=1e-10), len(own))
         assert one.low < one.estimate < one.high
     assert len(found.effects) == (2 + 3 + 2) + (6 + 4 + 6)
-
-
-def test_an_unbalanced_grid_with_holes_is_the_constrained_least_squares_solution() -> None:
-    """By another way: one parameter for every level and pair, effects that add up to 0, a general minimizer."""
-    rng = np.random.default_rng(1)
-    frame = grid(rng, seeds=4, together=0.5).drop(columns="aggregation").drop_duplicates(["pre", "post", "seed"])
-    frame = frame.loc[rng.random(len(frame)) < 0.7]
-    found = effects(frame, ("pre", "post"))
-    assert found.not_estimated == ()
-    pre, post = LEVELS["pre"], LEVELS["post"]
-    rows, columns = ([group.index(one) for one in frame[name]] for group, name in ((pre, "pre"), (post, "post")))
-
-    seeds = [int(one) for one in frame["seed"]]
-
-    def parts(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-        return x[0], x[1:4], x[4:6], x[6:12].reshape(3, 2)
-
-    def error(x: np.ndarray) -> float:
-        mean, before, after, both = parts(x)
-        told = mean + before[rows] + after[columns] + both[rows, columns] + x[12:][seeds]
-        return float(((told - frame["value"]) ** 2).sum())
-
-    def sums(x: np.ndarray) -> np.ndarray:
-        _, before, after, both = parts(x)
-        of_both = (both.sum(axis=0), both.sum(axis=1)[:-1])
-        return np.concatenate([[before.sum(), after.sum(), x[12:].sum()], *of_both])
-
-    solved = optimize.minimize(
-        error, np.full(16, 1.0), constraints={"type": "eq", "fun": sums}, tol=1e-14, options={"maxiter": 2000}
-    )
-    mean, before, after, both = parts(solved.x)
-    assert found.mean.estimate == pytest.approx(mean, abs=1e-4)
-    for levels, estimate in estimates(found).items():
-        of = dict(levels)
-        if len(of) == 2:
-            expected = both[pre.index(of["pre"]), post.index(of["post"])]
-        else:
-            expected = before[pre.index(of["pre"])] if "pre" in of else after[post.index(of["post"])]
-        assert estimate == pytest.approx(expected, abs=1e-4)
 
 
 def test_intervals_cover_the_truth() -> None:
@@ -154,7 +114,7 @@ def test_effects_are_those_of_statsmodels() -> None:
     assert own[(("post", "none"),)].p == own[(("post", "attention"),)].p
 
 
-def test_nothing_at_work_is_rarely_found() -> None:
+def test_absent_effects_are_rarely_significant() -> None:
     """All effects of a grid together, where seeds help or harm all cells alike."""
     rng, wrong = np.random.default_rng(9), []
     frame = grid(rng, seeds=3)
@@ -184,7 +144,7 @@ def test_one_seed_leaves_no_freedom_for_the_full_model() -> None:
     assert effects(frame, FACTORS, order=3).freedom == 0
 
 
-def test_what_the_cells_do_not_tell_is_said() -> None:
+def test_effects_that_cannot_be_estimated_are_listed() -> None:
     frame = grid(np.random.default_rng(4), seeds=2, sd=1e-6)
     both = (frame["pre"] == "conv5") & (frame["post"] == "attention")
     # A table of one module at a time: no cell has both.
@@ -246,7 +206,7 @@ def test_a_grid_that_was_run_is_analysed_by_its_modules(recorder: Recorder) -> N
     assert factors.of_modules(trials.loc[trials["pre"] == "none"], metrics_of(own, trials), "bbox/AP") is None
 
 
-def test_whatever_varies_is_a_factor() -> None:
+def test_everything_that_varies_is_a_factor() -> None:
     """A second choice beside the modules, a value that was typed, and what is set of a module."""
     values = {}
     for pre, more in itertools.product(("none", "conv pre.kernel_size=3", "conv pre.kernel_size=7"), ("2", "8")):

@@ -30,7 +30,7 @@ def decided(rows: dict[str, list[float]], rules: Recorded = RULES) -> list[tuple
 
 
 @pytest.mark.parametrize("most", [5, 10])
-def test_tables_say_what_the_simulation_says(most: int) -> None:
+def test_tables_of_rounds_agree_with_the_simulation(most: int) -> None:
     """Of studies that stopped by their rules: p and the last interval of each row."""
     values = 0.4 + studies(np.random.default_rng(most), 6, 5, most, {1: 3.0, 2: 0.3}) / 100
     rules = Recorded.of(Rules(most=most), RULES.made)
@@ -56,7 +56,7 @@ def test_states() -> None:
     assert decided(rows, rules)[2] == ("near", MOST, 3)
 
 
-def test_what_matters_little_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_difference_that_does_not_matter_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {"baseline": NEAR, "near": [0.3005, 0.3025, 0.3, 0.301, 0.2995]}
     (line,) = [line for line in sure(of_rows(rows)).lines if line.baseline]
     assert line.difference is not None

@@ -21,7 +21,7 @@ def test_levels_of_nine_looks() -> None:
 
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
 @pytest.mark.parametrize("looks", [(5.0, 10.0), (2.0, 3.0, 10.0), (2.0, 7.0, 8.0)])
-def test_what_is_spent_by_the_normal_distribution_of_all_looks(looks: tuple[float, ...], alpha: float) -> None:
+def test_alpha_spent_is_that_of_the_joint_normal_distribution(looks: tuple[float, ...], alpha: float) -> None:
     levels = nominal_levels(looks, 10.0, alpha)
     times = np.array(looks)
     together = np.sqrt(np.minimum(times[:, None], times) / np.maximum(times[:, None], times))

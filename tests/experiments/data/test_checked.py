@@ -84,7 +84,7 @@ def test_file_that_has_just_changed_is_not_known_by_its_times(file: Path) -> Non
     assert not list((file.parent / "checked").glob("file-*"))
 
 
-def test_each_use_has_its_form(file: Path) -> None:
+def test_each_split_has_its_own_checked_file_with_and_without_masks(file: Path) -> None:
     found = [checked(file, split, masks) for split in ("train", "val") for masks in (False, True)]
     assert len({one.normal_form for one in found}) == 4
     assert len({one.sha256 for one in found}) == 1
@@ -113,7 +113,7 @@ def empty_record(form: Path) -> None:
 
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("damage", [lose, tear, forget, tear_record, empty_record])
-def test_what_is_lost_or_torn_is_made_again(file: Path, damage: Any) -> None:
+def test_lost_or_damaged_checked_files_are_made_again(file: Path, damage: Any) -> None:
     first = checked(file)
     whole = {path.name: path.read_bytes() for path in (file.parent / "checked").iterdir()}
     damage(first.normal_form)

@@ -14,7 +14,6 @@ from mmengine.registry import DefaultScope
 from experiments import output_folder
 from experiments.data import datasets
 from experiments.data.datasets import Split
-from experiments.errors import UserError
 from experiments.paths import TrialPaths
 from experiments.training import build, randomness  # noqa: F401  (registers the training data set)
 from experiments.training.evaluation import ExactCocoMetric
@@ -113,11 +112,6 @@ def test_record_has_the_file_that_was_given(tmp_path: Path, kind: str) -> None:
         content = json.loads(given.read_text())
         counts = [len(content[part]) for part in ("images", "annotations", "categories")]
         assert [facts[key] for key in ("images", "objects", "classes")] == counts
-
-
-def test_missing_data_is_named_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"dataset=mine .*all.json.* not found .*profile=demo"):
-        datasets.locate(harness.typed(own_data(tmp_path)))
 
 
 def test_shapes_have_the_classes_and_counts_that_were_asked_for(tmp_path: Path) -> None:

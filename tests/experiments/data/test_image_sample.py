@@ -68,7 +68,7 @@ def test_each_split_has_its_sample_and_small_ones_are_seen_whole(tmp_path: Path,
     assert len([path for path in found if path.parent.name == "val"]) == 7
 
 
-def test_what_passed_is_not_opened_again_until_it_changes(tmp_path: Path, opened: dict[str, list[Path]]) -> None:
+def test_images_that_passed_are_opened_again_only_after_a_change(tmp_path: Path, opened: dict[str, list[Path]]) -> None:
     stated = copies(tmp_path / "images", 3)
     splits, checked = [(tmp_path / "images", stated)], tmp_path / "checked"
     seen = image_sample.check(splits, checked)
@@ -180,9 +180,3 @@ def test_plan_is_refused_and_nothing_written(
         assert done.code == 0, done.stdout + done.stderr
         (record,) = (outputs / "data" / "checked" / "images").iterdir()
         assert json.loads(record.read_text()) == {"exif": []}
-
-
-def test_dry_run_does_without_data(preloaded: Preloaded, tmp_path: Path) -> None:
-    arguments = described(tmp_path, [("1.jpg", 96, 64)])
-    done = preloaded.run(*arguments, f"output_dir={tmp_path / 'outputs'}", "dry_run=true", fake_training=True)
-    assert done.code == 0, done.stdout + done.stderr

@@ -205,7 +205,7 @@ def damaged(folder: Path) -> dict[str, tuple[Path, str]]:
     }
 
 
-def test_what_cannot_be_read_is_named_with_the_cause(tmp_path: Path) -> None:
+def test_unreadable_image_is_named_with_the_cause(tmp_path: Path) -> None:
     for name, cause in damaged(tmp_path).items():
         path = tmp_path / name
         assert images.load(path) is None

@@ -133,7 +133,7 @@ def test_polygon_longer_than_pycocotools_can_draw_is_refused() -> None:
     assert coco_masks.normal(msgspec.Raw(json.dumps([many]).encode()), 20_000, 20_000) is not None
 
 
-def test_what_is_right_is_copied_digit_for_digit() -> None:
+def test_valid_polygon_is_copied_digit_for_digit() -> None:
     text = b"[[1.10, 1e0,\n 20, 1.0, 20, 20]]"
     assert bytes(coco_masks.normal(msgspec.Raw(text), WIDTH, HEIGHT) or b"") == text
 
@@ -172,7 +172,7 @@ def _odd_polygon(rng: np.random.Generator) -> list[Any]:
     return polygon
 
 
-def test_whatever_passes_is_drawn_alike_by_both() -> None:
+def test_accepted_masks_are_drawn_alike_by_pycocotools_and_hotcoco() -> None:
     rng = np.random.default_rng(0)
     masks, refused, without = [], 0, 0
     for _ in range(6000):

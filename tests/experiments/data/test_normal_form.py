@@ -11,7 +11,6 @@ import hotcoco
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from experiments.data import annotations, datasets
 from experiments.errors import UserError
@@ -21,7 +20,7 @@ from experiments.trial import detections, matches
 from tests.experiments.data.test_odd_objects import FIELDS
 from tests.experiments.training.test_evaluation import assert_equal
 from tests.support import coco_sets, harness
-from tests.support.coco_sets import CocoSet
+from tests.support.coco_sets import CocoSet, by_pycocotools, indexed
 from tests.support.mistakes import content
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -48,19 +47,6 @@ def renumbered(whole: CocoSet, image: Number, category: Number) -> tuple[Content
     return truth, found
 
 
-def pycocotools(truth: Content, found: list[Content], iou_type: str) -> COCOeval:
-    """Its numbers on the content of a file."""
-    known = COCO()
-    known.dataset = json.loads(json.dumps(truth))
-    with contextlib.redirect_stdout(io.StringIO()):
-        known.createIndex()
-        evaluation = COCOeval(known, known.loadRes([dict(one) for one in found]), iou_type)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation
-
-
 def checked(folder: Path, text: bytes, split: str = "val", masks: bool = False) -> annotations.Checked:
     file = folder / "given.json"
     file.write_bytes(text)
@@ -72,7 +58,7 @@ def checked(folder: Path, text: bytes, split: str = "val", masks: bool = False) 
 def assert_as_pycocotools(folder: Path, truth: Content, found: list[Content], iou_type: str) -> None:
     """The evaluation of every epoch and the one after the last, on the form, against pycocotools on the file."""
     form = checked(folder, json.dumps(truth).encode(), masks=iou_type == "segm").normal_form
-    expected = pycocotools(truth, found, iou_type)
+    expected = by_pycocotools(indexed(truth), found, iou_type)
     assert 0 < expected.stats[0] < 1
     ours = evaluate(hotcoco.COCO(str(form)), [dict(one) for one in found], iou_type)
     assert_equal(ours, expected)
@@ -112,7 +98,7 @@ def test_ids_may_be_as_large_as_a_file_can_have_them(tmp_path: Path, ids: str, i
 def test_numbers_are_the_same_whatever_an_annotations_id(tmp_path: Path) -> None:
     """pycocotools takes the id 0 for "no match", and keeps ids as floats."""
     truth, found = renumbered(awkward(2, masks=False), lambda n: n, lambda n: n)
-    expected = pycocotools(truth, found, "bbox")
+    expected = by_pycocotools(indexed(truth), found, "bbox")
     for first in (0, 2**53, 2**63 - 1000):
         for number, one in enumerate(truth["annotations"]):
             one["id"] = first + number
@@ -220,7 +206,7 @@ def test_image_that_is_large_enough_for_pycocotools_passes(tmp_path: Path) -> No
     assert checked(tmp_path, json.dumps(file).encode()).contents.sizes[2] == (2**31 - 1, 1)
 
 
-def test_both_are_read_where_numbers_are_written_as_python_does(tmp_path: Path) -> None:
+def test_nan_and_infinity_are_read_where_they_are_not_used(tmp_path: Path) -> None:
     """NaN and Infinity are no JSON; where nothing reads them, they do not matter."""
     file = content()
     plain = checked(tmp_path, json.dumps(file).encode(), masks=False).normal_form.read_bytes()

@@ -104,12 +104,12 @@ def test_note_says_what_training_and_evaluation_do(tmp_path: Path, kind: str) ->
     assert len(form(val)["annotations"]) == 1000 - (kind == "no mask")
 
 
-def test_box_that_touches_or_passes_its_border_by_a_pixel_is_none_of_them(tmp_path: Path) -> None:
+def test_box_within_a_pixel_of_the_border_is_not_odd(tmp_path: Path) -> None:
     found = checked(tmp_path, crowded({"bbox": [-0.7, 0, 101.5, 80.9]}, 3, 3))
     assert found.contents.note == "of 2 images and 3 objects, training leaves out 1 image without objects"
 
 
-def test_nothing_is_said_where_all_is_used(tmp_path: Path) -> None:
+def test_no_note_where_all_objects_are_used(tmp_path: Path) -> None:
     file = content()
     file["annotations"][2]["iscrowd"] = 0
     assert [checked(tmp_path, file, split).contents.note for split in ("train", "val")] == ["", ""]
@@ -136,7 +136,7 @@ FIELDS = {
 }
 
 
-def test_what_is_left_out_is_counted_in_one_line(preloaded: Preloaded, tmp_path: Path) -> None:
+def test_note_counts_the_objects_that_are_left_out(preloaded: Preloaded, tmp_path: Path) -> None:
     """For each file once, however many trials there are."""
     file = crowded({}, 0, 1000)
     file["annotations"][3] |= THIN
@@ -182,7 +182,7 @@ def test_masks_are_asked_for_where_they_are_learnt(preloaded: Preloaded, tmp_pat
     assert done.code == 0, done.stdout + done.stderr
 
 
-def test_nothing_to_train_on(preloaded: Preloaded, tmp_path: Path) -> None:
+def test_data_without_images_to_train_on_are_refused(preloaded: Preloaded, tmp_path: Path) -> None:
     """MMDetection would stop without a word of that: objects are only on an image that it finds too small."""
     file = content()
     file["images"][0] |= {"width": 100, "height": 31}
@@ -197,7 +197,7 @@ def test_nothing_to_train_on(preloaded: Preloaded, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left_out", [{"iscrowd": 1}, {"ignore": 1}])
-def test_no_object_to_train_on(tmp_path: Path, left_out: dict[str, Any]) -> None:
+def test_data_without_objects_to_train_on_are_refused(tmp_path: Path, left_out: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"no image to train on: .*(all its objects|without objects)"):
         checked(tmp_path, crowded(left_out, 3, 3))
     assert checked(tmp_path, crowded(left_out, 3, 3), "val").contents.objects == 3

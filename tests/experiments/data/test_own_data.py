@@ -1,8 +1,6 @@
 """Data as people's tools write them, through a real training: its numbers are pycocotools' on the files as they are."""
 
 import codecs
-import contextlib
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,12 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from experiments import names
 from experiments.trial import detections
-from tests.support import harness
+from tests.support import coco_sets, harness
 from tests.support.mistakes import own_data
 from tests.support.running import Preloaded
 
@@ -61,16 +57,9 @@ def drawn(folder: Path, split: str, images: int) -> dict[str, Any]:
 
 def pycocotools(content: dict[str, Any], found: list[dict[str, Any]], iou_type: str) -> np.ndarray:
     """AP, AP50, AP75, APs, APm and APl on a file's content, its annotations numbered from 1 for pycocotools."""
-    truth = COCO()
     numbered = [{**one, "id": number} for number, one in enumerate(content["annotations"], 1)]
-    truth.dataset = {**content, "info": {}, "annotations": numbered}
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes([dict(one) for one in found]), iou_type)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return np.array(evaluation.stats[:6])
+    truth = coco_sets.indexed({**content, "info": {}, "annotations": numbered})
+    return np.array(coco_sets.by_pycocotools(truth, found, iou_type).stats[:6])
 
 
 @pytest.mark.long

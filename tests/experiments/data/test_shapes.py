@@ -66,12 +66,6 @@ def raster(annotation: dict) -> np.ndarray:
 # What it takes to be the same data
 
 
-def test_the_same_spec_gives_the_same_bytes(tmp_path: Path) -> None:
-    first, second = (contents(ensure_shapes(SMALL, tmp_path / name)) for name in ("a", "b"))
-    assert first == second
-    assert len(first) == 12 + 6 + 2
-
-
 def test_asking_for_more_images_keeps_those_there_were(tmp_path: Path) -> None:
     few = contents(ensure_shapes(SMALL, tmp_path))
     many = contents(ensure_shapes(dataclasses.replace(SMALL, train_images=15, val_images=7), tmp_path))
@@ -96,7 +90,7 @@ def test_another_image_size_shows_the_same_scene() -> None:
         assert b["area"] == pytest.approx(16 * a["area"], abs=0.5)
 
 
-def test_what_is_drawn_does_not_change_under_the_same_version() -> None:
+def test_same_version_draws_the_same() -> None:
     """Where this fails, raise VERSION: a folder drawn before the change would be taken for one drawn after it."""
     scene = shapes.describe(0, "train", 1)
     first, *_, last = shapes.annotate(scene, 160)
@@ -226,7 +220,7 @@ def test_the_demo_changes_level_where_the_sizes_do() -> None:
 # Whole or not at all
 
 
-def test_what_is_there_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_data_set_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = ensure_shapes(SMALL, tmp_path)
     monkeypatch.setattr(shapes, "draw", lambda *_: pytest.fail("drawn again"))
     assert ensure_shapes(SMALL, tmp_path) == folder
@@ -253,7 +247,7 @@ def test_two_processes_at_once_get_one_whole_data_set(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name, f"{folder.name}.lock"]
 
 
-def test_a_killed_process_leaves_nothing_that_is_taken_for_whole(tmp_path: Path) -> None:
+def test_data_set_of_a_killed_process_is_drawn_again(tmp_path: Path) -> None:
     spec = dataclasses.replace(SMALL, train_images=300)
     code = f"from experiments.data.shapes_cache import *; ensure_shapes({spec}, Path({str(tmp_path)!r}))"
     drawing = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)

@@ -1,4 +1,4 @@
-"""What a trial costs, found by training it for some seconds: the share measured, told for the whole."""
+"""The cost of a trial, estimated by training it for some seconds."""
 
 import subprocess
 import sys

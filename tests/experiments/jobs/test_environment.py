@@ -1,4 +1,4 @@
-"""What a trial's processes get of the environment of who gives the command, and what they leave on the machine."""
+"""Which variables of the environment reach a trial's processes, and which files they leave on the machine."""
 
 import os
 import subprocess
@@ -53,11 +53,11 @@ WANTED = {
 }
 
 
-def test_what_was_meant_for_others_is_left_out_and_what_users_set_stays() -> None:
+def test_variables_of_other_launchers_are_removed_and_those_of_users_stay() -> None:
     assert environment.cleaned({**STRAY, **WANTED}) == WANTED
 
 
-def test_our_code_comes_first_and_the_folder_where_a_process_starts_not_at_all() -> None:
+def test_pythonpath_begins_with_the_project() -> None:
     ours = str(harness.ROOT)
     for given, path in (("", ours), (":", ours), ("/a::/b:", f"{ours}:/a:/b"), (f"/a:{ours}", f"{ours}:/a")):
         found = environment.with_our_code({"PYTHONPATH": given, "A": "b"})
@@ -72,7 +72,7 @@ def test_make_finds_our_code_where_a_shell_has_python_look_elsewhere() -> None:
     assert "PYTHONSAFEPATH" not in shown.stdout
 
 
-def test_process_in_a_job_asks_for_others_as_one_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_a_slurm_job_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     of_the_job = ("SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_MEM_PER_CPU", "SLURM_GPUS", "SLURMD_NODENAME", "SRUN_DEBUG")
     of_the_job += ("SBATCH_CPU_BIND", "SBATCH_MEM_BIND_TYPE", "PMIX_RANK", "SUBMITIT_EXECUTOR")
     of_the_user = ("SLURM_CONF", "SLURM_JWT", "SBATCH_ACCOUNT", "SBATCH_PARTITION", "SLURMISH")
@@ -147,7 +147,7 @@ def elsewhere(tmp_path: Path) -> Path:
 
 
 @pytest.mark.long
-def test_training_in_an_environment_that_was_meant_for_others(
+def test_training_ignores_variables_of_other_launchers(
     elsewhere: Path, output_folder: Callable[[], Path], temporary: Path
 ) -> None:
     """A real command: nothing that a launcher, a notebook or a shell has set there reaches it or its processes."""
@@ -186,7 +186,7 @@ def test_ranks_put_their_detections_together_in_the_trials_folder(
     assert metric.collect_dir == f"{trial}/work/collected"
 
 
-def test_what_killed_ranks_exchanged_is_removed(fake: Fake) -> None:
+def test_files_exchanged_by_killed_ranks_are_removed(fake: Fake) -> None:
     fake.run({160: "error"})
     left = fake.folder(160) / "work" / "collected" / "part_1.pkl"
     left.parent.mkdir(parents=True)

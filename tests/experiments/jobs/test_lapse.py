@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments.trial.test_attempts import by_hand
 from tests.support import harness
+from tests.support.traces import write_attempt
 
 RANK = """
 import sys, time
@@ -27,11 +27,11 @@ LAUNCHER = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.a
 
 
 class Rank:
-    """A process that ends with attempt 1, started by this one or by a launcher of its own."""
+    """A process that ends with attempt 1, started by this process or by a launcher."""
 
     def __init__(self, folder: Path, launcher: bool = False) -> None:
         self.folder = folder
-        by_hand(folder)
+        write_attempt(folder, 1)
         before = [LAUNCHER, RANK] if launcher else [RANK]
         self.process = subprocess.Popen([sys.executable, "-c", *before, str(folder)], cwd=harness.ROOT)
         while not (folder / "began").exists():
@@ -74,7 +74,7 @@ def test_rank_lives_as_long_as_its_attempt_is_touched(start_rank: Callable[..., 
 
 def test_rank_ends_when_another_attempt_has_begun(start_rank: Callable[..., Rank]) -> None:
     rank = start_rank()
-    by_hand(rank.folder, 2)
+    write_attempt(rank.folder, 2)
     rank.touch_until(lambda: rank.process.poll() is not None)
     assert rank.process.returncode == 1
 

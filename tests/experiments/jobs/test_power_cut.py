@@ -64,7 +64,7 @@ def test_written_file_survives_a_power_cut(tmp_path: Path, steps: list[tuple[str
     assert [(tmp_path / name).read_text() for name in ("a.json", "b.json")] == ["2", "3"]
 
 
-def test_claim_and_what_is_said_of_it_survive(tmp_path: Path, steps: list[tuple[str, str]]) -> None:
+def test_claim_and_its_updates_survive(tmp_path: Path, steps: list[tuple[str, str]]) -> None:
     claim = attempts.claim(tmp_path, "1 x cpu")
     claim.update(status="FINISHED")
     assert steps == 2 * of("0001.json", tmp_path / "attempts")
@@ -96,7 +96,7 @@ def test_archive_and_what_comes_out_of_it_survive(tmp_path: Path, steps: list[tu
     assert steps == of("a.json", tmp_path / "into" / "plans")
 
 
-def test_member_that_is_not_what_the_manifest_says_leaves_nothing(tmp_path: Path) -> None:
+def test_member_that_differs_from_the_manifest_leaves_nothing(tmp_path: Path) -> None:
     archive.write(tmp_path / "a.zip", "study", None, [("plans/a.json", b"{}")])
     with zipfile.ZipFile(tmp_path / "a.zip") as good, zipfile.ZipFile(tmp_path / "b.zip", "w") as bad:
         bad.writestr("plans/a.json", b"[]")
@@ -107,7 +107,7 @@ def test_member_that_is_not_what_the_manifest_says_leaves_nothing(tmp_path: Path
     assert [path for path in (tmp_path / "into").rglob("*") if path.is_file()] == []
 
 
-def test_folder_of_a_file_system_that_cannot_settle_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_system_that_cannot_sync_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some that machines share refuse it for folders; a file that is not on the disk is an error everywhere."""
     real = os.fsync
 
@@ -138,7 +138,7 @@ def writes(call: ast.Call) -> bool:
     return name == "open" and any(set(mode) & set("wax") and len(mode) < 4 for mode in modes)
 
 
-def test_nobody_writes_in_another_way() -> None:
+def test_only_listed_files_write_by_themselves() -> None:
     found = {
         path.relative_to(harness.ROOT).as_posix()
         for path in (harness.ROOT / "experiments").rglob("*.py")

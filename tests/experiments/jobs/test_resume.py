@@ -1,4 +1,4 @@
-"""A trial that was killed, wherever, goes on as if nothing had been: equal to the last bit on the CPU."""
+"""A trial that was killed at any point is resumed, and on the CPU ends equal to an undisturbed one to the last bit."""
 
 import json
 import os
@@ -54,7 +54,7 @@ class Bench:
     planned: dict[tuple[str, ...], Path] = field(default_factory=dict)
 
     def fresh(self, name: str, *overrides: str) -> TrialPaths:
-        """Returns the folder of a planned trial under a name of its own."""
+        """Returns the folder of a planned trial under another name."""
         if overrides not in self.planned:
             self.planned[overrides] = self._plan(*overrides)
         target = self.outputs / "trials" / name
@@ -112,7 +112,7 @@ def assert_same(paths: TrialPaths, reference: TrialPaths) -> None:
     assert_same_arrays(paths.detections, reference.detections)
 
 
-def test_what_is_compared_differs_between_seeds(bench: Bench, uninterrupted: Callable[[str], TrialPaths]) -> None:
+def test_compared_values_differ_between_seeds(bench: Bench, uninterrupted: Callable[[str], TrialPaths]) -> None:
     """Else the other tests here could not fail."""
     other = bench.finish(bench.fresh("another-seed", *VARIANTS["default"], "seed=1"))
     assert metrics(other) != metrics(uninterrupted("default"))
@@ -143,7 +143,7 @@ def test_killed_at_any_step_of_an_epochs_end(
     assert_same(bench.finish(paths), reference)
 
 
-def test_kill_after_an_evaluation_leaves_what_the_last_record_is_about(bench: Bench) -> None:
+def test_kill_after_an_evaluation_keeps_the_detections_of_the_last_recorded_epoch(bench: Bench) -> None:
     """The last epoch was evaluated and is not saved: detections are still those of the one before it."""
     paths = bench.fresh("killed while saving the last", *VARIANTS["default"])
     assert bench.start(paths, ("within the checkpoint", EPOCHS)).wait().code == -signal.SIGKILL

@@ -1,20 +1,17 @@
-"""What may pass is tried again, what does not is not; and every way to stop a sweep, which goes on where it was."""
+"""Transient failures are retried, others are not; and every way to stop a sweep, which resumes where it stopped."""
 
 import os
-import re
 import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.experiments.jobs.test_isolation import ranks_of
 from tests.support import harness
-from tests.support.running import Fake, Preloaded, Swept, wait_for
+from tests.support.running import Fake, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -22,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 MISTAKE = "ValueError: a mistake in the code"
 
 
-def test_error_in_the_code_is_not_tried_again_until_asked(fake: Fake) -> None:
+def test_error_in_the_code_is_retried_only_when_asked_for(fake: Fake) -> None:
     """The other trial of the sweep runs; the last lines of the log and its path are on the terminal."""
     failed = fake.run({100: "error", 101: "finish"})
     assert failed.code == 1
@@ -60,7 +57,7 @@ def test_error_in_the_code_is_not_tried_again_until_asked(fake: Fake) -> None:
         (111, "silent", "hung: no sign of life for 1 s (resources.patience)"),
     ],
 )
-def test_what_may_pass_is_tried_again_at_once(fake: Fake, seed: int, fate: str, reason: str) -> None:
+def test_transient_failure_is_retried_at_once(fake: Fake, seed: int, fate: str, reason: str) -> None:
     done = fake.run({seed: f"{fate} until attempt 2"}, "resources.patience=1")
     assert done.code == 0, done.stdout
     assert fake.attempts(seed) == [("FAILED", reason), ("FINISHED", None)]
@@ -68,8 +65,8 @@ def test_what_may_pass_is_tried_again_at_once(fake: Fake, seed: int, fate: str, 
     fake.assert_each_epoch_once(seed)
 
 
-def test_what_does_not_pass_fails_after_the_last_attempt(fake: Fake) -> None:
-    """And is tried again by the next command, which goes on from the last epoch."""
+def test_transient_failure_that_stays_fails_after_the_last_attempt(fake: Fake) -> None:
+    """The next command tries again and resumes after the last epoch."""
     failed = fake.run({112: "memory"}, "retry.attempts=2")
     assert failed.code == 1
     reason = "OutOfMemoryError: CUDA out of memory"
@@ -82,7 +79,7 @@ def test_what_does_not_pass_fails_after_the_last_attempt(fake: Fake) -> None:
 
 
 @pytest.mark.long
-def test_what_never_fits_is_not_tried_a_third_time(fake: Fake) -> None:
+def test_out_of_memory_twice_at_one_step_is_not_retried(fake: Fake) -> None:
     """Out of memory at one step in two attempts in a row. One more attempt where somebody asks for it."""
     failed = fake.run({117: "memory at 7"})
     assert failed.code == 1
@@ -101,41 +98,12 @@ def test_what_never_fits_is_not_tried_a_third_time(fake: Fake) -> None:
     assert fake.run({117: "finish"}, "retry.failed=true").code == 0
 
 
-def test_what_may_fit_is_tried_again(fake: Fake) -> None:
-    """Where memory runs out at another step each time: somebody else takes some."""
+def test_out_of_memory_at_other_steps_is_retried(fake: Fake) -> None:
+    """Where memory runs out at another step each time, other programs may hold some of it."""
     failed = fake.run({118: "memory later"})
     assert failed.code == 1
     found = harness.attempts(fake.folder(118))
     assert [(attempt["memory_at"], attempt["transient"]) for attempt in found] == [(1, True), (2, True), (3, True)]
-
-
-@pytest.mark.long
-def test_data_loading_process_that_was_killed_is_no_mistake_of_the_code(
-    preloaded: Preloaded, output_folder: Callable[[], Path], swept: Swept, temporary: Path
-) -> None:
-    """As where memory is short and the system picks one. The same command ends as if nothing had happened."""
-    outputs = output_folder()
-    arguments = ("pre=conv1", "post=attention", *harness.TINY, f"output_dir={outputs}")
-    command = preloaded.start(*arguments, environment={"TMPDIR": str(temporary)})
-    wait_for(lambda: list(outputs.glob("trials/*/work/epoch_1.pth")) or not command.running())
-    (folder,) = outputs.glob("trials/*")
-    os.kill(ranks_of(folder)[1], signal.SIGKILL)  # its first process after the rank: loads what it trains on
-    assert command.wait().code == 0, command.stdout
-    first, second = harness.attempts(folder)
-    assert (first["status"], first["transient"]) == ("FAILED", True)
-    assert re.fullmatch(r"RuntimeError: DataLoader worker \(pid \d+\) is killed by signal: Killed\. ?", first["reason"])
-    assert (second["status"], second["reason"]) == ("FINISHED", None)
-    (run,) = harness.runs(outputs)
-    (twin,) = (one for one in harness.runs(swept.outputs) if one.data.params["pre"] == "conv1")
-    points = [harness.repeatable(harness.mlflow_metrics(*one)) for one in ((outputs, run), (swept.outputs, twin))]
-    assert points[0] == points[1]
-    weights = [
-        torch.load(place / "work" / "epoch_2.pth", weights_only=False)["state_dict"]
-        for place in (folder, harness.trial_folder(swept.outputs, twin))
-    ]
-    assert weights[0].keys() == weights[1].keys()
-    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
-    assert harness.left_in(temporary) == []
 
 
 def test_segfault_of_a_rank_is_named(fake: Fake) -> None:
@@ -146,8 +114,8 @@ def test_segfault_of_a_rank_is_named(fake: Fake) -> None:
 
 
 @pytest.mark.long
-def test_torchrun_that_was_shot_is_started_again(fake: Fake, temporary: Path) -> None:
-    """Its rank, which outlives it, is ended first; nothing of either is left where temporary files are."""
+def test_trial_with_a_killed_torchrun_is_retried(fake: Fake, temporary: Path) -> None:
+    """The rank that outlives it is killed first; no temporary file of either is left."""
     command = fake.start({114: "go on until attempt 2"}, torchrun=True, environment={"TMPDIR": str(temporary)})
     wait_for(lambda: fake.began(114))
     (rank,) = ranks_of(fake.folder(114))
@@ -162,8 +130,8 @@ def test_torchrun_that_was_shot_is_started_again(fake: Fake, temporary: Path) ->
 
 
 @pytest.mark.long
-def test_command_that_was_shot_is_taken_over_at_once(fake: Fake, temporary: Path) -> None:
-    """No process of the first is left nor file of them, and MLflow's run goes on as if there had been one command."""
+def test_trial_of_a_killed_command_is_resumed_at_once(fake: Fake, temporary: Path) -> None:
+    """The next command ends the processes of the first, removes their files and writes to the same MLflow run."""
     first = fake.start({115: "go on until attempt 2"}, torchrun=True, environment={"TMPDIR": str(temporary)})
     wait_for(lambda: fake.began(115))
     first.signal(signal.SIGKILL)
@@ -184,7 +152,7 @@ def test_command_that_was_shot_is_taken_over_at_once(fake: Fake, temporary: Path
 
 
 def test_ctrl_c_stops_after_the_epoch_and_the_same_command_goes_on(fake: Fake) -> None:
-    """What was finished stays so, and what was not begun is not begun."""
+    """Finished trials stay finished, and no further trial is begun."""
     first = fake.start({120: "finish", 121: "go on until attempt 2", 122: "finish"})
     wait_for(lambda: fake.began(121))
     first.signal(signal.SIGINT)
@@ -210,7 +178,7 @@ def test_ctrl_c_stops_after_the_epoch_and_the_same_command_goes_on(fake: Fake) -
     ids=["Ctrl-C three times", "terminal closed", "SIGTERM"],
 )
 def test_every_way_to_stop_at_once(fake: Fake, seed: int, numbers: list[signal.Signals]) -> None:
-    """Of a training that does not heed a wish to stop after its epoch."""
+    """Of a training that ignores the request to stop after its epoch."""
     command = fake.start({seed: "silent", seed + 10: "finish"})
     wait_for(lambda: fake.began(seed))
     for number in numbers:
@@ -223,8 +191,8 @@ def test_every_way_to_stop_at_once(fake: Fake, seed: int, numbers: list[signal.S
     assert fake.statuses(seed, seed + 10) == [(seed, "KILLED")]
 
 
-def test_study_under_nohup_outlives_its_terminal(fake: Fake) -> None:
-    """What the caller chose to ignore stays ignored."""
+def test_sweep_under_nohup_ignores_sighup(fake: Fake) -> None:
+    """A signal that the caller ignores stays ignored."""
     command = fake.start({126: "silent"}, ignored=[signal.SIGHUP])
     wait_for(lambda: fake.began(126))
     command.signal(signal.SIGHUP)

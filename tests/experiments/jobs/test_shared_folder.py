@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.mark.long
-def test_owner_that_slept_and_lost_leaves_the_trial_to_the_other(fake: Fake) -> None:
+def test_suspended_command_leaves_a_lost_trial_to_the_other(fake: Fake) -> None:
     """Stopped for so long that another command took the trial; when it wakes, it ends and touches nothing."""
     first = fake.start({1: "go on"})
     wait_for(lambda: fake.began(1))

@@ -45,7 +45,7 @@ def write(paths: TrialPaths) -> None:
 
 
 def side_by_side(work: Callable[[TrialPaths], None], folders: list[TrialPaths]) -> list[BaseProcess]:
-    """Runs a function on each folder in a process of its own, all at once, to their end."""
+    """Runs a function on each folder in its own process, all at once, to their end."""
     context = multiprocessing.get_context("fork")  # MLflow is imported once
     processes: list[BaseProcess] = [context.Process(target=work, args=(paths,)) for paths in folders]
     for process in processes:

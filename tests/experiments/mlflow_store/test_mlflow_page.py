@@ -1,4 +1,4 @@
-"""What people do on MLflow's page: names and notes of theirs stay, what they deleted comes back once."""
+"""Edits on MLflow's page: names and notes of users stay, deleted runs and artifacts come back once."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def joined(paths: TrialPaths, sweep: str) -> None:
     paths.description.write_text(json.dumps(description))
 
 
-def test_what_a_person_wrote_stays(store: Store, paths: TrialPaths, outputs: Path) -> None:
+def test_names_notes_and_tags_of_users_stay(store: Store, paths: TrialPaths, outputs: Path) -> None:
     edited(store, name="the good one", note="look at epoch 7", tag="for the paper")
     for deliveries in (lambda: deliver(store, paths), lambda: synced(outputs)):
         joined(paths, "another")
@@ -96,7 +96,7 @@ def test_what_a_person_wrote_stays(store: Store, paths: TrialPaths, outputs: Pat
     assert harness.sweeps_of(run) == {prepared.SWEEP, "another"}
 
 
-def test_note_that_is_ours_follows_the_trial_beside_a_persons_name(store: Store, paths: TrialPaths) -> None:
+def test_our_note_is_updated_beside_a_users_name(store: Store, paths: TrialPaths) -> None:
     edited(store, name="the good one")
     for sweep in ("one", "two"):
         joined(paths, sweep)
@@ -106,14 +106,14 @@ def test_note_that_is_ours_follows_the_trial_beside_a_persons_name(store: Store,
         assert f"- sweep {sweep}\n" in run.data.tags[NOTE]
 
 
-def test_note_that_a_person_emptied_stays_empty(store: Store, paths: TrialPaths) -> None:
+def test_emptied_note_stays_empty(store: Store, paths: TrialPaths) -> None:
     edited(store, note="")
     joined(paths, "another")
     deliver(store, paths)
     assert only(store).data.tags[NOTE] == ""
 
 
-def test_what_a_person_writes_while_the_trial_runs_stays(store: Store, paths: TrialPaths) -> None:
+def test_note_written_while_the_trial_runs_stays(store: Store, paths: TrialPaths) -> None:
     run = Run(store, paths)
     run.update()
     edited(store, note="look at epoch 7")
@@ -122,8 +122,8 @@ def test_what_a_person_writes_while_the_trial_runs_stays(store: Store, paths: Tr
     assert only(store).data.tags[NOTE] == "look at epoch 7"
 
 
-def test_text_of_an_earlier_version_is_taken_for_a_persons(store: Store, paths: TrialPaths) -> None:
-    """It did not note what it had written."""
+def test_note_of_an_earlier_version_is_taken_for_a_users(store: Store, paths: TrialPaths) -> None:
+    """It did not record what it had written."""
     run = only(store)
     for tag in (NAME, NOTE):
         store.client.delete_tag(run.info.run_id, names.WRITTEN + tag)
@@ -239,7 +239,7 @@ DELETIONS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("deletion", DELETIONS)
-def test_artifacts_that_a_person_deleted_are_sent_again(
+def test_deleted_artifacts_are_sent_again(
     deletion: str, store: Store, outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = files(store)
@@ -253,7 +253,7 @@ def test_artifacts_that_a_person_deleted_are_sent_again(
     assert capsys.readouterr().out.startswith("1 trials in MLflow match their folders: sqlite")
 
 
-def test_what_else_differs_is_made_to_agree(store: Store, paths: TrialPaths, outputs: Path) -> None:
+def test_changed_status_and_metric_are_corrected(store: Store, paths: TrialPaths, outputs: Path) -> None:
     before = whole(store)
     run = only(store).info.run_id
     store.client.set_terminated(run, "FAILED")
@@ -263,7 +263,7 @@ def test_what_else_differs_is_made_to_agree(store: Store, paths: TrialPaths, out
     assert only(store).data.metrics["bbox/AP"] == before[5][0][-1][2]
 
 
-def test_sync_of_what_agrees_sends_nothing(store: Store, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sync_of_an_equal_run_sends_nothing(store: Store, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **more: object) -> None:
         raise MlflowException("it was sent again")
 
@@ -272,7 +272,7 @@ def test_sync_of_what_agrees_sends_nothing(store: Store, outputs: Path, monkeypa
     synced(outputs)
 
 
-def test_sync_speaks_of_what_it_compared(
+def test_sync_counts_the_trials_that_it_compared(
     store: Store, outputs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = prepared.folder(outputs, seed=1)

@@ -15,7 +15,6 @@ from experiments.factors import FACTORS
 from experiments.mlflow_store.runs import Run, Store
 from experiments.paths import TrialPaths
 from experiments.trial import attempts
-from tests.support import harness
 from tests.support.delivered import history, only_run, record, write
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -29,7 +28,7 @@ def test_metrics_keep_their_own_time_step_and_digits(store: Store, paths: TrialP
     assert history(store, "train/loss") == [(7, 2 / 3, 900)]
 
 
-def test_update_goes_on_where_it_was(store: Store, paths: TrialPaths) -> None:
+def test_update_sends_only_new_records(store: Store, paths: TrialPaths) -> None:
     run = Run(store, paths)
     for step in (1, 2, 3):
         write(paths, record(step, step / 4))
@@ -38,15 +37,7 @@ def test_update_goes_on_where_it_was(store: Store, paths: TrialPaths) -> None:
     assert history(store) == [(1, 0.25, 1001), (2, 0.5, 1002), (3, 0.75, 1003)]
 
 
-def test_another_process_adds_only_what_is_new(store: Store, paths: TrialPaths) -> None:
-    write(paths, record(1, 0.25))
-    Run(store, paths).update()
-    write(paths, record(2, 0.5))
-    Run(store, paths).update()
-    assert history(store) == [(1, 0.25, 1001), (2, 0.5, 1002)]
-
-
-def test_params_and_tags_say_who_the_trial_is(store: Store, paths: TrialPaths) -> None:
+def test_params_and_tags_identify_the_trial(store: Store, paths: TrialPaths) -> None:
     Run(store, paths).update()
     run = only_run(store)
     assert run.data.params == dict.fromkeys(FACTORS, "none") | {"post.kernel_size": "5", "seed": "3"}
@@ -68,7 +59,7 @@ def test_long_variant_is_cut_in_the_name_alone(store: Store, paths: TrialPaths) 
     assert tags[names.VARIANT] == variant
 
 
-def test_description_says_whom_it_serves_and_how_to_get_it_again(store: Store, paths: TrialPaths) -> None:
+def test_description_names_sweeps_rows_and_commands(store: Store, paths: TrialPaths) -> None:
     description = json.loads(paths.description.read_text())
     description["sweeps"][names.ROWS + "one"] = json.dumps(["conv 5x5", "baseline"])
     description[names.OVERRIDES].append("+dataset.root=/some where")
@@ -117,7 +108,7 @@ class BreaksOff:
 def test_store_that_breaks_off_at_any_call_has_all_in_the_end(
     store: Store, paths: TrialPaths, done: bool, another: bool
 ) -> None:
-    """One run with all of it, as if nothing had happened, whichever process delivers the rest."""
+    """One run with all records, whichever process delivers the rest."""
     write(paths, record(1, 0.25), record(2, 0.5))
     attempts.claim(paths.root, "1 x cpu").update(status="FAILED", reason="out of luck", ended=time.time())
     client, records = store.client, []
@@ -143,25 +134,6 @@ def test_store_that_breaks_off_at_any_call_has_all_in_the_end(
     assert records[0][:2] == [1, "FAILED"]
     assert len(records) == broken.calls + 1 > 8
     assert [record for record in records if record != records[0]] == []
-
-
-def test_trial_that_is_trained_again_gets_another_run(store: Store, paths: TrialPaths) -> None:
-    """`rerun=true`: the same trial, another record."""
-    Run(store, paths).update()
-    description = json.loads(paths.description.read_text())
-    paths.description.write_text(json.dumps({**description, names.RECORD: "1e" * 16}))
-    Run(store, paths).update()
-    assert len(store.client.search_runs([store.experiment_id])) == 2
-
-
-def test_sweeps_that_join_later_are_tagged(store: Store, paths: TrialPaths) -> None:
-    run = Run(store, paths)
-    run.update()
-    description = json.loads(paths.description.read_text())
-    description["sweeps"][names.SWEEP + "two"] = "two"
-    paths.description.write_text(json.dumps(description))
-    run.update()
-    assert harness.sweeps_of(only_run(store)) == {"one", "two"}
 
 
 @pytest.mark.parametrize(("status", "reason"), [("FINISHED", None), ("FAILED", "out of luck"), ("KILLED", "stopped")])
@@ -201,9 +173,7 @@ def test_files_are_copied_once_for_each_end(store: Store, paths: TrialPaths, mon
     assert copied == [str(paths.config), str(paths.journal)]
 
 
-def test_what_a_settled_run_has_is_not_sent_again(
-    store: Store, paths: TrialPaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settled_run_is_not_sent_again(store: Store, paths: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that names a hundred finished trials asks for their runs, no more."""
     write(paths, record(1, 0.25))
     attempts.claim(paths.root, "1 x cpu").update(status="FINISHED")
@@ -214,7 +184,7 @@ def test_what_a_settled_run_has_is_not_sent_again(
     assert sent == []
 
 
-def test_what_was_written_after_a_run_was_settled_is_sent(store: Store, paths: TrialPaths) -> None:
+def test_records_written_after_a_run_was_settled_are_sent(store: Store, paths: TrialPaths) -> None:
     """The ranks of a supervisor that was shot outlive it for some seconds."""
     attempts.claim(paths.root, "1 x cpu").update(process=2**22 + 1)  # no process has that number
     write(paths, record(1, 0.25))

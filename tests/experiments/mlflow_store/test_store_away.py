@@ -45,7 +45,7 @@ def away(fake: Fake, empty_store: Path) -> Away:
     return Away(fake, command, place)
 
 
-def test_what_was_missed_is_delivered_at_the_end_of_the_sweep(away: Away) -> None:
+def test_missed_records_are_delivered_at_the_end_of_the_sweep(away: Away) -> None:
     away.leave()
     away.end(1)
     wait_for(lambda: away.fake.began(2))
@@ -57,7 +57,7 @@ def test_what_was_missed_is_delivered_at_the_end_of_the_sweep(away: Away) -> Non
     assert away.statuses() == [(1, "KILLED"), (2, "KILLED")]
 
 
-def test_what_is_still_missing_is_told_in_a_sentence(away: Away) -> None:
+def test_records_still_missing_are_reported(away: Away) -> None:
     away.end(1)
     wait_for(lambda: away.fake.began(2))
     away.leave()

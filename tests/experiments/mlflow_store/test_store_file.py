@@ -35,16 +35,12 @@ MOMENTS = 12
 MIGRATIONS = str(Path(mlflow.__file__).parent / "store" / "db_migrations")
 
 
-def config(outputs: Path) -> dict:
-    return {"output_dir": str(outputs), "tracking": {"uri": harness.store(outputs), "experiment": "groie"}}
-
-
 def opened(outputs: Path) -> Store:
-    return Store(Place.of(config(outputs)))
+    return Store(Place(outputs, harness.store(outputs), "groie"))
 
 
 def apart(work: Callable[[], object], seconds: float | None = None) -> int | None:
-    """Runs something in a process of its own, kills it after so many seconds, and returns its exit code."""
+    """Runs something in another process, kills it after so many seconds, and returns its exit code."""
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
     process.join(seconds)
@@ -70,7 +66,7 @@ def names(outputs: Path) -> list[str]:
 
 
 @pytest.mark.long
-def test_killed_at_many_moments_of_being_made_it_is_made_by_the_next(tmp_path: Path) -> None:
+def test_store_of_a_process_killed_while_making_it_is_made_by_the_next(tmp_path: Path) -> None:
     begun = time.monotonic()
     assert apart(lambda: opened(tmp_path / "timed")) == 0
     whole = time.monotonic() - begun
@@ -94,7 +90,7 @@ def half_made(outputs: Path, statement: str) -> bytes:
 
 
 @pytest.mark.parametrize("statement", ["CREATE TABLE runs", "DROP TABLE"])
-def test_what_mlflow_itself_left_half_made_is_put_aside(
+def test_store_that_mlflow_left_half_made_is_put_aside(
     statement: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     left = half_made(tmp_path, statement)
@@ -138,7 +134,7 @@ def schema(outputs: Path) -> str:
         return file.execute("SELECT version_num FROM alembic_version").fetchone()[0]
 
 
-def test_killed_while_it_is_upgraded_it_is_as_before(old_store: Path, tmp_path: Path) -> None:
+def test_store_of_a_process_killed_while_upgrading_it_is_unchanged(old_store: Path, tmp_path: Path) -> None:
     shutil.copy(old_store, tmp_path)
     for number in (1, 3, 6, 9):
 
@@ -211,7 +207,7 @@ def recorded(outputs: Path) -> list[tuple]:
 @pytest.mark.parametrize(
     "damage", [lambda content: content[:10], lambda content: bytes(len(content))], ids=["10 bytes", "zeros"]
 )
-def test_what_a_power_cut_leaves_is_told_as_damage(
+def test_truncated_or_zeroed_store_is_reported_as_damaged(
     damage: Callable[[bytes], bytes], empty_store: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mlflow.db").write_bytes(damage(empty_store.read_bytes()))

@@ -1,7 +1,6 @@
 """Stores that are away or refuse a record, the thread that delivers to them, and tags that they take."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,18 +17,12 @@ from experiments.planning.identity import Trial
 from experiments.reading import DamagedError
 from experiments.trial import journal
 from tests.support.delivered import history, record, write
+from tests.support.running import wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 TRIAL = Trial({}, ())
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def test_courier_delivers_what_a_store_in_trouble_refused(
@@ -49,7 +42,7 @@ def test_courier_delivers_what_a_store_in_trouble_refused(
     assert history(Store(Place.of(config))) == [(1, 0.25, 1001), (2, 0.5, 1002)]
 
 
-def test_courier_says_what_is_wrong_and_delays_nobody(paths: TrialPaths, tmp_path: Path) -> None:
+def test_courier_reports_the_trouble_without_delay(paths: TrialPaths, tmp_path: Path) -> None:
     nowhere = {"output_dir": str(tmp_path), "tracking": {"uri": "http://127.0.0.1:9", "experiment": "groie"}}
     began = time.monotonic()
     courier = Courier(Place.of(nowhere), paths)
@@ -63,11 +56,6 @@ def test_long_trainings_fit_in_a_batch(store: Store, paths: TrialPaths) -> None:
     write(paths, *(record(step, step / 7) for step in range(1, 2501)))
     Run(store, paths).update()
     assert len(history(store)) == 2500
-
-
-def test_store_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"tracking\.uri=http://127\.0\.0\.1:9 cannot be used \(Connection refused\)"):
-        Store(Place(tmp_path, "http://127.0.0.1:9", "groie"))
 
 
 def test_store_that_refuses_a_record_is_told_in_a_sentence(
@@ -88,16 +76,6 @@ def test_trial_that_no_store_takes_is_damaged(store: Store, paths: TrialPaths) -
         DamagedError, match=r"a-trial holds values that MLflow does not accept \(Invalid value \"\.\./x\""
     ):
         deliver(store, paths)
-
-
-def test_runs_of_other_experiments_are_left_alone(store: Store, tmp_path: Path) -> None:
-    other = Store(Place(tmp_path, store.uri, "other"))
-    assert other.experiment_id != store.experiment_id
-
-
-def test_second_store_finds_the_first_ones_experiment(store: Store, tmp_path: Path) -> None:
-    again = Store(Place(tmp_path, store.uri, "groie"))
-    assert again.experiment_id == store.experiment_id
 
 
 LONG = " ".join(f"profile.model.some_setting_{number}=value" for number in range(12))

@@ -1,4 +1,4 @@
-"""Which MLflow store is meant: an empty address is none, in whatever way and to whatever command it is given."""
+"""Which MLflow store is used: an empty address counts as none for every command."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def uri(*overrides: str) -> str:
     return found
 
 
-def test_what_is_given_comes_before_the_variable_and_that_before_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_argument_comes_before_the_variable_and_that_before_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names.tracking_uri("given", "default") == "given"
     assert [names.tracking_uri(nothing, "default") for nothing in (None, *EMPTY)] == ["default"] * 3
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "variable")

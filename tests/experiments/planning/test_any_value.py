@@ -1,8 +1,6 @@
 """Any value in any place of an annotation file: it is refused in one sentence, or evaluated as pycocotools does."""
 
-import contextlib
 import copy
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,13 @@ import numpy as np
 import pytest
 from pycocotools import mask
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from experiments.data import annotations
 from experiments.errors import UserError
 from experiments.training.evaluation import evaluate
 from tests.experiments.data.test_odd_objects import mmdetections
 from tests.experiments.training.test_evaluation import assert_equal
+from tests.support.coco_sets import by_pycocotools
 from tests.support.mistakes import content
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -77,15 +75,6 @@ def changed(file: Any, path: tuple[Any, ...], value: Any) -> Any:
     return file
 
 
-def six(truth: COCO, found: list[dict[str, Any]], iou_type: str) -> COCOeval:
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth, truth.loadRes([dict(one) for one in found]), iou_type)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation
-
-
 def detections(form: dict[str, Any], masks: bool) -> list[dict[str, Any]]:
     """Some objects as they are, some moved."""
     images = {one["id"]: one for one in form["images"]}
@@ -139,6 +128,6 @@ def test_any_value_anywhere(tmp_path: Path, split: str, masks: bool) -> None:
         if max(image["width"] * image["height"] for image in form["images"]) > 10**6:
             continue  # their masks would take long to make
         iou_type, some = "segm" if masks else "bbox", detections(form, masks)
-        expected = six(COCO(found.normal_form), some, iou_type)
+        expected = by_pycocotools(COCO(found.normal_form), some, iou_type)
         assert_equal(evaluate(hotcoco.COCO(str(found.normal_form)), [dict(one) for one in some], iou_type), expected)
     assert min(outcomes.values()) > 10, outcomes

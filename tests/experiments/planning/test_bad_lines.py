@@ -75,9 +75,3 @@ def test_bad_lines_end_in_a_sentence(preloaded: Preloaded, tmp_path: Path, famil
             wrong[line[:80]] = (flaws, err[-400:])
     assert wrong == {}
     assert not (tmp_path / "called").exists()
-
-
-def test_there_are_many_of_them() -> None:
-    counts = {name: len(lines) for name, (_, lines) in FAMILIES.items()}
-    assert sum(counts.values()) > 300
-    assert sum(count for name, count in counts.items() if name.startswith("run.py")) > 250

@@ -76,7 +76,7 @@ def asked(*overrides: str, folder: Path) -> Trial:
     return Trial(harness.composed(f"output_dir={folder}", *overrides), overrides)
 
 
-def test_smoke_test_foretells_the_study(tmp_path: Path, cost: Callable[..., tuple[float | None, str]]) -> None:
+def test_smoke_test_predicts_the_study(tmp_path: Path, cost: Callable[..., tuple[float | None, str]]) -> None:
     """A few images for an epoch, then all of them for the schedule: 25 times the images are 9 times an epoch."""
     smoke = ("dataset.train_images=16", "dataset.val_images=8", "schedule.epochs=1")
     train(asked(*smoke, folder=tmp_path))
@@ -114,7 +114,7 @@ def test_epochs_too_short_to_be_sampled_are_taken_by_the_image(
         "extractor.checkpoint=true",
     ],
 )
-def test_what_drives_the_cost_is_compared(
+def test_overrides_that_change_the_cost_are_compared(
     tmp_path: Path, cost: Callable[..., tuple[float | None, str]], override: str
 ) -> None:
     train(asked("dataset.train_images=16", folder=tmp_path))
@@ -125,14 +125,16 @@ def test_what_drives_the_cost_is_compared(
     "override",
     ["schedule.optimizer.lr=0.01", "schedule.warmup_iters=5", "schedule.milestones=[1]", "seed=3", "dataset.seed=4"],
 )
-def test_what_does_not_is_not(tmp_path: Path, cost: Callable[..., tuple[float | None, str]], override: str) -> None:
+def test_overrides_that_do_not_change_the_cost_are_ignored(
+    tmp_path: Path, cost: Callable[..., tuple[float | None, str]], override: str
+) -> None:
     train(asked(folder=tmp_path))
     seconds, source = cost(override)
     assert seconds == pytest.approx(truth(4, 400, 100), rel=0.01)
     assert source.startswith("1 measured: the same ")
 
 
-def test_a_subset_of_coco_foretells_coco(tmp_path: Path, cost: Callable[..., tuple[float | None, str]]) -> None:
+def test_subset_of_coco_predicts_coco(tmp_path: Path, cost: Callable[..., tuple[float | None, str]]) -> None:
     """Counted by steps and by what the trial noted: its files may be gone. COCO's own numbers are known."""
     paper = ("profile=coco", f"dataset.root={tmp_path}")
     train(asked(*paper, "dataset.name=few", "schedule.epochs=1", folder=tmp_path), images=1200)
@@ -175,22 +177,12 @@ def test_estimates_are_medians_of_device_seconds(tmp_path: Path, cost: Callable[
 
 
 @pytest.mark.parametrize("content", ["of: no use\n", "[1, 2]", "a: [1", "", "schedule: {}\n"])
-def test_what_is_no_configuration_tells_nothing(
+def test_unreadable_configuration_gives_no_estimate(
     tmp_path: Path, cost: Callable[..., tuple[float | None, str]], content: str
 ) -> None:
     folder = train(asked(folder=tmp_path))
     (folder / "config.yaml").write_text(content)
     assert cost() == (None, UNKNOWN)
-
-
-@pytest.mark.usefixtures("planning")
-def test_trial_that_is_done_again_needs_all_its_epochs(tmp_path: Path) -> None:
-    again = (*harness.TINY, f"output_dir={tmp_path}", "rerun=true")
-    folder = describe(make(*again).trials[0])
-    write_attempt(folder, 1, status="FINISHED")
-    write_journal(folder, (30.0, 6.0), (30.0, 6.0))
-    (entry,) = make(*again).entries
-    assert (entry.runs, entry.cost.device_hours) == (True, pytest.approx(2 * 36 / 3600))
 
 
 def printed(planned: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -202,7 +194,7 @@ def printed(planned: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.usefixtures("planning")
-def test_plan_says_what_is_known_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_prints_partial_estimates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sum of some is "at least"; what nothing tells is "?", with what would."""
     train(make(f"output_dir={tmp_path}", "seed=1").trials[0])
     text = printed(make(f"output_dir={tmp_path}", "architecture=faster_rcnn,mask_rcnn"), monkeypatch)

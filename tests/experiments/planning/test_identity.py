@@ -3,8 +3,6 @@
 import copy
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from experiments.planning.identity import Trial
 from tests.support import harness
@@ -78,12 +76,6 @@ def test_seeds_share_a_variant() -> None:
     assert trial("pre=conv3").variant_id != zero.variant_id
 
 
-def test_id_begins_readably() -> None:
-    assert trial("pre=conv", "pre.kernel_size=7", "post=attention", "seed=3").trial_id.startswith(
-        "faster_rcnn-sum-conv7-attention-s3-"
-    )
-
-
 def test_seed_of_a_users_module_is_the_seed_once_more() -> None:
     """As that of `aggregation=random`: a module that draws has a replica for each seed, not a variant."""
 
@@ -95,9 +87,3 @@ def test_seed_of_a_users_module_is_the_seed_once_more() -> None:
     assert drawing(0, 0).variant_id == drawing(1, 1).variant_id
     assert drawing(0, 0).trial_id != drawing(1, 1).trial_id
     assert drawing(0, 5).variant_id != drawing(0, 0).variant_id
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.permutations(["pre=conv5", "post=attention", "seed=2", "schedule.epochs=3", "aggregation=concat"]))
-def test_order_of_overrides_does_not_matter(overrides: list[str]) -> None:
-    assert trial(*overrides).trial_id == trial(*sorted(overrides)).trial_id

@@ -55,18 +55,13 @@ TEXTS = {
     "faster_rcnn sum pre=conv5": ["pre=conv5", "pre=conv pre.kernel_size=5", "pre=conv1 pre.kernel_size=5"],
     "faster_rcnn sum pre=conv7": ["pre=conv pre.kernel_size=7", "pre=conv3 pre.kernel_size=7"],
     "mask_rcnn single post=attention": ["post=attention aggregation=single architecture=mask_rcnn post.num_heads=6"],
-    "faster_rcnn sum recipe.pre_shared=false": [
-        "recipe.pre_shared=false",
-    ],
+    "faster_rcnn sum recipe.pre_shared=false": ["recipe.pre_shared=false"],
     "faster_rcnn sum +aggregation.pre_shared=false": ["+aggregation.pre_shared=false"],
     "faster_rcnn sum recipe.grad_clip=null": [
         "recipe.grad_clip=null",
         "recipe.grad_clip=null architecture.grad_clip=null",
     ],
-    "faster_rcnn random": [
-        "aggregation=random",
-        "aggregation=random seed=3",
-    ],
+    "faster_rcnn random": ["aggregation=random", "aggregation=random seed=3"],
     "faster_rcnn random +aggregation.seed=5": ["aggregation=random +aggregation.seed=5"],
     "faster_rcnn sum recipe=upstream": ["recipe=upstream", "recipe=upstream recipe.roi_align=aligned"],
     "faster_rcnn sum schedule=finetune": ["schedule=finetune", "schedule.epochs=2 schedule=finetune"],
@@ -108,7 +103,7 @@ def test_text_follows_from_the_configuration(composer: Composer, labels: Labels,
     assert Labels(composer)(config) == labels(config) == text
 
 
-def test_an_option_that_cannot_be_composed_is_no_trouble_to_others(
+def test_broken_option_file_does_not_affect_other_options(
     composer: Composer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A file in the middle of an edit, where all options of a group are looked at."""
@@ -157,7 +152,7 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def test_text_is_the_same_however_a_variant_is_typed_and_gives_it_again(composer: Composer, labels: Labels) -> None:
-    """Random command lines; then some of their own values, typed once more in Hydra's words."""
+    """Random command lines; then some of their own values, typed again in Hydra's words."""
     draws = random.Random(11)
     texts: dict[str, str] = {}
     for _ in range(40):

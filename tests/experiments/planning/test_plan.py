@@ -171,7 +171,7 @@ DECISIONS = {
 
 
 @pytest.mark.parametrize("case", DECISIONS)
-def test_what_is_done_follows_from_the_last_attempt(tmp_path: Path, case: str) -> None:
+def test_plan_follows_from_the_last_attempt(tmp_path: Path, case: str) -> None:
     facts, epochs, more, (state, runs, why) = DECISIONS[case]
     arguments = (*harness.TINY, f"output_dir={tmp_path}", *more)
     folder = describe(make(*arguments).trials[0])
@@ -228,7 +228,7 @@ def recorded_runs(outputs: Path) -> list[Any]:
 
 
 def test_finished_trial_that_is_done_again(preloaded: Preloaded, output_folder: Callable[[], Path]) -> None:
-    """Its old folder is put aside whole, and it gets a run of its own beside the old one."""
+    """Its old folder is put aside whole, and it gets a second MLflow run."""
     outputs = output_folder()
     command = (*harness.TINY, f"output_dir={outputs}")
     assert preloaded.run(*command, fake_training=True).code == 0

@@ -1,4 +1,4 @@
-"""What is built before anything starts: each distinct part of a sweep, once."""
+"""Each distinct part of a sweep is built once before anything starts."""
 
 from typing import Any
 
@@ -60,13 +60,13 @@ class TestUnknownHeads:
         assert (head.in_channels, head.num_classes) == (32, 6)
         rehearsal.detectors([harness.settings(*MASK_SCORING)])
 
-    def test_head_that_counts_what_is_not_the_datas_keeps_its_number(self) -> None:
+    def test_head_with_classes_of_its_own_keeps_their_number(self) -> None:
         model = rehearsal.unplaced(harness.settings("profile=coco", *SEMANTIC), classes=6).model
         assert model.roi_head.semantic_head.num_classes == 183
         assert [head.num_classes for head in model.roi_head.bbox_head] == [6, 6, 6]
 
     @pytest.mark.parametrize("shipped", [DEFORMABLE, SHIFTED, POINTS, LIBRA, SEMANTIC, PANOPTIC])
-    def test_what_fits_passes_whatever_can_be_run_without_memory(self, shipped: tuple[str, ...]) -> None:
+    def test_architectures_whose_widths_fit_pass(self, shipped: tuple[str, ...]) -> None:
         rehearsal.detectors([harness.settings("profile=coco", *shipped)])
 
     @pytest.mark.parametrize(

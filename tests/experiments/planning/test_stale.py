@@ -1,4 +1,4 @@
-"""What other code trained is marked in the plan and trained again when asked for; a trial that resumes says so."""
+"""Trials of other code are marked in the plan and repeated when asked for; resuming on other code is said."""
 
 import json
 import shutil
@@ -22,8 +22,7 @@ from groie import operators
 from tests.experiments.planning.test_estimate import printed
 from tests.experiments.planning.test_plan import make
 from tests.support import harness
-from tests.support.mistakes import refusal
-from tests.support.running import Fake, Preloaded, Swept, wait_for
+from tests.support.running import Fake, Swept, wait_for
 from tests.support.traces import COMMIT, describe, write_attempt, write_journal, write_provenance
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -72,7 +71,7 @@ CASES: dict[str, tuple[dict[str, Any], str, tuple[bool, bool, bool, str]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_other_code_trained_is_marked_and_done_again_when_asked_for(tmp_path: Path, case: str) -> None:
+def test_trial_of_other_code_is_stale_and_repeated_when_asked_for(tmp_path: Path, case: str) -> None:
     facts, typed, (runs, replaces, stale, why) = CASES[case]
     trained(asked(tmp_path), OLD, epochs=1 if facts else 2, **facts)
     assert decide(asked(tmp_path, typed)) == Decision(runs, why, replaces, stale)
@@ -80,28 +79,19 @@ def test_what_other_code_trained_is_marked_and_done_again_when_asked_for(tmp_pat
 
 @pytest.mark.parametrize("files", [{FILE: sources.meaning(sources.ROOT / FILE)}, None, {}], ids=["same", "old", "none"])
 @pytest.mark.parametrize("facts", [{}, STOPPED], ids=["finished", "stopped"])
-def test_what_the_same_code_trained_is_left_alone(tmp_path: Path, files: Any, facts: dict[str, Any]) -> None:
+def test_trial_of_the_same_code_is_not_stale(tmp_path: Path, files: Any, facts: dict[str, Any]) -> None:
     """Also by a version that noted nothing of its files."""
     trained(asked(tmp_path), files, epochs=1 if facts else 2, **facts)
     for typed in ("rerun=false", "rerun=stale"):
         assert decide(asked(tmp_path, typed)) == Decision(*((True, "resumes after epoch 1") if facts else (False,)))
 
 
-def test_what_trained_nothing_is_not_stale(tmp_path: Path) -> None:
+def test_attempt_without_an_epoch_is_not_stale(tmp_path: Path) -> None:
     trained(asked(tmp_path), OLD, epochs=0, **STOPPED)
     assert decide(asked(tmp_path)) == Decision(True, "starts at epoch 1")
 
 
-def test_the_plan_says_where_a_trial_resumes_at_another_commit(tmp_path: Path) -> None:
-    folder = trained(asked(tmp_path), {}, epochs=1, **STOPPED)
-    write_provenance(folder, 1, commit="f" * 40, after=0)
-    assert (
-        decide(asked(tmp_path)).why
-        == f"resumes after epoch 1 at commit {COMMIT[:12]}; commit {'f' * 12} trained its last epoch"
-    )
-
-
-def test_a_trial_of_two_codes_is_stale_by_either(tmp_path: Path) -> None:
+def test_trial_of_two_versions_of_the_code_is_stale_by_either(tmp_path: Path) -> None:
     """Finished by today's, begun by another: all of it is trained again."""
     folder = trained(asked(tmp_path), OLD)
     write_provenance(folder, 2, after=1, files={FILE: sources.meaning(sources.ROOT / FILE)})
@@ -146,7 +136,7 @@ def test_rerun_stale_trains_again_what_is_stale_and_no_more(fake: Fake) -> None:
     assert fake.planned(1) == ("finished", False, "")
 
 
-def test_resuming_on_another_source_is_said_when_it_starts_and_ever_after(
+def test_resuming_at_another_commit_is_printed_tagged_and_reproduced(
     fake: Fake, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In a line, in the run's tag, and by `reproduce`, which says how to get the same again."""
@@ -265,10 +255,3 @@ def test_add_a_module_and_edit_it(tmp_path: Path) -> None:
         [plain, [squeezed[0], True, f"trained again: {changed}"]],
         [plain, [squeezed[0], True, ""]],
     ]
-
-
-@pytest.mark.parametrize("value", ["maybe", "1", "null", "[stale]", "1.0", "Stale"])
-def test_rerun_is_one_of_three(preloaded: Preloaded, tmp_path: Path, value: str) -> None:
-    sentence = refusal(preloaded, f"rerun={value}", f"output_dir={tmp_path / 'new'}")
-    assert sentence.startswith(f"rerun={value} is refused")
-    assert sentence.endswith("give true or false, or stale")

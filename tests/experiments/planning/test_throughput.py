@@ -52,7 +52,7 @@ def test_images_are_counted_but_for_cocos_own(tmp_path: Path) -> None:
     assert datasets.training_images(harness.settings("dataset=coco", *root)) == 2
 
 
-def test_data_that_nobody_can_count_have_no_estimate(tmp_path: Path) -> None:
+def test_data_of_unknown_size_have_no_estimate(tmp_path: Path) -> None:
     one = entry(tmp_path, "profile=coco", "dataset.name=mine", f"dataset.root={tmp_path}")
     throughput.fill(Plan((one,), ("x",), 1))
     assert one.cost == Estimate(None, "the number of images is unknown without the annotation files")

@@ -1,4 +1,4 @@
-"""`seed=auto` when it is not to go on, or cannot: a budget, a dry run, a store that is away."""
+"""`seed=auto` with a spent budget, in a dry run, and without its MLflow store."""
 
 import json
 from pathlib import Path

@@ -131,12 +131,6 @@ def test_row_is_not_extended_while_a_trial_of_it_is_not_finished(world: World, s
     assert study.why_not(turn) == "nothing is left to train: 1 open, because trials did not finish"
 
 
-def test_no_row_gets_more_than_most(world: World) -> None:
-    world.finish(none=3, conv1=3)
-    world.open = [("conv1", "none")]
-    assert asked(world.study("pre=none,conv1", "seeds.most=3").turn()) == set()
-
-
 def test_no_trial_is_launched_twice_by_a_command(world: World) -> None:
     """One that was cancelled, for example: another command resumes it."""
     world.finish(none=2, conv1=2)
@@ -203,22 +197,6 @@ def test_budget_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for budget, told in ((15.5, ""), (15.4, "budget: 12 of 15.4 device-hours spent; the next round would take 3")):
         study = world.study("pre=none,conv1", f"seeds.budget={budget}")
         assert study.why_not(study.turn()) == told
-
-
-REFUSED = {
-    "pre=conv1": "seed=auto compares variants, but this is only one; give a list, as in pre=none,conv5",
-    "post=none": "seed=auto compares variants",
-    "sweep=table1 seeds.first=5 seeds.most=4": "seeds.most=4 is refused; give a whole number, seeds.first=5 or more",
-    "sweep=table1 seeds.alpha=1": "seeds.alpha=1 is refused; give a number above 0 and below 1",
-    "sweep=table1 schedule.epochs=0": "row 'baseline': schedule.epochs=0 is refused",
-    "sweep=table1 seeds.most=100 seeds.first=2 schedule.epochs=range(1,50)": "14,700 trials are asked for",
-}
-
-
-@pytest.mark.parametrize(("words", "told"), REFUSED.items(), ids=str)
-def test_what_cannot_be_compared_is_refused(world: World, words: str, told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        world.study(*words.split())
 
 
 def test_row_with_a_seed_is_refused(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ EARLY, LATE = "2026-01-02T03:04:05+00:00", "2026-02-02T03:04:05+00:00"
     ],
     ids=str,
 )
-def test_rules_that_cannot_be(wrong: dict[str, Any], told: str) -> None:
+def test_impossible_rules_are_refused(wrong: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         Rules(**wrong)
 
@@ -136,7 +136,7 @@ def begun(tmp_path: Path) -> Callable[..., dict[str, Recorded]]:
     return ask
 
 
-def test_what_is_not_typed_is_as_the_study_has_it(begun: Callable[..., dict[str, Recorded]]) -> None:
+def test_rules_default_to_those_of_the_study(begun: Callable[..., dict[str, Recorded]]) -> None:
     assert begun("a")["a"].rules == begun("a", first=3, most=7, alpha=0.01)["a"].rules == Rules(3, 7, 5.0, 0.01)
     assert begun("new", most=4)["new"].rules == Rules(most=4)
     both = begun("a", "new", others=("b",))

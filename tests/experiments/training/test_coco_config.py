@@ -91,7 +91,3 @@ def test_paper_recipe_trains_as_its_authors_did(tmp_path: Path) -> None:
         "optim_wrapper.clip_grad.norm_type": 2,
         "param_scheduler.0.start_factor": pytest.approx(1 / 3),
     }
-
-
-def test_sixteen_images_a_step_are_mmdetections_own_rate(tmp_path: Path) -> None:
-    assert "optim_wrapper.optimizer.lr" not in differences(tmp_path, "schedule.batch_size=16")

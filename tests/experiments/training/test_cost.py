@@ -171,7 +171,7 @@ def test_frozen_parameters_are_not_trained() -> None:
     assert found.parameters - found.trainable_parameters == sum(parameter.numel() for parameter in frozen)
 
 
-def test_what_cannot_be_counted_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operator_without_a_meta_kernel_has_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
     def forward(*_: object) -> None:
         raise NotImplementedError("deform_conv is not implemented for the device meta")
 

@@ -1,30 +1,20 @@
 """What each kind of error costs: against TIDE's own code (tide_reference.py), by hand, and with COCO's AP50."""
 
-import contextlib
-import io
 import json
 from typing import Any
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from experiments import names
 from experiments.training import error_kinds
 from experiments.training.decisions import evaluate
 from tests.support import tide_reference
+from tests.support.coco_sets import indexed
 
 SETS = json.loads(tide_reference.PATH.read_text())
 ALL_KINDS = (*names.ERROR_KINDS, *names.ERROR_SIDES)
-
-
-def coco(truth: dict[str, Any]) -> COCO:
-    with contextlib.redirect_stdout(io.StringIO()):
-        made = COCO()
-        made.dataset = json.loads(json.dumps(truth))  # pycocotools writes into it
-        made.createIndex()
-    return made
 
 
 @pytest.mark.parametrize("iou_type", names.IOU_TYPES)
@@ -35,7 +25,7 @@ def test_as_tide_has_it(number: int, iou_type: str) -> None:
     if iou_type == "segm":
         for one in found:
             del one["bbox"]
-    evaluation = evaluate(coco(SETS[number]["truth"]), found, iou_type)
+    evaluation = evaluate(indexed(SETS[number]["truth"]), found, iou_type)
     evaluation.params.recThrs = np.array(tide_reference.RECALLS)
     theirs = SETS[number]["tide"][iou_type]
     judged = error_kinds.judged(evaluation)
@@ -57,7 +47,7 @@ def test_nothing_put_right_is_pycocotools_own_ap50(seed: int) -> None:
     truth, found = tide_reference.random_set(rng)
     for one in found:
         one["score"] = float(rng.integers(1, 5)) / 5
-    evaluation = evaluate(coco(truth), found, "bbox")
+    evaluation = evaluate(indexed(truth), found, "bbox")
     evaluation.accumulate()
     evaluation.summarize()
     judged = error_kinds.judged(evaluation)
@@ -78,7 +68,7 @@ def of(objects: list[dict[str, Any]], found: list[dict[str, Any]]) -> COCOeval:
     ]
     categories = [{"id": i, "name": str(i)} for i in (1, 2)]
     images = [{"id": 1, "width": 400, "height": 60, "file_name": "1.png"}]
-    return evaluate(coco({"images": images, "categories": categories, "annotations": annotations}), found, "bbox")
+    return evaluate(indexed({"images": images, "categories": categories, "annotations": annotations}), found, "bbox")
 
 
 @pytest.mark.parametrize(

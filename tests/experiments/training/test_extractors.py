@@ -24,7 +24,7 @@ class Largest(AllLevels):
 
 
 class Handing(Largest):
-    """Takes an argument of its own and hands the rest on."""
+    """Takes one more argument and hands the rest on."""
 
     def __init__(self, *args: Any, gain: float = 1.0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -160,20 +160,14 @@ REFUSED = {
         config(Foreign, "recipe.roi_align=legacy", "extractor.checkpoint=true"),
         "extractor.checkpoint=true does not fit aggregation=mine: Foreign takes no argument checkpoint",
     ),
-    "arguments lost": (
-        config(Losing, "pre=conv3"),
-        "aggregation=mine pre=conv3 post=none: Losing leaves RoIConv out",
-    ),
+    "arguments lost": (config(Losing, "pre=conv3"), "aggregation=mine pre=conv3 post=none: Losing leaves RoIConv out"),
     "too wide": (config(Wide), r"aggregation=mine .*returns \(2, 128, 7, 7\) .*must return \(2, 32, 7, 7\)"),
     "shapes that do not fit": (config(Broken), "aggregation=mine .*cannot be run: "),
     "mistyped line": (
         config(Largest, level_activaton="none"),
         "aggregation=mine: argument of Largest 'level_activaton' is unknown .did you mean level_activation",
     ),
-    "line that the class does not take": (
-        config(Coarsest, level_activation="relu"),
-        "'level_activation' is unknown",
-    ),
+    "line that the class does not take": (config(Coarsest, level_activation="relu"), "'level_activation' is unknown"),
     "line that is set here": (config(Handing, out_channels=3), "argument of Handing 'out_channels' is unknown"),
     "argument lost by the class alone": (config(Handing, gian=3), "cannot be built: .*gian"),
 }

@@ -1,4 +1,4 @@
-"""Which failures may pass: of real exceptions where there can be some on any machine, else of the words they have."""
+"""Which failures are transient: judged on real exceptions where any machine can raise them, else on their messages."""
 
 import errno
 import faulthandler
@@ -65,13 +65,13 @@ def die(number: int) -> Callable[[], Any]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM])
 def test_data_loading_process_ended_by_a_signal(number: signal.Signals) -> None:
-    """As for a rank: a signal says nothing of whether it will come again."""
+    """As for a rank: a signal may not come again."""
     found = judged(loading(die(number)))
     assert "DataLoader worker (pid" in str(found.reason)
     assert found.transient
 
 
-def test_data_loading_process_that_is_gone_without_a_word() -> None:
+def test_data_loading_process_that_exits_silently() -> None:
     assert judged(loading(lambda: os._exit(3))).transient
 
 
@@ -121,14 +121,14 @@ LASTING = [
 
 
 @pytest.mark.parametrize("error", PASSING, ids=str)
-def test_what_a_machine_a_network_or_another_process_does_may_pass(error: BaseException) -> None:
+def test_errors_of_machine_network_and_other_processes_are_transient(error: BaseException) -> None:
     found = judged(error)
     assert (found.transient, found.memory_at) == (True, None)
     assert found.reason == f"{type(error).__name__}: {str(error).splitlines()[0]}"
 
 
 @pytest.mark.parametrize("error", LASTING, ids=str)
-def test_mistakes_stay(error: BaseException) -> None:
+def test_mistakes_are_not_transient(error: BaseException) -> None:
     assert not judged(error).transient
 
 
@@ -160,9 +160,7 @@ MEMORY: dict[str, Callable[[], BaseException]] = {
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", MEMORY)
-def test_memory_that_ran_out_may_be_there_again_and_the_step_is_noted(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_of_memory_is_transient_and_its_step_is_noted(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = MessageHub.get_instance(f"hub of {kind}")
     monkeypatch.setattr(MessageHub, "get_current_instance", lambda: hub)
     hub.update_info("iter", 17)
@@ -171,8 +169,8 @@ def test_memory_that_ran_out_may_be_there_again_and_the_step_is_noted(
 
 
 @pytest.mark.parametrize(("free", "told"), [(1, True), (62, True), (75, False)])
-def test_memory_that_others_hold_may_be_given_back(free: int, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then the step is not noted: two attempts in a row may meet the same others."""
+def test_gpu_memory_of_other_processes_is_named(free: int, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the step is not noted: two attempts in a row may find the same processes."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (free * 2**30, 80 * 2**30))
     monkeypatch.setattr("torch.cuda.memory_reserved", lambda: 2**30)
@@ -192,7 +190,7 @@ def test_memory_that_others_hold_may_be_given_back(free: int, told: bool, monkey
         (RuntimeError("received 0 items of ancdata"), "ulimit -n"),
     ],
 )  # fmt: skip
-def test_what_has_to_be_set_otherwise_is_not_tried_again_and_says_how(error: BaseException, remedy: str) -> None:
+def test_system_limits_are_not_transient_and_name_the_setting(error: BaseException, remedy: str) -> None:
     found = judged(error)
     assert not found.transient
     assert str(found.reason).startswith(f"{type(error).__name__}: ")
@@ -235,6 +233,6 @@ def test_twice_at_one_step_on_the_same_devices_never_fits(before: Attempt | None
         assert found == Outcome("FAILED", reason, transient=False, memory_at=7)
 
 
-def test_nothing_else_is_compared() -> None:
+def test_failures_without_a_step_are_not_compared() -> None:
     outcome = Outcome("FAILED", "a process was ended by SIGKILL (out of memory?)", transient=True)
     assert endings.compared(outcome, attempt(), attempt()) == outcome

@@ -75,7 +75,7 @@ def test_steps_are_sampled_with_their_epoch(paths: TrialPaths, monkeypatch: pyte
     assert all(0.01 < one["metrics"]["system/memory_gib"] < 100 for one in taken)
 
 
-def test_progress_is_told_now_and_then(paths: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_recorded_within_an_epoch(paths: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     hook, runner = hooks.TrialHook(str(paths.root), 0), FakeRunner(epoch=4, iterations=3)
     monkeypatch.setattr(hooks, "PROGRESS_SECONDS", 0.0)
     epoch(hook, runner, [1.0, 2.0, 3.0])
@@ -134,7 +134,7 @@ def evaluated(paths: TrialPaths, content: str) -> None:
         paths.fresh(file).write_text(content)
 
 
-def test_what_an_evaluation_keeps_is_of_the_last_epoch_recorded(
+def test_files_of_an_evaluation_are_of_the_last_recorded_epoch(
     paths: TrialPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not of one that was evaluated and then not saved."""

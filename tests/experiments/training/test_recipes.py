@@ -14,6 +14,7 @@ from experiments.paths import TrialPaths
 from experiments.planning.compose import resolve
 from experiments.training import build
 from groie.roi_align import rule_of
+from tests.experiments.training.test_coco_config import leaves
 from tests.support import harness
 
 ROOT = Path(__file__).parents[3]
@@ -28,18 +29,9 @@ def built(tmp_path: Path, *overrides: str) -> Config:
     return build.detector_config(harness.typed(config), harness.splits(tmp_path, 80), TrialPaths(tmp_path), processes=6)
 
 
-def flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Leaves of a config by dotted path."""
-    if isinstance(node, dict):
-        return {k: v for key, value in node.items() for k, v in flat(value, f"{prefix}.{key}".lstrip(".")).items()}
-    if isinstance(node, list | tuple) and any(isinstance(item, dict) for item in node):
-        return {k: v for i, item in enumerate(node) for k, v in flat(item, f"{prefix}.{i}").items()}
-    return {prefix: list(node) if isinstance(node, tuple) else node}
-
-
 def differences(ours: Any, theirs: Any) -> dict[str, tuple[Any, Any]]:
     """Leaves that differ, outside of the extractors, which tests/groie compares."""
-    a, b = flat(ours), flat(theirs)
+    a, b = leaves(ours), leaves(theirs)
     keys = sorted(key for key in a.keys() | b.keys() if "roi_extractor" not in key)
     return {key: (a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)}
 
@@ -115,8 +107,8 @@ KEYS = {
 def test_each_key_alone_changes_its_own_place(tmp_path: Path, override: str) -> None:
     """One difference can be ablated: the model's config changes there, and there only."""
     variant = ["pre=conv5", "post=attention"]
-    before = flat(built(tmp_path, *variant).model)
-    after = flat(built(tmp_path, *variant, f"recipe.{override}").model)
+    before = leaves(built(tmp_path, *variant).model)
+    after = leaves(built(tmp_path, *variant, f"recipe.{override}").model)
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     assert any(KEYS[override] in key for key in changed)
     allowed = ("anchor_generator", "bbox_coder") if override == "boxes=null" else (KEYS[override],)

@@ -99,14 +99,6 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Refused:
     return why
 
 
-def test_the_files_that_are_forged_below_are_good(
-    good: Files, output_folder: Callable[[], Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    forged.write(tmp_path / "study.zip", good)
-    told = transferred.tell(capsys, "import", tmp_path / "study.zip", outputs=output_folder())
-    assert (told[0], told[2]) == (0, "")
-
-
 def test_files_that_no_export_holds(good: Files, refused: Refused, tmp_path: Path) -> None:
     for name in FOREIGN:
         forged.write(tmp_path / "study.zip", good, add(name))
@@ -128,7 +120,7 @@ def test_members_that_no_export_writes(refused: Refused, tmp_path: Path) -> None
     assert refused(tmp_path / "study.zip").endswith(" encrypted, or compressed in a way that exports do not use")
 
 
-def test_bombs(good: Files, refused: Refused, tmp_path: Path) -> None:
+def test_archives_that_unpack_to_too_much(good: Files, refused: Refused, tmp_path: Path) -> None:
     """Its own sizes are judged before anything is unpacked; each kind of file has its own limit too."""
     forged.write(tmp_path / "study.zip", good, add("T/log.txt", bytes(12 * 2**20)))
     why = refused(tmp_path / "study.zip", "--limit-gib", 0.01)
@@ -139,7 +131,7 @@ def test_bombs(good: Files, refused: Refused, tmp_path: Path) -> None:
     assert refused(tmp_path / "study.zip") == "holds manifest.json with 17825792 bytes; at most 16777216 are allowed"
 
 
-def test_sizes_that_are_lies(good: Files, refused: Refused, tmp_path: Path) -> None:
+def test_false_sizes(good: Files, refused: Refused, tmp_path: Path) -> None:
     """A member with more or fewer bytes than the zip's directory and the manifest say."""
     for said in (10, 10**6):
         told = {**json.loads(good["manifest.json"]), "files": {FILE: {"size": said, "sha256": "0" * 64}}}
@@ -154,7 +146,7 @@ def test_sizes_that_are_lies(good: Files, refused: Refused, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("files", "sentence"), LIES)
-def test_manifest_that_lies(good: Files, refused: Refused, tmp_path: Path, files: Any, sentence: str) -> None:
+def test_false_manifest(good: Files, refused: Refused, tmp_path: Path, files: Any, sentence: str) -> None:
     told = {**json.loads(good["manifest.json"]), "files": files}
     forged.pack(tmp_path / "study.zip", [(zipfile.ZipInfo(FILE), b"{}")], told)
     assert refused(tmp_path / "study.zip").startswith(sentence)
@@ -195,7 +187,7 @@ def test_an_earlier_format_is_read(
     assert ("bbox_errors/Cls", 2, 0.5) in found[0]
 
 
-def test_what_is_no_archive(good: Files, refused: Refused, tmp_path: Path) -> None:
+def test_files_that_are_no_exports(good: Files, refused: Refused, tmp_path: Path) -> None:
     file = tmp_path / "study.zip"
     assert refused(file) == "is not a file; give a file that export wrote"
     assert refused(Path("/dev/zero")) == "is not a file; give a file that export wrote"

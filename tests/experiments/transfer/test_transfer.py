@@ -1,4 +1,4 @@
-"""A study that goes from one output folder to another in a file: nothing lost, nothing twice, nothing half."""
+"""Exporting a study to a file and importing it: nothing is lost, doubled or half-written."""
 
 import shutil
 from pathlib import Path
@@ -29,10 +29,10 @@ def ended(preloaded: Preloaded, output_folder: OutputFolder, empty_store: Path) 
     return outputs
 
 
-def test_what_has_ended_goes_and_the_rest_is_named(
+def test_ended_trials_are_exported_and_the_others_named(
     ended: Path, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
 ) -> None:
-    """One whose supervisor died has ended there too, when it was last heard of."""
+    """A trial whose supervisor was killed counts as ended when it was last heard of."""
     file, target = tmp_path / "study.zip", output_folder()
     code, out, _ = tell("export", "all", file, outputs=ended)
     assert code == 0
@@ -48,7 +48,7 @@ def test_what_has_ended_goes_and_the_rest_is_named(
 def test_unfinished_trial_starts_again_here(
     ended: Path, preloaded: Preloaded, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
 ) -> None:
-    """In the same run, from the configuration that the command composes here."""
+    """In the same MLflow run, from the configuration that the command composes here."""
     target = output_folder()
     tell("export", "all", tmp_path / "study.zip", outputs=ended)
     tell("import", tmp_path / "study.zip", outputs=target)
@@ -68,8 +68,10 @@ def test_unfinished_trial_starts_again_here(
         assert [step for name, step, _, _ in points if name == "bbox/AP"] == [1, 2]
 
 
-def test_twice_is_once(ended: Path, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path) -> None:
-    """Also back to where it came from, though attempts differ there in who says that they ended."""
+def test_importing_twice_changes_nothing(
+    ended: Path, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
+) -> None:
+    """Also back into the folder it was exported from."""
     file, target = tmp_path / "study.zip", output_folder()
     tell("export", "all", file, outputs=ended)
     tell("import", file, outputs=target)
@@ -86,7 +88,9 @@ def test_twice_is_once(ended: Path, output_folder: OutputFolder, tell: transferr
     }
 
 
-def test_a_trial_that_was_only_planned_here_gives_way(ended: Path, tell: transferred.Teller, tmp_path: Path) -> None:
+def test_imported_trial_replaces_one_that_was_only_planned(
+    ended: Path, tell: transferred.Teller, tmp_path: Path
+) -> None:
     """It keeps its sweeps."""
     tell("export", "all", tmp_path / "study.zip", outputs=ended)
     outputs = Path(shutil.copytree(ended, tmp_path / "outputs"))
@@ -124,7 +128,7 @@ def test_another_record_of_the_same_trial_is_refused(
 def test_an_import_that_is_interrupted_leaves_whole_trials(
     ended: Path, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same command brings the rest, also after a kill that left what it was unpacking."""
+    """The same command imports the rest, also after a kill that left half-unpacked files."""
     file, target = tmp_path / "study.zip", output_folder()
     tell("export", "all", file, outputs=ended)
     real, moved = files.move, []
@@ -184,7 +188,7 @@ def test_refused_exports(
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("old.zip", "mine")]
 
 
-def test_passwords_stay_here(ended: Path, tell: transferred.Teller, tmp_path: Path) -> None:
+def test_exports_hold_no_passwords(ended: Path, tell: transferred.Teller, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     shutil.copytree(ended, outputs)
     secret = "http://me:hunter2@mlflow.example.org:5000"

@@ -1,4 +1,4 @@
-"""What an export holds; and a trial that is in both folders, of which the one with more attempts counts."""
+"""What an export holds; and of a trial that is in both folders the one with more attempts counts."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,10 @@ from tests.support import harness, transferred
 from tests.support.running import Fake, Preloaded, Swept, wait_for
 from tests.support.transferred import OutputFolder, folder, stored, tree
 
-pytestmark = pytest.mark.long
-
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]
 
 
-def test_nothing_is_lost_on_the_way(
+def test_export_and_import_lose_nothing(
     swept: Swept, output_folder: OutputFolder, tell: transferred.Teller, preloaded: Preloaded, tmp_path: Path
 ) -> None:
     """Params, tags, metrics with times and steps, artifacts: all is equal, but for a configuration's own place."""
@@ -57,8 +55,8 @@ def test_nothing_is_lost_on_the_way(
     }
 
 
-def test_every_file_of_a_trial_is_thought_of() -> None:
-    """A new one goes along, or is named here."""
+def test_every_file_of_a_trial_is_exported_or_listed() -> None:
+    """A new file is exported, or named here."""
     paths = TrialPaths(Path("trial"))
     names_of = {name for name, kind in vars(TrialPaths).items() if isinstance(kind, property)} - {"kept", "evaluated"}
     stay = {name for name in names_of if not members.travels(getattr(paths, name).name)}
@@ -67,7 +65,7 @@ def test_every_file_of_a_trial_is_thought_of() -> None:
     assert all(members.travels(path.relative_to(paths.root).as_posix()) for path in numbered)
 
 
-def test_running_trials_stay(fake: Fake, tell: transferred.Teller, tmp_path: Path) -> None:
+def test_running_trials_are_not_exported(fake: Fake, tell: transferred.Teller, tmp_path: Path) -> None:
     fake.start({1: "silent"})
     wait_for(lambda: fake.began(1))
     code, out, err = tell("export", "all", tmp_path / "study.zip", outputs=fake.outputs)
@@ -78,7 +76,7 @@ def test_running_trials_stay(fake: Fake, tell: transferred.Teller, tmp_path: Pat
     fake.commands[0].wait()
 
 
-def test_a_trial_that_went_on_replaces_what_it_was(
+def test_resumed_trial_replaces_its_earlier_import(
     fake: Fake, output_folder: OutputFolder, tell: transferred.Teller, tmp_path: Path
 ) -> None:
     """And never the other way round."""

@@ -1,6 +1,5 @@
-"""Claims to a trial: one owner at a time, taken over when it is gone, never half-written; and ranks end with it."""
+"""Claims to a trial: one owner at a time, taken over when the owner is gone, never half-written."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -19,19 +18,9 @@ from experiments import files, names
 from experiments.trial import attempts
 from tests.support import harness
 from tests.support.running import wait_for
+from tests.support.traces import write_attempt
 
 FORK = multiprocessing.get_context("fork")  # starts at once
-
-
-def by_hand(folder: Path, number: int = 1, age: float = 0.0, **facts: Any) -> Path:
-    """Writes an attempt of another machine, last touched `age` seconds ago."""
-    known = {"number": number, "host": "elsewhere", "process": 4, "born": 5.0, "started": 6.0, "device": "1 x cpu"}
-    path = folder / "attempts" / f"{number:04d}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**known, **facts}))
-    touched = time.time() - age
-    os.utime(path, (touched, touched))
-    return path
 
 
 def numbers(folder: Path) -> list[str]:
@@ -48,7 +37,7 @@ def race(folder: Path, together: Barrier, results: Any) -> None:
     together.wait()
 
 
-def test_of_eight_processes_that_claim_at_once_one_wins(tmp_path: Path) -> None:
+def test_one_of_eight_claiming_processes_wins(tmp_path: Path) -> None:
     """In each round the processes of the round before are gone, so the trial is free again."""
     for number in range(1, 7):
         together, results = FORK.Barrier(8), FORK.Queue()
@@ -84,18 +73,18 @@ def test_owner_on_this_machine_keeps_its_trial_until_it_is_gone(tmp_path: Path) 
 
 
 def test_process_number_that_came_again_is_not_the_owner(tmp_path: Path) -> None:
-    by_hand(tmp_path, host=socket.gethostname(), process=os.getpid(), born=psutil.Process().create_time())
+    write_attempt(tmp_path, 1, host=socket.gethostname(), process=os.getpid(), born=psutil.Process().create_time())
     assert attempts.state(tmp_path) == "RUNNING"
-    by_hand(tmp_path, host=socket.gethostname(), process=os.getpid(), born=psutil.Process().create_time() - 60)
+    write_attempt(tmp_path, 1, host=socket.gethostname(), process=os.getpid(), born=psutil.Process().create_time() - 60)
     assert attempts.state(tmp_path) == "interrupted"
 
 
 def test_owner_on_another_machine_is_gone_when_it_was_silent_long_enough(tmp_path: Path) -> None:
-    by_hand(tmp_path, age=attempts.EXPIRY_SECONDS - 20)
+    write_attempt(tmp_path, 1, age=attempts.EXPIRY_SECONDS - 20)
     with pytest.raises(attempts.TakenError, match="RUNNING"):
         attempts.claim(tmp_path, "1 x cpu")
     assert numbers(tmp_path) == ["0001.json"]
-    by_hand(tmp_path, age=attempts.EXPIRY_SECONDS + 1)
+    write_attempt(tmp_path, 1, age=attempts.EXPIRY_SECONDS + 1)
     taken = attempts.claim(tmp_path, "2 x cpu", job="17.0")
     attempt = attempts.last(tmp_path)
     assert attempt is not None
@@ -123,10 +112,10 @@ def test_beat_keeps_a_claim_and_is_cheap(tmp_path: Path, monkeypatch: pytest.Mon
     assert attempt.age < 20
 
 
-def test_who_slept_too_long_learns_that_it_lost_its_trial(tmp_path: Path) -> None:
+def test_lost_claim_is_noticed(tmp_path: Path) -> None:
     claim = attempts.claim(tmp_path, "1 x cpu")
     assert not claim.lost
-    second = by_hand(tmp_path, 2)
+    second = write_attempt(tmp_path, 2)
     before = second.read_text()
     assert claim.lost
     claim.beaten -= attempts.BEAT_SECONDS
@@ -159,16 +148,16 @@ def test_trial_without_attempts_is_to_do(tmp_path: Path) -> None:
 
 def test_attempts_come_in_their_order(tmp_path: Path) -> None:
     for number in (10, 1, 2):
-        by_hand(tmp_path, number, status="FAILED", started=100.0 * number)
+        write_attempt(tmp_path, number, status="FAILED", started=100.0 * number)
     assert [(one.number, one.started) for one in attempts.every(tmp_path)] == [(1, 100.0), (2, 200.0), (10, 1000.0)]
     assert attempts.last(tmp_path).number == 10  # type: ignore[union-attr]
 
 
 def test_last_sign_of_life_is_the_end_where_its_owner_told_it(tmp_path: Path) -> None:
     """And else its last touch, which a copy of the folder may not keep."""
-    by_hand(tmp_path, 1, status="FINISHED", started=100.0, ended=150.0)
+    write_attempt(tmp_path, 1, status="FINISHED", started=100.0, ended=150.0)
     assert attempts.last(tmp_path).heard == 150.0  # type: ignore[union-attr]
-    by_hand(tmp_path, 2, started=200.0)
+    write_attempt(tmp_path, 2, started=200.0)
     os.utime(tmp_path / "attempts" / "0002.json", (260.0, 260.0))
     assert abs(attempts.last(tmp_path).heard - 260.0) < 0.1  # type: ignore[union-attr]
 
@@ -207,18 +196,8 @@ def test_file_is_made_once(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
-def test_file_is_written_in_place_of_another(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    for text in ("long " * 1000, "short"):
-        files.write(path, text)
-        assert path.read_text() == text
-    assert not files.create(path, "other")
-    assert path.read_text() == "short"
-    assert [one.name for one in tmp_path.iterdir()] == ["file"]
-
-
 @pytest.mark.parametrize("function", [files.write, files.create])
-def test_nothing_is_left_of_what_cannot_be_written(tmp_path: Path, function: Callable[[Path, str], Any]) -> None:
+def test_failed_write_leaves_no_file(tmp_path: Path, function: Callable[[Path, str], Any]) -> None:
     (tmp_path / "file").write_text("old")
     with pytest.raises(UnicodeEncodeError):
         function(tmp_path / "file", "\ud800")
@@ -239,7 +218,7 @@ def killed_writer(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["journal.jsonl", "attempts/0001.json", "work/ending.json"])
-def test_claim_removes_what_a_killed_writer_left(tmp_path: Path, name: str) -> None:
+def test_claim_removes_files_of_a_killed_writer(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     writer = FORK.Process(target=killed_writer, args=(tmp_path / name,))
     writer.start()

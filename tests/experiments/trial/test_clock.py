@@ -1,4 +1,4 @@
-"""Clocks that are set back: no attempt lives for ever, and nothing ends before it starts."""
+"""Clocks that are set back: every attempt expires, and nothing ends before it starts."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A damaged file costs its own trial: it is shown with the file's name and what helps, and all others go on."""
+"""A damaged file stops its own trial only: the file and the remedy are named, and all other trials run."""
 
 import json
 import shutil
@@ -14,9 +14,10 @@ from experiments.paths import OutputPaths, TrialPaths
 from experiments.planning import plan
 from experiments.planning.sweep import Request
 from experiments.reading import REMEDY
-from experiments.trial import described, journal, origin, status
+from experiments.trial import described, origin, status
 from tests.support import harness, prepared, transferred
 from tests.support.damages import DAMAGES, FLAWS, STRANGE, Damage, a_folder
+from tests.support.traces import write_provenance
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -31,20 +32,8 @@ def pair(tmp_path: Path, empty_store: Path) -> Pair:
     found = tuple(prepared.finished(tmp_path, *OVERRIDES, seed=seed) for seed in (0, 1))
     for paths in found:
         paths.cost.write_text(json.dumps({"time": 1, "step": 0, "metrics": {names.GMACS: 2.0}}))
-        note(paths, 1)
+        write_provenance(paths.root, 1, "a" * 40, after=0)
     return found[0], found[1]
-
-
-def note(paths: TrialPaths, number: int, after: int = 0, commit: str = "a" * 40) -> None:
-    """Writes the provenance and the sources of an attempt."""
-    source = {"commit": commit, "dirty": False, "difference": "", "untracked": []}
-    noted = {"source": source, "packages": {}, "machine": {"host": "here", "gpus": []}}
-    for path, content in (
-        (paths.provenance(number), noted),
-        (paths.sources(number), {"after": after, "files": {}}),
-    ):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(content))
 
 
 @pytest.fixture
@@ -127,7 +116,7 @@ def test_damaged_trial_is_named_and_the_other_goes_on(
 @pytest.mark.parametrize(
     "damage", [FLAWS["provenance/0001.json garbage"], FLAWS["sources unreadable"]], ids=["provenance", "sources"]
 )
-def test_unknown_source_is_said_and_costs_nothing_else(
+def test_damaged_provenance_is_reported_and_stops_nothing(
     pair: Pair, tell: transferred.Teller, tmp_path: Path, damage: Damage
 ) -> None:
     file = damage(pair[0])
@@ -144,7 +133,7 @@ def test_unknown_source_is_said_and_costs_nothing_else(
     assert [entry.state for entry in entries.values()] == ["FINISHED", "FINISHED"]
 
 
-def test_what_is_not_needed_costs_nothing(pair: Pair, tell: transferred.Teller, tmp_path: Path) -> None:
+def test_damaged_files_that_are_not_needed_are_ignored(pair: Pair, tell: transferred.Teller, tmp_path: Path) -> None:
     for damage in STRANGE.values():
         damage(pair[0])
         assert [one.state for one in status.read(OutputPaths(tmp_path))] == ["FINISHED", "FINISHED"]
@@ -248,7 +237,7 @@ def test_epochs_are_of_an_unknown_source_where_it_is_damaged(pair: Pair, damage:
     """Not of the one before: which of an attempt's epochs it trained, their times tell."""
     paths = pair[0]
     began = prepared.BEGAN + 4.5 * prepared.EPOCH_SECONDS
-    note(paths, 2, after=4, commit="b" * 40)
+    write_provenance(paths.root, 2, "b" * 40, after=4)
     second = json.loads((paths.root / "attempts" / "0001.json").read_text()) | {"number": 2, "started": began}
     (paths.root / "attempts" / "0002.json").write_text(json.dumps(second))
     whole = [(part.commit, part.epochs) for part in origin.parts(paths)]
@@ -258,27 +247,10 @@ def test_epochs_are_of_an_unknown_source_where_it_is_damaged(pair: Pair, damage:
     if file.is_dir():
         a_folder(f"{file.parent.name}/0002.json")(paths)
         file.rmdir()
-    note(paths, 1) if file.parent.name == "provenance" else None
+    write_provenance(paths.root, 1, "a" * 40, after=0) if file.parent.name == "provenance" else None
     paths.sources(1).write_text(json.dumps({"after": 0, "files": {}}))
     source = "none" if file.parent.name == "provenance" else "b" * 12
     assert [(part.commit, part.epochs) for part in origin.parts(paths)] == [
         ("a" * 12, "epochs 1-4"),
         (source, "epochs 5-12"),
     ]
-
-
-def test_journal_lines_that_are_no_records(tmp_path: Path) -> None:
-    """They count for nothing, whatever they hold."""
-    good = json.dumps(prepared.record(1, 0.4))
-    bad = [
-        good.replace('"step": 1,', f'"step": {value},') for value in ("0", "-1", "1.5", "true", "1" + 400 * "0", "null")
-    ]
-    bad += [json.dumps({**prepared.record(2, 0.4), "samples": samples}) for samples in (5, {"a": 1}, [5], [[]], "x")]
-    bad += [json.dumps({**prepared.record(3, 0.4), "metrics": {"a": value}}) for value in ("x", None, True, 10**400)]
-    bad += ['"step"', "\x00" * 30, '{"step": ' + "[" * 100_000]
-    path = tmp_path / "journal.jsonl"
-    path.write_text("".join(f"{line}\n" for line in [*bad, good]))
-    found = journal.so_far(path)
-    assert (list(found.complete), found.damage) == ([1], "line 1 is damaged")
-    assert journal.mend(path) == len(bad)
-    assert path.read_text() == good + "\n"

@@ -43,13 +43,6 @@ def test_line_still_being_written_waits(path: Path) -> None:
     assert seen[-1] == [2]
 
 
-def test_torn_last_line_of_a_dead_worker_is_left_out(path: Path) -> None:
-    journal.append(path, journal.stamped(step=1, metrics={"bbox/AP": 0.5}))
-    with path.open("a") as file:
-        file.write('{"time": 12, "step": 2, "metr')
-    assert [record["step"] for record in journal.Reader(path).new_records()] == [1]
-
-
 def test_record_keeps_every_digit_and_is_stamped_in_milliseconds(path: Path) -> None:
     before = time.time() * 1000
     journal.append(path, journal.stamped(step=1, metrics={"a": 0.1 + 0.2, "b": 1 / 3, "c": float("nan")}))
@@ -61,7 +54,7 @@ def test_record_keeps_every_digit_and_is_stamped_in_milliseconds(path: Path) -> 
 
 
 def test_mended_journal_has_no_torn_line_wherever_it_was_cut(path: Path) -> None:
-    """What is appended after a kill is a line of its own, and every record before it is there to the last digit."""
+    """A record that is appended after a kill starts a new line, and every record before it keeps its digits."""
     lines = [json.dumps(record(step)).encode() + b"\n" for step in (1, 2, 3)]
     whole = b"".join(lines)
     for cut in range(len(whole) + 1):
@@ -73,15 +66,7 @@ def test_mended_journal_has_no_torn_line_wherever_it_was_cut(path: Path) -> None
         assert [record["step"] for record in journal.Reader(path).new_records()] == [*[1, 2, 3][:kept], 9]
 
 
-def test_complete_epochs_are_those_with_a_step(path: Path) -> None:
-    assert journal.complete_epochs(path) == {}
-    journal.append(path, journal.stamped(epoch=1, iteration=1, iterations=2, loss=0.5))
-    journal.append(path, journal.stamped(step=1, metrics={"bbox/AP": 0.5}))
-    journal.append(path, journal.stamped(epoch=2, iteration=1, iterations=2, evaluating=True))
-    assert list(journal.complete_epochs(path)) == [1]
-
-
-def test_how_far_it_is_is_what_training_said_last(path: Path) -> None:
+def test_progress_is_the_last_record_of_training(path: Path) -> None:
     assert journal.so_far(path) == journal.Journal({}, None, None)
     training = [journal.stamped(epoch=epoch, iteration=1, iterations=2, loss=0.5) for epoch in (1, 2)]
     complete = journal.stamped(step=1, metrics={"bbox/AP": 0.5})
@@ -102,6 +87,13 @@ DAMAGED = {
     "no time": b'{"step": 2, "metrics": {}}',
     "a metric as text": b'{"time": 1, "step": 2, "metrics": {"bbox/AP": "0.5"}}',
     "a truth": b'{"time": 1, "step": 2, "metrics": {"bbox/AP": true}}',
+    "a metric of nothing": b'{"time": 1, "step": 2, "metrics": {"bbox/AP": null}}',
+    "a metric of 400 digits": b'{"time": 1, "step": 2, "metrics": {"bbox/AP": 1' + 400 * b"0" + b"}}",
+    "a step that is true": b'{"time": 1, "step": true, "metrics": {}}',
+    "a step of 400 digits": b'{"time": 1, "step": 1' + 400 * b"0" + b', "metrics": {}}',
+    "zeros": b'"step"' + b"\x00" * 30,
+    "samples in a number": b'{"time": 1, "step": 2, "metrics": {}, "samples": 5}',
+    "a sample in a number": b'{"time": 1, "step": 2, "metrics": {}, "samples": [5]}',
     "a bad sample": b'{"time": 1, "step": 2, "metrics": {}, "samples": [{"step": 1}]}',
 }
 

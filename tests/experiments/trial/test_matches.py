@@ -110,9 +110,7 @@ DETECTIONS = ("image", "category", "score", "matched", "ignored")
         ("ignored", lambda a: a + 1024, "bits beyond the 10 IoU thresholds are set"),
     ],
 )
-def test_what_cannot_be_matches_is_refused(
-    matches: Matches, field: str, change, complaint: str, tmp_path: Path
-) -> None:
+def test_malformed_matches_are_refused(matches: Matches, field: str, change, complaint: str, tmp_path: Path) -> None:
     save(tmp_path / "matches.npz", {"bbox": matches})
     with np.load(tmp_path / "matches.npz") as file:
         arrays = dict(file)

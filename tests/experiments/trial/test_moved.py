@@ -2,19 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from analysis.read import runs, store, study
 from experiments import names, sqlite_uri
 from experiments.paths import TrialPaths
 from experiments.trial import matches, moved
-from experiments.trial.matches import Matches
 from tests.support import harness, prepared, transferred
+from tests.support.drawn import detector
 from tests.support.recorded import silent
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -23,29 +20,14 @@ OVERRIDES = (f"schedule.epochs={prepared.EPOCHS}",)
 ODD = ["moved", "two words", "a#b", "what?x=1", "50%20off"]
 
 
-def decided() -> Matches:
-    """One image, one object that is found."""
-    bits = np.array([[1023, 0, 0, 1023]], np.uint16)
-    zero = np.zeros(1, np.int32)
-    return Matches(
-        *(np.ones(1, np.int64), np.ones(1, np.int64), zero, zero.astype(np.int16), np.array([0.5])),
-        *(bits, 1023 - bits, zero, zero.astype(np.int16), np.array([[1, 0, 0, 1]], np.int32)),
-    )
-
-
 @pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[..., transferred.Told]:
-    return partial(transferred.tell, capsys)
-
-
-@pytest.fixture
-def delivered(tmp_path: Path, empty_store: Path, tell: Callable[..., transferred.Told]) -> Path:
+def delivered(tmp_path: Path, empty_store: Path, tell: transferred.Teller) -> Path:
     """An output folder with one finished trial and its run."""
     outputs = tmp_path / "old"
     outputs.mkdir()
     shutil.copy(empty_store, outputs)
     paths = prepared.finished(outputs, *OVERRIDES)
-    matches.save(paths.matches, {"bbox": decided()})
+    matches.save(paths.matches, {"bbox": detector(1.0, 0, images=1)})
     assert tell("sync", outputs=outputs)[0] == 0
     return outputs
 
@@ -60,7 +42,7 @@ def read(outputs: Path) -> study.Study:
 def test_moved_folder_is_read_as_before(delivered: Path, name: str, keep: bool) -> None:
     """Matches too, without which tables give other intervals; of a copy, its own."""
     before = read(delivered)
-    assert [decided["bbox"].score.tolist() for decided in before.matches.values()] == [[0.5]]
+    assert [decided["bbox"].score.tolist() for decided in before.matches.values()] == [[0.9]]
     target = delivered.with_name(name)
     shutil.copytree(delivered, target) if keep else delivered.rename(target)
     after = read(target)
@@ -72,7 +54,7 @@ def test_moved_folder_is_read_as_before(delivered: Path, name: str, keep: bool) 
 
 @pytest.mark.parametrize("name", ["moved", "two words?x=1 a#b 50%20off"])
 def test_sync_of_a_moved_folder_leaves_the_old_place_alone(delivered: Path, name: str) -> None:
-    """By a process of its own: MLflow remembers where the artifacts of a run were."""
+    """By another process: MLflow remembers where the artifacts of a run were."""
     target = delivered.with_name(name)
     delivered.rename(target)
     (trial,) = (TrialPaths(path) for path in target.glob("trials/*"))

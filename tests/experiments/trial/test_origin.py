@@ -54,16 +54,8 @@ COMMITS: dict[str, tuple[int, list[dict[str, Any]], str]] = {
         [{"after": 0}, {"commit": OTHER, "after": 2}],
         f"{A} (epochs 1-2), {B} (after epoch 2)",
     ),
-    "begun again from an older checkpoint": (
-        4,
-        [{"after": 0}, {"commit": OTHER, "after": 3}, {"after": 2}],
-        A,
-    ),
-    "begun by a version that noted nothing": (
-        4,
-        [{"commit": OTHER}, {"after": 3}],
-        f"{B} (epochs 1-3), {A} (epoch 4)",
-    ),
+    "begun again from an older checkpoint": (4, [{"after": 0}, {"commit": OTHER, "after": 3}, {"after": 2}], A),
+    "begun by a version that noted nothing": (4, [{"commit": OTHER}, {"after": 3}], f"{B} (epochs 1-3), {A} (epoch 4)"),
     "all by a version that noted nothing": (4, [{"commit": OTHER}, {}], f"{B}, {A}"),
     "the same by a version that noted nothing": (4, [{}, {}], A),
 }
@@ -132,7 +124,7 @@ def crossing(paths: TrialPaths, commit: str | None, difference: str = "") -> str
     return origin.crossing(origin.trained(paths), now)
 
 
-def test_going_on_elsewhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_at_another_source_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     meaning = sources.meaning(sources.ROOT / FILE)
     paths = trial(tmp_path, 2, {"after": 0, "files": {FILE: meaning}})
     assert crossing(paths, COMMIT) == ""
@@ -144,12 +136,6 @@ def test_going_on_elsewhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         crossing(paths, OTHER, "x")
         == f" at commit {B}-dirty; commit {A} trained its last epoch; {FILE} has changed since"
     )
-
-
-def test_what_trained_nothing_is_no_beginning(tmp_path: Path) -> None:
-    paths = trial(tmp_path, 0, {"after": 0, "files": {FILE: "0" * 10}})
-    assert crossing(paths, OTHER) == ""
-    assert origin.trained(paths) == []
 
 
 def test_long_differences_of_which_only_the_hash_is_kept_are_compared_by_it(tmp_path: Path) -> None:

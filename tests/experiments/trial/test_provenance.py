@@ -1,7 +1,6 @@
-"""What an attempt notes of its surroundings: nothing there ends a trial, and what is not known is said."""
+"""The provenance of an attempt: no error there ends a trial, and unknown parts are named."""
 
 import platform
-import subprocess
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from experiments.mlflow_store.runs import Store, deliver
 from experiments.paths import TrialPaths
 from experiments.trial import attempts, git, provenance
 from tests.support import harness, prepared
+from tests.support.repositories import LATIN, ask_git, repository
 from tests.support.running import Fake
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-LATIN = "Überschuß\n".encode("latin-1")
 
 
 @pytest.fixture
@@ -42,13 +40,7 @@ def breaks(*_: object, **__: object) -> Any:
 def test_file_with_bytes_that_are_no_text_is_noted_and_its_patch_kept_as_it_is(
     trial: TrialPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "notes.txt").write_bytes(b"a\r\n")
-    run = partial(subprocess.run, cwd=project, check=True)
-    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
-    for command in (("init", "--quiet"), ("add", "."), (*who, "commit", "--quiet", "--message", "First")):
-        run(["git", *command])
+    project = repository(tmp_path / "project", {"notes.txt": b"a\r\n"})
     (project / "notes.txt").write_bytes(b"a\r\n" + LATIN)
     monkeypatch.setattr(git, "source", partial(git.source, project))
     known = noted(trial)
@@ -56,8 +48,8 @@ def test_file_with_bytes_that_are_no_text_is_noted_and_its_patch_kept_as_it_is(
     patch = trial.difference(1).read_bytes()
     assert b" a\r\n+" + LATIN in patch
     assert known["source"]["difference"] == patch.decode(errors="replace")
-    run(["git", "checkout", "--quiet", "."])
-    run(["git", "apply", str(trial.difference(1))])
+    ask_git(project, "checkout", "--quiet", ".")
+    ask_git(project, "apply", str(trial.difference(1)))
     assert (project / "notes.txt").read_bytes() == b"a\r\n" + LATIN
 
 
@@ -71,7 +63,7 @@ def test_file_with_bytes_that_are_no_text_is_noted_and_its_patch_kept_as_it_is(
         (datasets, "facts", "the data are not recorded: RuntimeError: it is broken [31m"),
     ],
 )
-def test_what_cannot_be_found_out_is_a_sentence(
+def test_unknown_parts_of_the_provenance_are_named(
     trial: TrialPaths, monkeypatch: pytest.MonkeyPatch, place: Any, name: str, sentence: str
 ) -> None:
     """In the file and in the run's tag; all else is there."""
@@ -119,12 +111,10 @@ def test_packages_with_broken_metadata_are_left_out_and_counted(
     known = noted(trial)
     assert known["packages"]["good"] == "2"
     assert "torch" in known["packages"]
-    assert known["lacking"] == [
-        "the versions of 3 installed packages are not recorded: their metadata are broken",
-    ]
+    assert known["lacking"] == ["the versions of 3 installed packages are not recorded: their metadata are broken"]
 
 
-def test_words_that_are_no_text_are_noted(trial: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undecodable_words_are_noted(trial: TrialPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["run.py", "dataset.root=/gr\udcf6\udcdfe"])
     monkeypatch.setenv("SLURM_JOB_NAME", "gr\udcf6")
     known = noted(trial)

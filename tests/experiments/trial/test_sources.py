@@ -1,4 +1,4 @@
-"""What a source file means: alike whatever its comments and line breaks; and which files a training counts."""
+"""The hash of a source file ignores comments and layout; and which files a training records."""
 
 import json
 import os
@@ -68,13 +68,13 @@ def meaning(folder: Path, content: str) -> str:
 
 
 @pytest.mark.parametrize("case", ALIKE)
-def test_looks_do_not_count(tmp_path: Path, case: str) -> None:
+def test_comments_and_layout_do_not_count(tmp_path: Path, case: str) -> None:
     assert ALIKE[case] != MODULE
     assert meaning(tmp_path, ALIKE[case]) == meaning(tmp_path, MODULE)
 
 
 @pytest.mark.parametrize("case", OTHER)
-def test_all_else_counts(tmp_path: Path, case: str) -> None:
+def test_changes_of_the_code_count(tmp_path: Path, case: str) -> None:
     assert OTHER[case] != MODULE
     assert meaning(tmp_path, OTHER[case]) != meaning(tmp_path, MODULE)
 
@@ -139,7 +139,7 @@ def test_a_training_counts_what_it_has_loaded_that_can_matter(users: Path) -> No
     assert found["mine/helper.py"] == meaning(users, "SIDE = 3")
 
 
-def test_what_has_changed_since_is_listed(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_files_are_listed(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user's own file is looked for where Python would import it from; nothing is imported for it."""
     monkeypatch.syspath_prepend(str(users))
     files = ("mine/__init__.py", "mine/blocks.py", "mine/helper.py", "alone.py", "groie/extractor.py")

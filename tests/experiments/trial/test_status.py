@@ -17,6 +17,7 @@ from experiments.__main__ import main
 from experiments.planning.identity import Trial
 from tests.support import harness
 from tests.support.running import Fake, Preloaded, wait_for
+from tests.support.transferred import folder, sweeps
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -48,11 +49,6 @@ def told(study: Path, capsys: pytest.CaptureFixture[str]) -> Told:
     return run
 
 
-def folder(outputs: Path, seed: int) -> Path:
-    (found,) = outputs.glob(f"trials/*-s{seed}-*")
-    return found
-
-
 def test_status_lists_every_trial(study: Path, told: Told) -> None:
     """Those that need attention at the end; epochs, box AP in percent, and the reason of what failed."""
     code, out, err = told("status")
@@ -67,12 +63,7 @@ def test_status_lists_every_trial(study: Path, told: Told) -> None:
 
 
 def test_status_of_a_sweep(study: Path, told: Told) -> None:
-    (sweep,) = {
-        name
-        for seed in (1, 2, 12)
-        for tag, name in json.loads((folder(study, seed) / "trial.json").read_text())["sweeps"].items()
-        if tag.startswith(names.SWEEP)
-    }
+    (sweep,) = set.union(*(sweeps(study, seed) for seed in (1, 2, 12)))
     assert told("status", "--sweep", sweep) == told("status")
     code, out, err = told("status", "--sweep", "table9")
     assert (code, out) == (2, "")
@@ -97,7 +88,7 @@ def test_unknown_and_ambiguous_trials(study: Path, told: Told, command: str) -> 
     assert told(command, "s1") == (2, "", f"error: trial 's1' is ambiguous; choose one of: {both}\n")
 
 
-def test_any_part_of_an_id_will_do(study: Path, told: Told) -> None:
+def test_part_of_an_id_selects_the_trial(study: Path, told: Told) -> None:
     name = folder(study, 2).name
     assert told("logs", "s2-") == told("logs", name) == told("logs", name.rpartition("-")[2])
 
@@ -110,7 +101,7 @@ def test_logs_are_the_end_of_the_log(study: Path, told: Told) -> None:
 
 
 @pytest.mark.parametrize(("seed", "state"), [(1, "finished"), (2, "failed")])
-def test_what_has_ended_is_not_cancelled(study: Path, told: Told, seed: int, state: str) -> None:
+def test_ended_trial_is_not_cancelled(study: Path, told: Told, seed: int, state: str) -> None:
     """Nor is another that is named with it."""
     sentence = f"error: {folder(study, seed).name} is {state}; only a trial that runs or waits can be cancelled\n"
     assert told("cancel", "s12-", f"s{seed}-") == (2, "", sentence)
@@ -253,7 +244,7 @@ def test_reproduce_tells_what_differs(study: Path, tmp_path: Path, told: Told) -
         assert sentence in err
 
 
-def test_reproduce_of_what_never_ran(study: Path, told: Told) -> None:
+def test_reproduce_of_a_trial_that_never_ran(study: Path, told: Told) -> None:
     sentence = f"error: {folder(study, 12).name} has never started, so there is nothing to reproduce; start it first\n"
     assert told("reproduce", "s12-") == (2, "", sentence)
 
