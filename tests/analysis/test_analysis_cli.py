@@ -231,8 +231,9 @@ def test_analysis_needs_neither_training_code_nor_mlflow_for_its_help(tmp_path: 
         "ours = {name for name in sys.modules if name.startswith(('experiments.', 'groie'))}\n"
         "print(slow, sorted(ours), {'torch', 'mmdet', 'mmcv', 'mmengine', 'hydra', 'omegaconf'} & set(sys.modules))\n"
     )
-    modules = "commands declared files names parsers passwords seeds sentences sqlite_uri trial trial.detections"
-    light = [f"experiments.{module}" for module in (*modules.split(), "trial.matches")]
+    modules = "commands declared errors factors files names parsers passwords seeds sentences sqlite_uri sweep_file"
+    of_trials = ("trial", "trial.detections", "trial.matches")
+    light = [f"experiments.{module}" for module in (*modules.split(), *of_trials)]
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, text=True,
         capture_output=True, check=True,
