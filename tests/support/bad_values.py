@@ -137,7 +137,7 @@ FILES = {
     "output_dir=": "output_dir= is not a folder",
     "output_dir=true": "output_dir=True is not a folder",
     "'output_dir={a:1}'": "is not a folder",
-    "output_dir=/etc": "output_dir=/etc holds files",
+    "output_dir=/etc": "output_dir=/etc holds other files",
     "output_dir=/dev/null": "output_dir=/dev/null cannot be a folder",
 }
 TYPES = {

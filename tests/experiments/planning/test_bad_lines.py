@@ -22,7 +22,6 @@ OF_PARSERS = (  # and of libraries
     *(
         "hydra.cc",
         "HYDRA_FULL_ERROR",
-        "usage:",
         "full_key",
         "object_type",
         "invalid choice",

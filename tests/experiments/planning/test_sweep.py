@@ -63,4 +63,4 @@ def test_declaration_is_whole(name: str) -> None:
     declared = DECLARED[name]
     assert declared["purpose"].endswith((".", "?"))
     assert (ROOT / "sweeps" / f"{name}.yaml").read_text().startswith(f"# python run.py -m sweep={name}\n")
-    assert bool(declared.get("rows")) != ("include" in declared)
+    assert len({"rows", "grid", "include"} & declared.keys()) == 1
