@@ -19,7 +19,7 @@ PAGES = [*(ROOT / page for page in TOP), *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
 ELSEWHERE = (
     *("squeeze", "<name>", "sum,median"),  # docs/add_a_module.md's own, which its own test follows
-    *("colour", "lr_curve"),  # docs/add_a_factor.md's
+    *("colour", "lr_curve", "sweep=NAME"),  # docs/add_a_factor.md's and docs/sweeps.md's
     "profile=mobilenet",  # needs a file of weights
 )
 

@@ -46,6 +46,9 @@ def test_params_are_the_factors_and_the_seed(recorded: list[Run]) -> None:
         "dataset": "shapes",
         "schedule": "demo",
         "profile": "demo",
+        "neck": "fpn",
+        "box_loss": "recipe",
+        "augmentation": "flip",
         "seed": "0",
     }
     assert {run.info.status for run in recorded} == {"FINISHED"}

@@ -104,7 +104,7 @@ def test_several_nodes_need_a_process_on_each(
     monkeypatch.setattr(os, "environ", step)
     config = harness.composed("resources.nodes=2")
     if answer is None:
-        with pytest.raises(UserError, match=r"^resources\.nodes=2 but .* hydra/launcher=submitit_slurm$"):
+        with pytest.raises(UserError, match=r"^resources\.nodes=2 needs one process .* hydra/launcher=submitit_slurm$"):
             nodes.is_helper(harness.typed(config))
     else:
         assert nodes.is_helper(harness.typed(config)) is answer

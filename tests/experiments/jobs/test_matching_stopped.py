@@ -67,14 +67,14 @@ def test_two_commands_share_the_matching(preloaded: Preloaded, swept: Swept, bar
     first = again(preloaded, swept, bare, fault, "slow")
     wait_for((fault / "begun").exists)
     second = again(preloaded, swept, bare)
-    wait_for(lambda: "another command makes its matches; left to that one\n" in second.stdout)
+    wait_for(lambda: "another command makes its matches; this command skips it\n" in second.stdout)
     refused = again(preloaded, swept, bare, None, "", "rerun=true").wait()
     assert refused.code == 2
-    assert "error: another command makes the matches of " in refused.stderr
+    assert "error: another command is making the matches of " in refused.stderr
     (fault / "go").touch()
     for command in (first, second):
         assert command.wait().code == 0, command.stdout + command.stderr
-    assert second.stdout.count("another command makes its matches; left to that one\n") <= 2
+    assert second.stdout.count("another command makes its matches; this command skips it\n") <= 2
     for trial in bare.glob("trials/*"):
         assert_complete(bare, trial, swept)
         assert len(harness.attempts(trial)) == 1

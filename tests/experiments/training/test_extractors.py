@@ -116,7 +116,7 @@ class TestGiven:
                 if name in ("single", "random"):
                     expected["finest_scale"] = composed["profile"]["finest_scale"]
                 else:
-                    expected["level_activation"] = said["level_activation"]
+                    expected["level_activation"] = "none" if name == "soft" else said["level_activation"]
                 expected |= {"seed": 5} if name == "random" else {}
                 shape = ("type", "roi_layer", "out_channels", "featmap_strides", "pre", "post")
                 assert {key: value for key, value in found.items() if key not in shape} == expected
@@ -160,7 +160,7 @@ REFUSED = {
         config(Foreign, "recipe.roi_align=legacy", "extractor.checkpoint=true"),
         "extractor.checkpoint=true does not fit aggregation=mine: Foreign takes no argument checkpoint",
     ),
-    "arguments lost": (config(Losing, "pre=conv3"), "aggregation=mine pre=conv3 post=none: Losing leaves RoIConv out"),
+    "arguments lost": (config(Losing, "pre=conv3"), "aggregation=mine pre=conv3 post=none: Losing does not build RoIConv"),
     "too wide": (config(Wide), r"aggregation=mine .*returns \(2, 128, 7, 7\) .*must return \(2, 32, 7, 7\)"),
     "shapes that do not fit": (config(Broken), "aggregation=mine .*cannot be run: "),
     "mistyped line": (
