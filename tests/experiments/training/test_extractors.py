@@ -160,7 +160,7 @@ REFUSED = {
         config(Foreign, "recipe.roi_align=legacy", "extractor.checkpoint=true"),
         "extractor.checkpoint=true does not fit aggregation=mine: Foreign takes no argument checkpoint",
     ),
-    "arguments lost": (config(Losing, "pre=conv3"), "aggregation=mine pre=conv3 post=none: Losing does not build RoIConv"),
+    "arguments lost": (config(Losing, "pre=conv3"), "aggregation=mine pre=conv3 post=none: Losing does not build"),
     "too wide": (config(Wide), r"aggregation=mine .*returns \(2, 128, 7, 7\) .*must return \(2, 32, 7, 7\)"),
     "shapes that do not fit": (config(Broken), "aggregation=mine .*cannot be run: "),
     "mistyped line": (
