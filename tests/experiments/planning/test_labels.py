@@ -151,6 +151,7 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
+@pytest.mark.long
 def test_text_is_the_same_however_a_variant_is_typed_and_gives_it_again(composer: Composer, labels: Labels) -> None:
     """Random command lines; then some of their own values, typed again in Hydra's words."""
     draws = random.Random(11)

@@ -36,6 +36,7 @@ def subset(split: str, target: Path, count: int) -> dict:
     return content
 
 
+@pytest.mark.long
 def test_real_images_are_trained_on_and_evaluated(preloaded: Preloaded, tmp_path: Path) -> None:
     contents = {split: subset(split, tmp_path / f"{split}.json", count) for split, count in (("train", 12), ("val", 6))}
     annotations = [annotation for content in contents.values() for annotation in content["annotations"]]
