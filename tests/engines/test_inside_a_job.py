@@ -36,6 +36,6 @@ def test_two_nodes_of_a_shell_are_refused_where_it_starts_one_process(
     clean_up.append(command)
     assert command.wait().code == 2, command.text
     (sentence,) = [line for line in command.log.read_text().splitlines() if line.startswith("error: ")]
-    assert sentence.startswith("error: resources.nodes=2 but ")
+    assert sentence.startswith("error: resources.nodes=2 needs one process on each node")
     assert sentence.endswith("hydra/launcher=submitit_slurm")
     assert list(command.outputs.glob("trials/*")) == []
