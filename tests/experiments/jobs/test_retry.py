@@ -87,7 +87,7 @@ def test_out_of_memory_twice_at_one_step_is_not_retried(fake: Fake) -> None:
     (first, second) = harness.attempts(fake.folder(117))
     assert (first["reason"], first["transient"], first["memory_at"]) == (reason, True, 7)
     assert (second["transient"], second["memory_at"]) == (False, 7)
-    assert second["reason"].startswith(f"{reason}, at step 7 in two attempts in a row; it does not fit: ")
+    assert second["reason"].startswith(f"{reason}, at step 7 in two attempts in a row; it does not fit; keep")
     for setting in ("extractor.checkpoint=true", "resources.gpus", "schedule.batch_size", "profile.image_scale"):
         assert setting in second["reason"]
     again = fake.run({117: "memory at 7"})
