@@ -45,7 +45,7 @@ def chosen(paths: TrialPaths, gpus: bool) -> dict[str, str]:
     found = environment.with_our_code(environment.cleaned(os.environ))
     if "OMP_WAIT_POLICY" not in found:
         # Threads that wait spin for some microseconds, then give their core away: on a shared CPU a team that spins
-        # takes several times as long, on one of its own a team that never does half as long again.
+        # takes several times as long. On an idle one, a team that never spins takes half as long again.
         found.setdefault("GOMP_SPINCOUNT", "5000")
     if (folder := scratch.make(paths.root)) is not None:
         found["TMPDIR"] = str(folder)

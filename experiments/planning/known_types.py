@@ -90,7 +90,7 @@ def _types(node: Any, path: str) -> Iterator[tuple[str, str]]:
                     raise UserError(f"{path}.type={shown(value)} is refused; give the name of a class")
                 yield f"{path}.type", value
             else:
-                if path.endswith(".pipeline") and isinstance(value, Mapping):  # a key names the type of a step
+                if isinstance(value, Mapping) and {"_before_", "_after_"} & value.keys():  # the key is an added type
                     yield f"{path}.{key}", str(key)
                 yield from _types(value, f"{path}.{key}")
     elif isinstance(node, list):

@@ -79,6 +79,7 @@ def test_edits_that_cannot_be_trained_are_refused_at_planning(overrides: tuple[s
         ("+schedule.edits.param_scheduler=[{type:os.system}]", "schedule.edits.param_scheduler.0.type 'os.system' is"),
         ("+neck.edits.optim_wrapper.optimizer.type=torch.nn.Linear", "a subclass of torch.optim.Optimizer"),
         (f"'+{JITTER}={{PIL.Image.open:{{_after_:Resize}}}}'", "'PIL.Image.open' is unknown"),
+        ("+schedule.edits.param_scheduler={PIL.Image.open:{_after_:LinearLR}}", "'PIL.Image.open' is unknown"),
     ],
 )
 def test_no_edit_has_any_function_called(override: str, told: str) -> None:
