@@ -82,10 +82,12 @@ def _merge_list(items: list[Any], key: str, change: Any, path: Path) -> Iterator
         if mark in beside:
             place = _place(types, str(beside[mark]), path) + shift
             items.insert(place, ConfigDict({**_sizes(_without_marks(beside)), "type": key}))
-            return  # later steps may move it: that it is there is what was asked for
+            yield (*path, key, "type"), key
+            return
     place = _place(types, key, path)
     if change is None:
         del items[place]
+        yield (*path, key), None
     else:
         yield from _merge(items[place], _sizes(change), (*path, key))
 
